@@ -1,0 +1,68 @@
+# Targets with a text behind ## are listed by plain `make`.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-gpu repro article test check format lock ui send submit clean
+SHELL := /bin/bash
+
+VENV ?= .venv
+# Which TensorFlow: cpu or gpu. The two builds overwrite each other, so one environment holds one of them.
+LOCK ?= cpu
+# The first interpreter on the path that really runs and is a version that TensorFlow has wheels for.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done)
+READY := $(VENV)/ready-$(LOCK)
+# In a recipe: the environment's commands first, as after `source .venv/bin/activate`.
+IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## Make the environment (.venv) from the lock file
+
+setup-gpu:  ## The same with TensorFlow for NVIDIA GPUs (Linux)
+	@$(MAKE) setup LOCK=gpu
+
+$(VENV)/ready-%: requirements/%.txt requirements/bootstrap.txt pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "error: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
+	"$(PYTHON)" -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
+	$(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python --require-hashes $<
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	touch $@
+
+repro: $(READY)  ## Set up, then run the whole workflow: dvc repro
+	$(IN_VENV) dvc repro
+
+article: $(READY)  ## The article's own settings, as a DVC experiment
+	$(IN_VENV) dvc exp run --set-param bottleneck.scaling=article --set-param split.test=0
+
+test: check  ## Set up, then every check: format, lint, types, tests
+	$(IN_VENV) python -m pytest
+
+check: $(READY)  ## The fast checks alone: format, lint, types
+	$(IN_VENV) ruff format --check .
+	$(IN_VENV) ruff check .
+	$(IN_VENV) mypy
+
+format: $(READY)  ## Format the code and mend what ruff can
+	$(IN_VENV) ruff format .
+	$(IN_VENV) ruff check --fix .
+
+ui: $(READY)  ## Every run, in the browser: mlflow ui
+	$(IN_VENV) mlflow ui
+
+send: $(READY)  ## Send to MLflow what its server missed while it was away
+	$(IN_VENV) python -m dogs_vs_cats.tracking send
+
+submit: $(READY)  ## Send reports/submission.csv to Kaggle
+	$(IN_VENV) kaggle competitions submit dogs-vs-cats-redux-kernels-edition --file reports/submission.csv --message "dogs-vs-cats $$(git rev-parse --short HEAD)"
+
+lock: $(READY)  ## Resolve the dependencies again and write the lock files
+	for build in cpu gpu; do \
+		$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--extra $$build --extra dev --custom-compile-command "make lock" --output-file requirements/$$build.txt pyproject.toml; \
+	done
+	grep --no-filename '^uv==' requirements/cpu.txt | cut -d ' ' -f 1 | $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file requirements/bootstrap.txt -
+
+clean:  ## Remove the environment and caches; data, models, reports and runs stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

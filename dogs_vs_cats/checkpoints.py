@@ -1,0 +1,121 @@
+"""A training's state after each epoch, on disk, so that a killed one goes on from its last finished epoch."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+
+_STATE = "state.json"
+# What these callbacks count from epoch to epoch, and forget when a new ``fit`` begins.
+_COUNTED = {
+    keras.callbacks.EarlyStopping: ("best", "best_epoch", "wait"),
+    keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
+}
+
+
+class Progress:
+    """What a training has done so far.
+
+    Args:
+        fingerprint: names the settings, data and network; a checkpoint of another fingerprint is not gone on from.
+        folder: where the state is kept; None keeps it in memory alone.
+
+    Attributes:
+        rows: an entry for each finished epoch: its number from 1 and its metrics.
+        seconds: time spent on them.
+        stopped: whether early stopping has ended the training.
+    """
+
+    def __init__(self, fingerprint: str, folder: Path | None) -> None:
+        self._fingerprint, self._folder = fingerprint, folder
+        self.rows: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self.stopped = False
+        self._counted: dict[str, dict[str, Any]] = {}
+        self._random: list[list[int]] = []
+        self._weights: Path | None = None
+        self._best: Path | list[Any] | None = None
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch, from 1, with the lowest validation loss; the first of equal ones."""
+        return int(min(self.rows, key=lambda row: (row["val_loss"], row["epoch"]))["epoch"])
+
+    def load(self) -> None:
+        """Take up the state on disk if it is of this very training; discard any other."""
+        if self._folder is None or not (self._folder / _STATE).exists():
+            return
+        state = json.loads((self._folder / _STATE).read_text(encoding="utf-8"))
+        if state["fingerprint"] != self._fingerprint:
+            shutil.rmtree(self._folder)
+            return
+        self.rows, self.seconds, self.stopped = state["rows"], state["seconds"], state["stopped"]
+        self._counted, self._random = state["counted"], state["random"]
+        self._weights, self._best = self._folder / state["weights"], self._folder / state["best"]
+
+    def restore(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Give the model, its optimizer and the callbacks the state they had after the last finished epoch."""
+        if self._weights is None:
+            return
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(self._weights)
+        for variable, value in zip(_random_states(model), self._random, strict=True):
+            variable.assign(value)
+        for callback in callbacks:
+            for name, value in self._counted.get(type(callback).__name__, {}).items():
+                setattr(callback, name, value)
+
+    def save(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
+        """Keep the state after an epoch; the state file is replaced last, so it never names a half-written one."""
+        epoch = int(self.rows[-1]["epoch"])
+        is_best = self.best_epoch == epoch
+        if self._folder is None:
+            if is_best:
+                self._best = model.get_weights()
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._weights = self._folder / f"epoch-{epoch}.weights.h5"
+        model.save_weights(self._weights)
+        if is_best:
+            self._best = self._folder / f"best-{epoch}.weights.h5"
+            shutil.copyfile(self._weights, self._best)
+        assert isinstance(self._best, Path)
+        state = {
+            "fingerprint": self._fingerprint,
+            "rows": self.rows,
+            "seconds": self.seconds,
+            "stopped": bool(model.stop_training),
+            "counted": {
+                type(callback).__name__: {name: getattr(callback, name) for name in _COUNTED[type(callback)]}
+                for callback in callbacks
+                if type(callback) in _COUNTED
+            },
+            "random": [variable.numpy().tolist() for variable in _random_states(model)],
+            "weights": self._weights.name,
+            "best": self._best.name,
+        }
+        new = self._folder / f".{_STATE}"
+        new.write_text(json.dumps(state), encoding="utf-8")
+        new.replace(self._folder / _STATE)
+        for old in self._folder.glob("*.weights.h5"):
+            if old not in (self._weights, self._best):
+                old.unlink()
+
+    def load_best(self, model: keras.Model) -> None:
+        """Give the model the weights of its best epoch."""
+        if isinstance(self._best, Path):
+            model.load_weights(self._best)
+        elif self._best is not None:
+            model.set_weights(self._best)
+
+    def discard(self) -> None:
+        """Remove the state from disk: the training is done and its results are written."""
+        if self._folder is not None and self._folder.exists():
+            shutil.rmtree(self._folder)
+
+
+def _random_states(model: keras.Model) -> list[keras.Variable]:
+    """The states of dropout's and augmentation's random numbers, which weights files leave out."""
+    return [variable for variable in model.non_trainable_variables if variable.name == "seed_generator_state"]

@@ -1,0 +1,158 @@
+"""A trained model on disk: its weights, and the description it is built again from."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.feeding import Batches
+from dogs_vs_cats.networks import build_cnn, build_head, second_class
+from dogs_vs_cats.settings import CnnSettings, HeadSettings
+
+Kind = Literal["scratch", "vgg16"]
+KINDS: tuple[Kind, ...] = ("scratch", "vgg16")
+
+
+class Description(BaseModel):
+    """What a model's weights belong to.
+
+    Attributes:
+        kind: the CNN from scratch, or the head on VGG16's features.
+        size: pixels a side of the photos it takes.
+        classes: the two classes; the model gives the probability of the second.
+        features: shape of one photo's bottleneck features; None for the CNN.
+        scaling: how photos are scaled for VGG16; None for the CNN.
+        network: the trained network's settings.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind
+    size: int
+    classes: tuple[str, str]
+    features: tuple[int, int, int] | None
+    scaling: Literal["imagenet", "article"] | None
+    network: CnnSettings | HeadSettings
+
+    def build(self) -> keras.Model:
+        """The trained network, with new weights."""
+        if isinstance(self.network, CnnSettings):
+            return build_cnn(self.network, self.size)
+        assert self.features is not None
+        return build_head(self.network, self.features)
+
+
+def write_model(model: keras.Model, description: Description, weights: Path) -> None:
+    """Write ``NAME.weights.h5`` and beside it ``NAME.json``; equal weights give equal bytes."""
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    for path, write in (
+        (weights, model.save_weights),
+        (describing(weights), lambda path: path.write_text(description.model_dump_json(indent=2) + "\n")),
+    ):
+        new = path.with_name(f".{path.name}")
+        try:
+            write(new)
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def describing(weights: Path) -> Path:
+    """The description beside ``NAME.weights.h5``: ``NAME.json``."""
+    return weights.with_name(weights.name.removesuffix(".weights.h5") + ".json")
+
+
+def digest(weights: Path) -> str:
+    """SHA-256 of a weights file: the name by which tracked models are found again."""
+    with weights.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Predictor:
+    """A trained model, ready to predict.
+
+    Attributes:
+        description: what it is.
+        model: the Keras network, with its trained weights.
+    """
+
+    def __init__(self, description: Description, model: keras.Model) -> None:
+        self.description, self.model = description, model
+
+    @property
+    def parameters(self) -> int:
+        """Trained and frozen numbers in the network; VGG16's own are not counted in the head's."""
+        return int(self.model.count_params())
+
+    def predict(self, inputs: NDArray[Any], batch: int = 64) -> NDArray[np.float64]:
+        """P(second class) of each input.
+
+        Args:
+            inputs: ``(n, size, size, 3)`` uint8 photos for the CNN, ``(n, *features)`` for the head.
+            batch: inputs a forward pass.
+
+        Returns:
+            ``(n,)``, each between 0 and 1.
+        """
+        return predict(self.model, inputs, batch)
+
+
+def predict(model: keras.Model, inputs: NDArray[Any], batch: int = 64) -> NDArray[np.float64]:
+    """P(second class) ``(n,)`` from a network of either output."""
+    outputs = model.predict(Batches(inputs, None, batch), verbose=0)
+    return np.asarray(second_class(outputs), dtype=np.float64)
+
+
+def load_predictor(weights: Path) -> Predictor:
+    """Load a trained model.
+
+    Args:
+        weights: its ``NAME.weights.h5``; ``NAME.json`` is beside it.
+
+    Returns:
+        The model and its description.
+
+    Raises:
+        WorkflowError: if either file is missing or does not fit the other; it names the stage that makes them.
+    """
+    path = describing(weights)
+    advice = f"run dvc repro train_{path.stem}"
+    try:
+        description = Description.model_validate_json(path.read_text(encoding="utf-8"))
+        model = description.build()
+        model.load_weights(weights)
+    except FileNotFoundError as error:
+        raise WorkflowError(f"{error.filename or weights}: no trained model there; {advice}") from None
+    except ValidationError as error:
+        raise WorkflowError(f"{path}: not a model's description ({error.errors()[0]['msg']}); {advice}") from None
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise WorkflowError(f"{weights}: its weights do not fit {path.name} ({reason}); {advice}") from None
+    return Predictor(description, model)
+
+
+def exported(model: keras.Model, description: Description, vgg16: keras.Model | None = None) -> keras.Model:
+    """The model as others use it: photos in, a probability out, made of Keras's own layers alone.
+
+    Args:
+        model: the trained network.
+        description: what it is.
+        vgg16: the backbone with its weights, for the head.
+
+    Returns:
+        A model from ``(n, size, size, 3)`` uint8 RGB photos to ``(n,)`` float32 P(second class).
+    """
+    photos = keras.layers.Input((description.size, description.size, 3), dtype="uint8", name="photos")
+    x = keras.ops.cast(photos, "float32")
+    if description.kind == "vgg16":
+        from dogs_vs_cats.features import scale_layers
+
+        if vgg16 is None or description.scaling is None:
+            raise ValueError("the vgg16 model needs its backbone and its scaling")
+        x = vgg16(scale_layers(x, description.scaling))
+    return keras.Model(photos, second_class(model(x)), name=f"photos_to_{description.kind}")

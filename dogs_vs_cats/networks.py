@@ -1,0 +1,78 @@
+"""The networks that are trained: a CNN on images, a head on bottleneck features."""
+
+from typing import Any, Literal
+
+import keras
+from keras import layers
+
+from dogs_vs_cats.settings import CnnSettings, HeadSettings
+
+
+def _classify(x: Any, output: Literal["softmax", "sigmoid"]) -> Any:
+    # float32 whatever the compute type: probabilities near 1 need the digits.
+    return layers.Dense(2 if output == "softmax" else 1, activation=output, dtype="float32", name="probability")(x)
+
+
+def build_cnn(network: CnnSettings, size: int) -> keras.Model:
+    """Build the CNN that is trained from scratch.
+
+    Args:
+        network: its shape; the defaults are the article's, 1,355,938 parameters at 150 pixels.
+        size: pixels a side of the images.
+
+    Returns:
+        A model from ``(n, size, size, 3)`` pixels, 0 to 255, to ``(n, 2)`` softmax or ``(n, 1)`` sigmoid outputs.
+    """
+    inputs = layers.Input((size, size, 3), name="image")
+    x = layers.Rescaling(1 / 255)(inputs)
+    for convolution in network.convolutions:
+        # The normalisation has a bias of its own.
+        bias = not network.batch_normalization
+        x = layers.Conv2D(convolution.filters, convolution.kernel, padding="same", use_bias=bias)(x)
+        if network.batch_normalization:
+            x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
+        x = layers.MaxPooling2D()(x)
+    x = layers.Dropout(network.convolution_dropout)(x)
+    x = layers.Flatten()(x) if network.pooling_end == "flatten" else layers.GlobalAveragePooling2D()(x)
+    for units in network.dense:
+        x = layers.Dense(units, activation="relu")(x)
+        x = layers.Dropout(network.dense_dropout)(x)
+    return keras.Model(inputs, _classify(x, network.output), name="scratch")
+
+
+def build_head(network: HeadSettings, features: tuple[int, int, int]) -> keras.Model:
+    """Build the head that is trained on VGG16's bottleneck features.
+
+    Args:
+        network: its shape; the defaults are the article's.
+        features: height, width and channels of one photo's features, (4, 4, 512) at 150 pixels.
+
+    Returns:
+        A model from ``(n, *features)`` to ``(n, 1)`` sigmoid or ``(n, 2)`` softmax outputs.
+    """
+    pooling = {
+        "flatten": layers.Flatten,
+        "global_average": layers.GlobalAveragePooling2D,
+        "global_max": layers.GlobalMaxPooling2D,
+    }[network.pooling]
+    inputs = layers.Input(features, name="features")
+    x = pooling()(inputs)
+    for units, dropout in zip(network.dense, network.dropout, strict=True):
+        x = layers.Dense(units, activation="relu")(x)
+        x = layers.Dropout(dropout)(x)
+    return keras.Model(inputs, _classify(x, network.output), name="head")
+
+
+def second_class(outputs: Any) -> Any:
+    """P(second class), ``(n,)``, from the outputs of either kind: ``(n, 2)`` softmax or ``(n, 1)`` sigmoid."""
+    return outputs[:, -1]
+
+
+def describe_layers(model: keras.Model) -> list[tuple[str, str, int]]:
+    """Name, output shape and parameter count of each layer, in order."""
+    rows = []
+    for layer in model.layers:
+        shape = "x".join(str(side) for side in layer.output.shape[1:] if side is not None)
+        rows.append((layer.__class__.__name__, shape, layer.count_params()))
+    return rows

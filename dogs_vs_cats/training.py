@@ -1,0 +1,197 @@
+"""Compile, fit, stop and resume: the one way that stages and trials train."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from dogs_vs_cats.checkpoints import Progress
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.feeding import Batches, Examples
+from dogs_vs_cats.losses import build_loss
+from dogs_vs_cats.optimizers import build_optimizer
+from dogs_vs_cats.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training left.
+
+    Attributes:
+        history: a row an epoch: epoch (from 1), loss, accuracy, log_loss, the same with ``val_``, learning_rate.
+        best_epoch: the epoch whose weights the model has, the one with the lowest validation loss.
+        seconds: spent in the epochs, those before a resume included.
+        stopped_early: whether early stopping ended it.
+    """
+
+    history: pd.DataFrame
+    best_epoch: int
+    seconds: float
+    stopped_early: bool
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The metrics of the best epoch."""
+        row = self.history.loc[self.history["epoch"] == self.best_epoch].iloc[0]
+        return {str(name): float(value) for name, value in row.items()}
+
+
+class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
+    """Completes an epoch's metrics, keeps the state and tells the caller."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        counting: list[keras.callbacks.Callback],
+        log: Callable[[dict[str, float], int], None] | None,
+        bar: Any,
+        *,
+        print_epochs: bool,
+    ) -> None:
+        super().__init__()
+        self._progress, self._counting, self._log, self._bar = progress, counting, log, bar
+        self._print_epochs = print_epochs
+        self._started = 0.0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        # Last in the list of callbacks, so this comes after the others have reset their counts.
+        self._progress.restore(self.model, self._counting)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self._started = time.perf_counter()
+        self._bar.set_description(f"epoch {epoch + 1}", refresh=False)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self._bar.update()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self._progress.rows.append({"epoch": epoch + 1, **metrics})
+        self._progress.seconds += time.perf_counter() - self._started
+        if np.isfinite(metrics["loss"]) and np.isfinite(metrics["val_loss"]):
+            self._progress.save(self.model, self._counting)
+        shown = {name: f"{metrics[name]:.4f}" for name in ("loss", "val_loss", "val_accuracy")}
+        self._bar.set_postfix(shown, refresh=False)
+        if self._print_epochs:
+            values = ", ".join(f"{name} {value}" for name, value in shown.items())
+            print(f"epoch {epoch + 1}: {values} ({self._progress.seconds:.0f} s)", flush=True)
+        if self._log is not None:
+            self._log(metrics, epoch + 1)
+
+
+def train(
+    model: keras.Model,
+    training: Examples,
+    validation: Examples,
+    settings: TrainingSettings,
+    *,
+    augmentation: keras.layers.Layer | None = None,
+    checkpoint: Path | None = None,
+    data_digest: str = "",
+    log: Callable[[dict[str, float], int], None] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    show_progress: bool = True,
+) -> Training:
+    """Train a model; it has the weights of its best epoch afterwards.
+
+    Call ``reproducibility.prepare`` with the settings' seed before building the model.
+
+    Args:
+        model: a network of ``networks``, with softmax or sigmoid outputs.
+        training: what it learns from.
+        validation: what its epochs are judged by.
+        settings: optimizer, loss, epochs, batch, stopping.
+        augmentation: a layer that changes training images at random, on the model's device.
+        checkpoint: a folder for the state after each epoch. Called again with the same arguments after a kill, the
+            training goes on from the last finished epoch and ends as if it had not been killed. None keeps no state.
+        data_digest: names the data, so that a checkpoint of other data is not gone on from.
+        log: called after each epoch with its metrics and its number from 1.
+        callbacks: more Keras callbacks, such as a pruner.
+        show_progress: a tqdm bar where there is a terminal, a line an epoch where there is none.
+
+    Returns:
+        The history and what came of it.
+
+    Raises:
+        WorkflowError: if the loss is not a number; the message names the epoch and the settings to look at.
+    """
+    fitted = model if augmentation is None else _with_augmentation(model, augmentation)
+    output = "softmax" if model.output_shape[-1] == 2 else "sigmoid"  # noqa: PLR2004
+    accuracy: type[keras.metrics.Metric] = (
+        keras.metrics.CategoricalAccuracy if output == "softmax" else keras.metrics.BinaryAccuracy
+    )
+    fitted.compile(
+        optimizer=build_optimizer(settings.optimizer, settings.epochs),
+        loss=build_loss(settings.loss),
+        # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
+        metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
+    )
+    progress = Progress(_fingerprint(fitted, settings, data_digest, len(training.labels)), checkpoint)
+    progress.load()
+    done = len(progress.rows)
+    if done and show_progress:
+        print(f"going on after epoch {done}, the last finished one", flush=True)
+
+    counting = _stopping(settings)
+    batches = Batches(training.inputs, training.labels, settings.batch, output, shuffle_seed=settings.seed, epoch=done)
+    if not progress.stopped and done < settings.epochs:
+        total = len(batches) * settings.epochs
+        hidden = None if show_progress else True
+        with tqdm(total=total, initial=len(batches) * done, disable=hidden, unit="batch", dynamic_ncols=True) as bar:
+            end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bar.disable)
+            fitted.fit(
+                batches,
+                validation_data=Batches(validation.inputs, validation.labels, settings.batch, output),
+                shuffle=False,  # Batches draws the order, so that a resumed epoch has the one it would have had
+                epochs=settings.epochs,
+                initial_epoch=done,
+                callbacks=[keras.callbacks.TerminateOnNaN(), *counting, end, *callbacks],
+                verbose=0,
+            )
+    if not np.isfinite([progress.rows[-1]["loss"], progress.rows[-1]["val_loss"]]).all():
+        progress.discard()
+        raise WorkflowError(
+            f"the loss was not a number in epoch {len(progress.rows)}; "
+            f"try a lower learning rate than {settings.optimizer.learning_rate}"
+        )
+    progress.load_best(fitted)
+    history = pd.DataFrame(progress.rows).astype({"epoch": int})
+    return Training(history, progress.best_epoch, progress.seconds, len(progress.rows) < settings.epochs)
+
+
+def _with_augmentation(model: keras.Model, augmentation: keras.layers.Layer) -> keras.Model:
+    inputs = keras.layers.Input(model.input_shape[1:])
+    return keras.Model(inputs, model(augmentation(inputs)), name=f"augmented_{model.name}")
+
+
+def _stopping(settings: TrainingSettings) -> list[keras.callbacks.Callback]:
+    callbacks: list[keras.callbacks.Callback] = []
+    if settings.early_stopping is not None:
+        stopping = settings.early_stopping
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss", min_delta=stopping.min_delta, patience=stopping.patience, mode="min"
+            )
+        )
+    if settings.reduce_on_plateau is not None:
+        plateau = settings.reduce_on_plateau
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                "val_loss", factor=plateau.factor, patience=plateau.patience, min_lr=plateau.minimum, mode="min"
+            )
+        )
+    return callbacks
+
+
+def _fingerprint(model: keras.Model, settings: TrainingSettings, data_digest: str, images: int) -> str:
+    named = [settings.model_dump(mode="json"), data_digest, images, model.input_shape, keras.__version__]
+    return hashlib.sha256(json.dumps(named).encode()).hexdigest()

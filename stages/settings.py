@@ -1,0 +1,17 @@
+"""Check ``params.yaml`` as a whole and leave its JSON schema, which editors complete and check with."""
+
+import json
+
+from dogs_vs_cats.settings import Settings
+from stages.command import parse_arguments, run
+
+
+def main() -> None:
+    """Check the settings, write the schema."""
+    arguments = parse_arguments("Check params.yaml as a whole", schema="JSON schema to write")
+    arguments.schema.parent.mkdir(parents=True, exist_ok=True)
+    arguments.schema.write_text(json.dumps(Settings.model_json_schema(), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)
