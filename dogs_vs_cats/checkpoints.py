@@ -1,13 +1,16 @@
 """A training's state after each epoch, on disk, so that a killed one goes on from its last finished epoch."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 _STATE = "state.json"
+_RUN = "mlflow-run-id"
 # What these callbacks count from epoch to epoch, and forget when a new ``fit`` begins.
 _COUNTED = {
     keras.callbacks.EarlyStopping: ("best", "best_epoch", "wait"),
@@ -15,12 +18,39 @@ _COUNTED = {
 }
 
 
+def checkpoint_folder(base: Path, name: str, *made_from: object) -> Path:
+    """Where a training keeps its state: a folder of its own for all that it is made from.
+
+    Args:
+        base: the folder of all unfinished trainings.
+        name: of the model.
+        made_from: settings, data digests, versions; a training with any other does not go on from this state.
+
+    Returns:
+        ``base/NAME-DIGEST``.
+    """
+    versions = [keras.__version__, np.__version__]
+    described = json.dumps([*made_from, versions], sort_keys=True)
+    return base / f"{name}-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
+
+
+def tracked_as(checkpoint: Path) -> str | None:
+    """The id of the MLflow run that an unfinished training was recorded in, None where there is none."""
+    file = checkpoint / _RUN
+    return file.read_text(encoding="utf-8") if file.exists() else None
+
+
+def track_as(checkpoint: Path, run_id: str) -> None:
+    """Note the MLflow run of a training, so that it is gone on with when the training is."""
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    (checkpoint / _RUN).write_text(run_id, encoding="utf-8")
+
+
 class Progress:
     """What a training has done so far.
 
     Args:
-        fingerprint: names the settings, data and network; a checkpoint of another fingerprint is not gone on from.
-        folder: where the state is kept; None keeps it in memory alone.
+        folder: where the state is kept, a ``checkpoint_folder``; None keeps it in memory alone.
 
     Attributes:
         rows: an entry for each finished epoch: its number from 1 and its metrics.
@@ -28,8 +58,8 @@ class Progress:
         stopped: whether early stopping has ended the training.
     """
 
-    def __init__(self, fingerprint: str, folder: Path | None) -> None:
-        self._fingerprint, self._folder = fingerprint, folder
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
         self.stopped = False
@@ -44,13 +74,10 @@ class Progress:
         return int(min(self.rows, key=lambda row: (row["val_loss"], row["epoch"]))["epoch"])
 
     def load(self) -> None:
-        """Take up the state on disk if it is of this very training; discard any other."""
+        """Take up the state on disk, where there is one."""
         if self._folder is None or not (self._folder / _STATE).exists():
             return
         state = json.loads((self._folder / _STATE).read_text(encoding="utf-8"))
-        if state["fingerprint"] != self._fingerprint:
-            shutil.rmtree(self._folder)
-            return
         self.rows, self.seconds, self.stopped = state["rows"], state["seconds"], state["stopped"]
         self._counted, self._random = state["counted"], state["random"]
         self._weights, self._best = self._folder / state["weights"], self._folder / state["best"]
@@ -83,7 +110,6 @@ class Progress:
             shutil.copyfile(self._weights, self._best)
         assert isinstance(self._best, Path)
         state = {
-            "fingerprint": self._fingerprint,
             "rows": self.rows,
             "seconds": self.seconds,
             "stopped": bool(model.stop_training),
@@ -106,6 +132,8 @@ class Progress:
     def load_best(self, model: keras.Model) -> None:
         """Give the model the weights of its best epoch."""
         if isinstance(self._best, Path):
+            # The file has the optimizer's numbers too, and loads only into an optimizer that has places for them.
+            model.optimizer.build(model.trainable_variables)
             model.load_weights(self._best)
         elif self._best is not None:
             model.set_weights(self._best)

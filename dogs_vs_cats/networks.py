@@ -3,14 +3,19 @@
 from typing import Any, Literal
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from dogs_vs_cats.settings import CnnSettings, HeadSettings
 
 
 def _classify(x: Any, output: Literal["softmax", "sigmoid"]) -> Any:
     # float32 whatever the compute type: probabilities near 1 need the digits.
-    return layers.Dense(2 if output == "softmax" else 1, activation=output, dtype="float32", name="probability")(x)
+    logits = layers.Dense(2 if output == "softmax" else 1, dtype="float32", name="logits")(x)
+    if output == "sigmoid":
+        return layers.Activation("sigmoid", dtype="float32", name="probability")(logits)
+    # Not plain softmax: it hands its logits to Keras's binary cross-entropy, which in a graph then takes them
+    # for those of two sigmoids, and trains and reports something else than the loss of these probabilities.
+    return ops.exp(ops.log_softmax(logits))
 
 
 def build_cnn(network: CnnSettings, size: int) -> keras.Model:
@@ -69,10 +74,6 @@ def second_class(outputs: Any) -> Any:
     return outputs[:, -1]
 
 
-def describe_layers(model: keras.Model) -> list[tuple[str, str, int]]:
-    """Name, output shape and parameter count of each layer, in order."""
-    rows = []
-    for layer in model.layers:
-        shape = "x".join(str(side) for side in layer.output.shape[1:] if side is not None)
-        rows.append((layer.__class__.__name__, shape, layer.count_params()))
-    return rows
+def describe_layers(model: keras.Model) -> list[tuple[str, tuple[int | None, ...], int]]:
+    """Name, output shape and parameter count of each layer, input first."""
+    return [(type(layer).__name__, tuple(layer.output.shape), layer.count_params()) for layer in model.layers]

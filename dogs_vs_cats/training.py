@@ -1,12 +1,10 @@
 """Compile, fit, stop and resume: the one way that stages and trials train."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -30,12 +28,14 @@ class Training:
         best_epoch: the epoch whose weights the model has, the one with the lowest validation loss.
         seconds: spent in the epochs, those before a resume included.
         stopped_early: whether early stopping ended it.
+        forget: removes the checkpoint; call it once the results are written.
     """
 
     history: pd.DataFrame
     best_epoch: int
     seconds: float
     stopped_early: bool
+    forget: Callable[[], None] = field(repr=False)
 
     @property
     def best(self) -> dict[str, float]:
@@ -96,7 +96,6 @@ def train(
     *,
     augmentation: keras.layers.Layer | None = None,
     checkpoint: Path | None = None,
-    data_digest: str = "",
     log: Callable[[dict[str, float], int], None] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     show_progress: bool = True,
@@ -111,9 +110,9 @@ def train(
         validation: what its epochs are judged by.
         settings: optimizer, loss, epochs, batch, stopping.
         augmentation: a layer that changes training images at random, on the model's device.
-        checkpoint: a folder for the state after each epoch. Called again with the same arguments after a kill, the
-            training goes on from the last finished epoch and ends as if it had not been killed. None keeps no state.
-        data_digest: names the data, so that a checkpoint of other data is not gone on from.
+        checkpoint: ``checkpoints.checkpoint_folder`` of this very training, for its state after each epoch. Called
+            again with the same arguments after a kill, it goes on from the last finished epoch and ends as if it had
+            not been killed. None keeps no state.
         log: called after each epoch with its metrics and its number from 1.
         callbacks: more Keras callbacks, such as a pruner.
         show_progress: a tqdm bar where there is a terminal, a line an epoch where there is none.
@@ -125,7 +124,7 @@ def train(
         WorkflowError: if the loss is not a number; the message names the epoch and the settings to look at.
     """
     fitted = model if augmentation is None else _with_augmentation(model, augmentation)
-    output = "softmax" if model.output_shape[-1] == 2 else "sigmoid"  # noqa: PLR2004
+    output: Literal["softmax", "sigmoid"] = "softmax" if model.output_shape[-1] == 2 else "sigmoid"  # noqa: PLR2004
     accuracy: type[keras.metrics.Metric] = (
         keras.metrics.CategoricalAccuracy if output == "softmax" else keras.metrics.BinaryAccuracy
     )
@@ -135,7 +134,7 @@ def train(
         # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
         metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
     )
-    progress = Progress(_fingerprint(fitted, settings, data_digest, len(training.labels)), checkpoint)
+    progress = Progress(checkpoint)
     progress.load()
     done = len(progress.rows)
     if done and show_progress:
@@ -147,7 +146,7 @@ def train(
         total = len(batches) * settings.epochs
         hidden = None if show_progress else True
         with tqdm(total=total, initial=len(batches) * done, disable=hidden, unit="batch", dynamic_ncols=True) as bar:
-            end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bar.disable)
+            end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bool(bar.disable))
             fitted.fit(
                 batches,
                 validation_data=Batches(validation.inputs, validation.labels, settings.batch, output),
@@ -165,7 +164,8 @@ def train(
         )
     progress.load_best(fitted)
     history = pd.DataFrame(progress.rows).astype({"epoch": int})
-    return Training(history, progress.best_epoch, progress.seconds, len(progress.rows) < settings.epochs)
+    stopped_early = len(progress.rows) < settings.epochs
+    return Training(history, progress.best_epoch, progress.seconds, stopped_early, progress.discard)
 
 
 def _with_augmentation(model: keras.Model, augmentation: keras.layers.Layer) -> keras.Model:
@@ -190,8 +190,3 @@ def _stopping(settings: TrainingSettings) -> list[keras.callbacks.Callback]:
             )
         )
     return callbacks
-
-
-def _fingerprint(model: keras.Model, settings: TrainingSettings, data_digest: str, images: int) -> str:
-    named = [settings.model_dump(mode="json"), data_digest, images, model.input_shape, keras.__version__]
-    return hashlib.sha256(json.dumps(named).encode()).hexdigest()

@@ -1,0 +1,134 @@
+"""The way to MLflow: a client that fails soon and says little, its database made whole, its faults in a few words."""
+
+import logging
+import os
+import re
+import warnings
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+from filelock import FileLock
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# A request that fails for one of these reasons fails for ever; anything else is the tracker's fault and passes.
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
+# Making a new database takes 10 seconds, three times that on a busy machine.
+DATABASE_SECONDS = 90
+_SET_BY_USER = {
+    name for name in ("MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES") if name in os.environ
+}
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether MLflow answered that it will never take this, rather than not answering."""
+    answered = not str(error).startswith("API request to")  # that one is no JSON: it came from something else
+    return answered and getattr(error, "error_code", None) in _REFUSALS
+
+
+def reason(error: BaseException) -> str:
+    """Say in a few words why MLflow did not take an operation."""
+    text = " ".join(str(error).split())
+    for pattern, words in (
+        ("Connection refused", "connection refused"),
+        ("timed out|timeout", "no answer in time"),
+        ("Name or service not known|name resolution|nodename nor servname", "its host name is not known"),
+        ("Connection reset|RemoteDisconnected|Connection aborted", "connection closed"),
+        ("database is locked", "the database is locked"),
+        ("readonly database", "the database is read-only"),
+        ("file is not a database|malformed", "the database file is damaged"),
+        ("too many 5.. error responses|error code 5..", "it answers with server errors"),
+    ):
+        if re.search(pattern, text):
+            return words
+    return text[:160] or type(error).__name__
+
+
+def is_local(uri: str) -> bool:
+    """Whether MLflow is reached through a database rather than a server."""
+    return urlsplit(uri).scheme.partition("+")[0] in {"sqlite", "postgresql", "mysql", "mssql"}
+
+
+def redacted(uri: str) -> str:
+    """The address without the user name and password in it."""
+    parts = urlsplit(uri)
+    if parts.password is None and parts.username is None:
+        return uri
+    return urlunsplit(parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}"))
+
+
+def quiet_mlflow() -> None:
+    """Import MLflow without its telemetry, log lines and warnings."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import mlflow  # noqa: F401
+    # And when first used: parts of MLflow 3.17's dependencies that these call outdated, nothing a user could change.
+    warnings.filterwarnings("ignore", module=r"(mlflow|sqlalchemy|alembic)(\.|$)")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def database_file(uri: str) -> Path | None:
+    """The file of a SQLite database; None for anything else."""
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:////") else None
+
+
+def connect(uri: str, root: Path, timeout_seconds: float) -> "MlflowClient":
+    """Connect to MLflow, creating its database where there is none.
+
+    Args:
+        uri: a server or a database, as ``tracking.tracking_uri`` gives it.
+        root: the project's folder.
+        timeout_seconds: how long one request may take.
+
+    Returns:
+        A client that fails rather than waits or tries again, unless MLflow's own variables say otherwise.
+    """
+    quiet_mlflow()
+    for name, value in (
+        ("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout_seconds)))),
+        # Trying again is done an operation at a time (outbox.py): a request repeated blindly may double a run.
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0"),
+    ):
+        if name not in _SET_BY_USER:
+            os.environ[name] = value
+    return _client(uri, root)
+
+
+@lru_cache(maxsize=8)
+def _client(uri: str, root: Path) -> "MlflowClient":
+    from mlflow import MlflowClient
+
+    if not is_local(uri):
+        return MlflowClient(uri, uri)
+    (root / "mlruns").mkdir(parents=True, exist_ok=True)
+    # Two processes that create the tables of one database at once: one of them dies.
+    with FileLock(root / "mlruns" / ".database.lock", timeout=DATABASE_SECONDS):
+        database = database_file(uri)
+        if database is not None and not database.exists():
+            _create_database(database, root)
+        return MlflowClient(uri, uri)
+
+
+def is_new_database(uri: str) -> bool:
+    """Whether connecting may have to create MLflow's tables first."""
+    database = database_file(uri)
+    return is_local(uri) and (database is None or not database.exists())
+
+
+def _create_database(database: Path, root: Path) -> None:
+    """Create MLflow's tables beside the place and move them there: a creation that was cut off can't be mended."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    partial = database.with_name(f".{database.name}.partial")
+    partial.unlink(missing_ok=True)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    store = SqlAlchemyStore(f"sqlite:///{partial}", (root / "mlruns").as_uri())
+    store.engine.dispose()
+    partial.replace(database)

@@ -1,0 +1,168 @@
+"""The images folder: the used photos by split and class, unchanged, and the index that says what each is."""
+
+import csv
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.photos import Fingerprint
+
+COLUMNS = ("file", "class", "split", "sha256", "perceptual_hash", "width", "height")
+SPLITS = ("train", "validation", "test", "unlabelled")
+INDEX = "index.csv"
+REPAIR = "make it again with: dvc repro -f split"
+
+# Bytes in a file's name that every file system takes, with room for a number to tell it from others.
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class IndexedPhoto:
+    """A line of the index.
+
+    Attributes:
+        file: relative to the images folder, with forward slashes.
+        label: the class; None for an unlabelled photo.
+        split: train, validation, test or unlabelled.
+        fingerprint: of the file's bytes.
+    """
+
+    file: str
+    label: str | None
+    split: str
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True)
+class ImagesFacts:
+    """What the images folder was made from.
+
+    Attributes:
+        source: ``download.source`` of the photos.
+        classes: the two classes; the second is the positive one.
+        unlabelled_rejected: ids of the unlabelled photos that do not decode.
+    """
+
+    source: str
+    classes: list[str]
+    unlabelled_rejected: list[str]
+
+
+def name_files(names: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """Where in the images folder each photo goes: its own name, made safe for any file system and unique.
+
+    Args:
+        names: the photos' paths inside their source.
+        folders: the folder each one goes to, relative to the images folder.
+
+    Returns:
+        Paths relative to the images folder, with forward slashes.
+    """
+    taken: set[str] = set()
+    files = []
+    for name, folder in zip(names, folders, strict=True):
+        stem, extension = _safe_name(name)
+        file, number = f"{folder}/{stem}{extension}", 1
+        # Some file systems take "A.jpg" and "a.jpg" for one.
+        while file.casefold() in taken:
+            number += 1
+            file = f"{folder}/{stem}-{number}{extension}"
+        taken.add(file.casefold())
+        files.append(file)
+    return files
+
+
+def _safe_name(name: str) -> tuple[str, str]:
+    base = unicodedata.normalize("NFC", name.rpartition("/")[2])
+    # What Windows or a URL would take for something else, and bytes of a name that are no text.
+    base = re.sub(r'[\x00-\x1f\x7f<>:"\\|?*\ud800-\udfff]', "_", base).lstrip(".")
+    stem, dot, extension = base.rpartition(".")
+    if not stem:
+        stem, dot, extension = extension or "photo", "", ""
+    return stem.encode()[:LONGEST_NAME].decode(errors="ignore"), dot + extension
+
+
+def write_facts(images: Path, facts: ImagesFacts) -> None:
+    """Write what the images folder was made from, as ``dataset.json``."""
+    (images / "dataset.json").write_text(json.dumps(vars(facts), indent=2) + "\n", encoding="utf-8")
+
+
+def read_facts(images: Path) -> ImagesFacts:
+    """Read what the images folder was made from.
+
+    Raises:
+        WorkflowError: if that is missing or damaged.
+    """
+    path = images / "dataset.json"
+    try:
+        return ImagesFacts(**json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        raise WorkflowError(f"{path}: missing or damaged; {REPAIR}") from None
+
+
+def write_index(images: Path, photos: Iterable[IndexedPhoto]) -> None:
+    """Write the index, sorted by file, so that the order of the photos never depends on the order they were read in."""
+    with (images / INDEX).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for photo in sorted(photos, key=lambda photo: photo.file):
+            print_ = photo.fingerprint
+            writer.writerow((
+                photo.file, photo.label or "", photo.split,
+                print_.sha256, f"{print_.perceptual_hash:016x}", print_.width, print_.height,
+            ))  # fmt: skip
+
+
+def read_index(images: Path) -> list[IndexedPhoto]:
+    """Read the index.
+
+    Returns:
+        The photos in the index's order, which is the order of everything made from them.
+
+    Raises:
+        WorkflowError: if it is missing or damaged; with the line's number.
+    """
+    path = images / INDEX
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = list(csv.reader(file, strict=True))
+    except (FileNotFoundError, UnicodeDecodeError, csv.Error):
+        raise WorkflowError(f"{path}: missing or damaged; {REPAIR}") from None
+    if not lines or tuple(lines[0]) != COLUMNS:
+        raise WorkflowError(f"{path}: does not begin with the columns {','.join(COLUMNS)}; {REPAIR}")
+    if len(lines) == 1:
+        raise WorkflowError(f"{path}: lists no photos; {REPAIR}")
+    photos = []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            photos.append(_read_line(*line))
+        except (TypeError, ValueError):
+            raise WorkflowError(f"{path}: line {number} is damaged; {REPAIR}") from None
+    return photos
+
+
+def _read_line(
+    file: str, label: str, split: str, sha256: str, perceptual_hash: str, width: str, height: str
+) -> IndexedPhoto:
+    if split not in SPLITS or (split == "unlabelled") != (not label):
+        raise ValueError(split)
+    return IndexedPhoto(
+        file, label or None, split, Fingerprint(sha256, int(perceptual_hash, 16), int(width), int(height))
+    )
+
+
+def write_rejected(path: Path, rejected: Iterable[tuple[str, str]]) -> None:
+    """Write the list of refused photos.
+
+    Args:
+        path: the CSV file to write.
+        rejected: the photos' paths inside their source, and the reasons.
+    """
+    with path.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("file", "reason"))
+        writer.writerows(rejected)

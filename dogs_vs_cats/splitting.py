@@ -1,0 +1,180 @@
+"""Which photo goes to which split: seeded, stratified by class, duplicates together."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings import SplitSettings
+
+HASH_BITS = 64
+# Pairs found but not yet merged into groups: 16 MB, however many photos look alike.
+PENDING_PAIRS = 1_000_000
+
+
+def group_duplicates(hashes: np.ndarray, bits: int) -> np.ndarray:
+    """Group photos that look alike, directly or through others in between.
+
+    Exact: two hashes that differ in at most ``bits`` bits agree on at least one of ``bits + 1`` bands of bits, so only
+    photos that share a band are compared. Photos of equal bytes have equal hashes, so they are together too.
+
+    Args:
+        hashes: (n,) uint64, the photos' perceptual hashes.
+        bits: how many bits may differ; 0 groups equal hashes only.
+
+    Returns:
+        (n,) the number of each photo's group, from 0.
+
+    Source: Manku, Jain, Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007.
+    """
+    unique, position = np.unique(hashes.astype(np.uint64), return_inverse=True)
+    groups = np.arange(len(unique))
+    edges = np.linspace(0, HASH_BITS, bits + 2).astype(np.uint64)
+    pending: list[tuple[np.ndarray, np.ndarray]] = []
+    waiting = 0
+    for low, high in pairwise(edges):
+        # Shifted left first, so that the bits above the band fall off.
+        band = (unique << np.uint64(HASH_BITS - high)) >> np.uint64(HASH_BITS - high + low)
+        order = np.argsort(band, kind="stable")
+        band, hashes_by_band = band[order], unique[order]
+        left = np.arange(len(unique))
+        # Each with its next neighbour in the band, then the one after it: memory stays at a few numbers a photo even
+        # where thousands share a band.
+        for distance in range(1, len(unique)):
+            left = left[: np.searchsorted(left, len(unique) - distance)]
+            left = left[band[left] == band[left + distance]]
+            if not left.size:
+                break
+            differing = np.bitwise_count(hashes_by_band[left] ^ hashes_by_band[left + distance])
+            near = left[differing <= bits]
+            if near.size:
+                pending.append((order[near], order[near + distance]))
+                waiting += near.size
+            if waiting > PENDING_PAIRS:
+                groups, pending, waiting = _merged(groups, pending), [], 0
+    return _merged(groups, pending)[position]
+
+
+def assign_splits(
+    names: Sequence[str], labels: Sequence[str], groups: np.ndarray, settings: SplitSettings
+) -> list[str | None]:
+    """Say where each photo goes.
+
+    The photos are shuffled by the seed, whatever order they come in. Groups of duplicates go first, into the training
+    split as long as it has room: what is left for validation and test then shows each subject once, as the intervals
+    computed on it assume. Single photos fill up each split to its exact share of each class. Where groups leave no
+    exact way, what fits nowhere goes to the split that lacks the largest part of its share. A limit on the photos used
+    is never exceeded; it is missed where all that is left are groups larger than what is missing.
+
+    Args:
+        names: the photos' names, each once.
+        labels: their classes.
+        groups: (n,) their groups of duplicates, as ``group_duplicates`` numbers them.
+        settings: the ``split`` section.
+
+    Returns:
+        "train", "validation" or "test" for each photo; None for one that is not used.
+
+    Raises:
+        WorkflowError: if there are fewer photos than asked for, or too few to give each split one of each class.
+    """
+    members: dict[int, list[int]] = {}
+    by_name = np.array(sorted(range(len(names)), key=names.__getitem__))
+    shuffled = np.random.default_rng(settings.seed).permutation(len(names))
+    for photo in by_name[shuffled].tolist():
+        members.setdefault(int(groups[photo]), []).append(photo)
+    chosen = _choose(list(members.values()), labels, settings.images)
+    # Large groups first, while there is room; the sort keeps the shuffled order among groups of one size.
+    chosen.sort(key=len, reverse=True)
+    counts = Counter(labels[photo] for group in chosen for photo in group)
+    room = _shares({label: counts[label] for label in sorted(set(labels))}, settings)
+    quotas = {split: Counter(room[split]) for split in room}
+    assigned: list[str | None] = [None] * len(names)
+
+    def lacking(split: str) -> float:
+        return sum(room[split][label] for label in wanted) / sum(quotas[split][label] for label in wanted)
+
+    for group in chosen:
+        wanted = Counter(labels[photo] for photo in group)
+        fitting = [split for split in room if wanted <= room[split]]
+        split = max(fitting or room, key=lacking)
+        if len(group) > 1 and "train" in fitting:
+            split = "train"
+        room[split].subtract(wanted)
+        for photo in group:
+            assigned[photo] = split
+    _check_classes(assigned, labels, list(room))
+    return assigned
+
+
+def _choose(groups: list[list[int]], labels: Sequence[str], images: int | None) -> list[list[int]]:
+    """As many photos as asked for, in whole groups, with the classes in the proportion they all have."""
+    if images is None:
+        return groups
+    if images > len(labels):
+        raise WorkflowError(
+            f"split.images: {images} photos asked for, there are {len(labels)}; lower it, or null to use all"
+        )
+    room = _apportion(images, Counter(labels))
+    chosen = []
+    for group in groups:
+        wanted = Counter(labels[photo] for photo in group)
+        if wanted <= room:
+            room.subtract(wanted)
+            chosen.append(group)
+    return chosen
+
+
+def _apportion(total: int, counts: Counter[str]) -> Counter[str]:
+    """Divide a total in the proportion of the counts, the largest remainders rounded up."""
+    exact = {label: total * count / counts.total() for label, count in sorted(counts.items())}
+    parts = Counter({label: int(share) for label, share in exact.items()})
+    for label in sorted(exact, key=lambda label: parts[label] - exact[label])[: total - parts.total()]:
+        parts[label] += 1
+    return parts
+
+
+def _shares(counts: Mapping[str, int], settings: SplitSettings) -> dict[str, Counter[str]]:
+    """How many photos of each class each split is to have; at least one."""
+    shares = {"validation": settings.validation, "test": settings.test}
+    room = {
+        split: Counter({label: max(1, round(count * share)) for label, count in counts.items()})
+        for split, share in shares.items()
+        if share > 0
+    }
+    left = Counter(counts)
+    for held_out in room.values():
+        left.subtract(held_out)
+    for label, count in left.items():
+        if count < 1:
+            raise WorkflowError(
+                f"split: {counts[label]} photos of class {label} are too few to give train, {' and '.join(room)} at "
+                "least one each; add photos, raise split.images or lower split.validation and split.test"
+            )
+    return {"train": left, **room}
+
+
+def _check_classes(assigned: list[str | None], labels: Sequence[str], splits: list[str]) -> None:
+    present = set(zip(assigned, labels, strict=True))
+    for split in splits:
+        for label in sorted(set(labels)):
+            if (split, label) not in present:
+                raise WorkflowError(
+                    f"split: {split} gets no photo of class {label}, since nearly all are duplicates of each other; "
+                    "add photos, or lower split.near_duplicate_bits"
+                )
+
+
+def _merged(groups: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    if not pairs:
+        return groups
+    left = groups[np.concatenate([pair[0] for pair in pairs])]
+    right = groups[np.concatenate([pair[1] for pair in pairs])]
+    graph = coo_matrix((np.ones(len(left), dtype=np.bool_), (left, right)), shape=(len(groups), len(groups)))
+    merged: np.ndarray = connected_components(graph, directed=False)[1][groups]
+    return merged

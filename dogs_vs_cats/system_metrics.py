@@ -1,0 +1,69 @@
+"""How busy the machine is while a run goes on."""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+# The first samples come early, so that a short run has some; a sample costs about 1 ms, sending it 25 ms.
+_INTERVALS_SECONDS = (1, 2, 4, 8)
+_INTERVAL_SECONDS = 10
+
+
+class SystemMetrics:
+    """Samples MLflow's own system metrics: processors, memory, disk, network, and GPUs where there are any.
+
+    Not through MLflow's thread, which asks the tracker about the run before every sample, takes its first after
+    10 seconds and loses what the tracker does not take.
+
+    Args:
+        log: takes the values by name, and the sample's number.
+    """
+
+    def __init__(self, log: Callable[[Mapping[str, float], int], None]) -> None:
+        self._log = log
+        self._monitors = _monitors()
+        self._samples = 0
+        self._stopped = threading.Event()
+        self._collect()  # a processor's use is counted from one sample to the next
+        self._thread = threading.Thread(target=self._sample_all, name="system metrics", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take a last sample and end."""
+        self._stopped.set()
+        self._thread.join()
+        self._sample()
+
+    def _sample_all(self) -> None:
+        for interval in _INTERVALS_SECONDS:
+            if self._stopped.wait(interval):
+                return
+            self._sample()
+        while not self._stopped.wait(_INTERVAL_SECONDS):
+            self._sample()
+
+    def _sample(self) -> None:
+        self._log(self._collect(), self._samples)
+        self._samples += 1
+
+    def _collect(self) -> dict[str, float]:
+        values: dict[str, float] = {}
+        for monitor in self._monitors:
+            monitor.collect_metrics()
+            values |= {f"system/{name}": value for name, value in monitor.aggregate_metrics().items()}
+            monitor.clear_metrics()
+        return values
+
+
+def _monitors() -> list[Any]:
+    """MLflow's collectors, of GPUs only where their libraries find some."""
+    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
+    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
+
+    monitors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
+    with suppress(Exception):  # no nvidia-ml-py, no driver or no GPU: each has its own exception
+        monitors.append(GPUMonitor())
+    return monitors

@@ -1,0 +1,355 @@
+"""MLflow: a run for each training, with what it was made from, how it went, and the model it left.
+
+A run never stops what it records. Everything goes to MLflow from a thread of its own (``outbox.py``); what MLflow does
+not take is kept on disk (``unsent.py``) until ``python -m dogs_vs_cats.tracking send``.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dogs_vs_cats.connection import connect, is_local, quiet_mlflow
+from dogs_vs_cats.delivery import MlflowRun
+from dogs_vs_cats.devices import device_tags
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.logged_models import save_model
+from dogs_vs_cats.operations import (
+    Artifact,
+    End,
+    Logged,
+    Promotion,
+    Record,
+    Reopen,
+    Start,
+    Status,
+    identity_of,
+    unsent_id,
+)
+from dogs_vs_cats.outbox import Outbox, tell_once
+from dogs_vs_cats.provenance import source_tags
+from dogs_vs_cats.settings import TrackingSettings
+from dogs_vs_cats.system_metrics import SystemMetrics
+from dogs_vs_cats.unsent import forget_promotions, journal_of, new_journal, send
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+
+DEFAULT_DATABASE = "mlflow.db"
+
+
+def tracking_uri(settings: TrackingSettings, root: Path) -> str:
+    """Where runs go.
+
+    Args:
+        settings: the ``tracking`` section.
+        root: the project's folder, which MLflow's own default place is in: plain ``mlflow ui`` there shows every run.
+
+    Returns:
+        ``settings.uri``, else the variable ``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in ``root``; a SQLite file
+        with its absolute path, since DVC runs stages in copies of the project.
+
+    Raises:
+        WorkflowError: for a folder, which MLflow no longer writes to.
+    """
+    uri = settings.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_DATABASE}"
+    if uri.startswith("sqlite:///") and uri != "sqlite:///:memory:":
+        return f"sqlite:///{root.resolve() / uri.removeprefix('sqlite:///')}"
+    if ("://" not in uri or uri.startswith("file:")) and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "") != "true":
+        raise WorkflowError(
+            f"tracking.uri: {uri}: MLflow no longer keeps runs in a folder; "
+            "use null (mlflow.db here), sqlite:///FILE or the address of a server"
+        )
+    return uri
+
+
+class Run:
+    """A run that is being recorded. What is logged reaches MLflow soon after, in order; nothing here waits for it."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.id = ""
+        """The run's id in MLflow, or ``unsent-...`` while MLflow does not know it."""
+        self._outbox = outbox
+        self._folder: Path | None = None
+        self._files = 0
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Record values by name, with the epoch they belong to."""
+        now = _now()
+        self._outbox.put(Record(metrics=[(key, float(value), now, step or 0) for key, value in values.items()]))
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Record settings; nested ones get names with dots."""
+        self._outbox.put(Record(params=flattened(params)))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Record what one looks for runs by."""
+        self._outbox.put(Record(tags={key: str(value) for key, value in tags.items()}))
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Keep a copy of a file, or of a folder's files, as it is now."""
+        with self._file(path.name) as copy:
+            if path.is_dir():
+                shutil.copytree(path, copy)
+            else:
+                shutil.copyfile(path, copy)
+            self._outbox.put(Artifact(payload=copy, folder=folder))
+
+    def log_text(self, text: str, name: str) -> None:
+        """Keep a text as the file ``name``, which may have a folder: ``model/summary.txt``."""
+        with self._file(Path(name).name) as file:
+            file.write_text(text, encoding="utf-8")
+            self._outbox.put(Artifact(payload=file, folder=_parent(name)))
+
+    def log_figure(self, figure: "Figure", name: str) -> None:
+        """Keep a figure as the picture ``name``, for example ``curves.png``."""
+        with self._file(Path(name).name) as file:
+            figure.savefig(file)
+            self._outbox.put(Artifact(payload=file, folder=_parent(name)))
+
+    def log_model(
+        self,
+        model: "keras.Model",
+        name: str,
+        *,
+        registered_model: str | None = None,
+        version_tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log a model that can be loaded with MLflow, Keras and TensorFlow alone, and register a version of it.
+
+        Args:
+            model: takes one tensor; its type and shape, and those of what it returns, become the signature.
+            name: the model's name among the run's models.
+            registered_model: the registered model that gets a new version; None: none does.
+            version_tags: the new version's tags, by which ``set_alias`` finds it.
+        """
+        with self._file(name) as folder:
+            save_model(model, folder)
+            self._outbox.put(
+                Logged(
+                    identity=uuid.uuid4().hex,
+                    payload=folder,
+                    name=name,
+                    registered_model=registered_model,
+                    version_tags=dict(version_tags or {}),
+                )
+            )
+
+    @contextmanager
+    def _file(self, name: str) -> Iterator[Path]:
+        """A new path for one payload. A disk that takes no more costs the payload, not the training."""
+        try:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="dogs-vs-cats-"))
+            self._files += 1
+            path = self._folder / str(self._files) / name
+            path.parent.mkdir()
+            yield path
+        except OSError as error:
+            tell_once(f"not kept {self.id}", f"{error.filename or name}: {error.strerror or error}; {name} is not kept")
+
+    def remove_files(self) -> None:
+        """Remove the payloads, delivered or not."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def tracked_run(
+    name: str,
+    settings: TrackingSettings,
+    root: Path,
+    *,
+    params: Mapping[str, object],
+    tags: Mapping[str, str] | None = None,
+    parent: str | None = None,
+    resume: str | None = None,
+    system_metrics: bool = True,
+) -> Iterator[Run]:
+    """Record what happens in the ``with`` block as an MLflow run.
+
+    The run ends as FINISHED; as KILLED by an interrupt, an exit or a pruned trial; as FAILED by any other exception,
+    with the exception as the tag ``error``. A tracker that does not answer is told of once and then left alone.
+
+    Args:
+        name: the run's name.
+        settings: the ``tracking`` section.
+        root: the project's folder.
+        params: the settings the run was made from; nested ones get names with dots.
+        tags: what one looks for runs by, such as the data's digest. The commit, the DVC experiment and the devices
+            are added.
+        parent: the id of the run that this one belongs to.
+        resume: the id of a run that was cut off, to go on with in place of beginning a new one.
+        system_metrics: whether to record the use of processors, memory, disk and network (MLflow's own).
+
+    Yields:
+        The run.
+
+    Raises:
+        WorkflowError: if ``settings.uri`` is one that MLflow cannot use.
+    """
+    root = root.resolve()
+    uri = tracking_uri(settings, root)
+    quiet_mlflow()
+    began = time.monotonic()
+    identity = (resume and identity_of(resume)) or uuid.uuid4().hex
+    journal = journal_of(root, uri, identity) or new_journal(root, uri, name, identity)
+    outbox = Outbox(
+        MlflowRun(uri, root, settings.timeout_seconds, again=resume is not None), journal, uri, settings.timeout_seconds
+    )
+    if journal.folder.exists():
+        outbox.leave_alone("the beginning of this run was not sent yet")
+    elif parent is not None and identity_of(parent) is not None:
+        outbox.leave_alone("the run that this one belongs to was not sent yet")
+    outbox.put(
+        Start(
+            identity=identity,
+            run_id=resume if resume is not None and identity_of(resume) is None else None,
+            experiment=settings.experiment,
+            artifacts=(root / "mlruns" / "artifacts").as_uri() if is_local(uri) else None,
+            name=name,
+            parent=parent,
+            time=_now(),
+            tags=source_tags() | dict(tags or {}),
+        )
+    )
+    status: Status = "FINISHED"
+    sampler: SystemMetrics | None = None
+    with _recorded(outbox) as run:
+        run.log_params(params)
+        run.set_tags(device_tags())
+        try:
+            outbox.wait()
+            run.id = outbox.run_id or unsent_id(identity)
+            sampler = SystemMetrics(run.log_metrics) if system_metrics else None
+            yield run
+        except BaseException as error:
+            status = _status(error)
+            run.set_tags({"error": f"{type(error).__name__}: {error}"})
+            raise
+        finally:
+            if sampler is not None:
+                sampler.stop()
+            run.log_metrics({"duration_seconds": time.monotonic() - began})
+            run.set_tags(device_tags())
+            outbox.put(End(status=status, time=_now()))
+
+
+@contextmanager
+def reopened_run(settings: TrackingSettings, root: Path, version_tags: Mapping[str, str]) -> Iterator[Run]:
+    """Add to the run that made the newest version of the registered model with all these tags.
+
+    Where MLflow does not answer, or does not have that version yet, what is added is kept on disk like the rest.
+
+    Args:
+        settings: the ``tracking`` section.
+        root: the project's folder.
+        version_tags: what ``Run.log_model`` tagged the version with.
+
+    Yields:
+        The run, without an id; its status stays what it was.
+    """
+    outbox = _outbox(settings, root.resolve(), "later")
+    outbox.put(Reopen(registered_model=settings.registered_model, version_tags=dict(version_tags)))
+    with _recorded(outbox) as run:
+        yield run
+
+
+def set_alias(settings: TrackingSettings, root: Path, alias: str, version_tags: Mapping[str, str]) -> None:
+    """Give the newest version of the registered model that has all these tags the alias.
+
+    Where MLflow does not answer, or does not have that version yet, it is told and done by ``send``.
+
+    Args:
+        settings: the ``tracking`` section.
+        root: the project's folder.
+        alias: for example ``champion``.
+        version_tags: what ``Run.log_model`` tagged the version with.
+    """
+    root = root.resolve()
+    name = settings.registered_model
+    forget_promotions(root, name, alias)
+    outbox = _outbox(settings, root, alias)
+    outbox.put(Promotion(registered_model=name, alias=alias, version_tags=dict(version_tags)))
+    outbox.close()
+
+
+def _outbox(settings: TrackingSettings, root: Path, name: str) -> Outbox:
+    uri = tracking_uri(settings, root)
+    quiet_mlflow()
+    journal = new_journal(root, uri, name, uuid.uuid4().hex)
+    return Outbox(MlflowRun(uri, root, settings.timeout_seconds), journal, uri, settings.timeout_seconds)
+
+
+@contextmanager
+def _recorded(outbox: Outbox) -> Iterator[Run]:
+    """A run whose last operations are waited for."""
+    run = Run(outbox)
+    try:
+        yield run
+    finally:
+        outbox.close()
+        run.remove_files()
+
+
+def client(settings: TrackingSettings, root: Path) -> "MlflowClient":
+    """MLflow's own client for what there is no function for here; it raises when MLflow does not answer."""
+    return connect(tracking_uri(settings, root), root, settings.timeout_seconds)
+
+
+def flattened(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Settings as MLflow's parameters: ``{"network": {"dense": [64]}}`` becomes ``{"network.dense": "[64]"}``."""
+    flat: dict[str, str] = {}
+    for key, value in params.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{name}.")
+        elif isinstance(value, Sequence) and value and all(isinstance(item, Mapping) for item in value):
+            flat |= flattened({str(position): item for position, item in enumerate(value)}, f"{name}.")
+        else:
+            flat[name] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat
+
+
+def _status(error: BaseException) -> Status:
+    if isinstance(error, KeyboardInterrupt | SystemExit) or type(error).__name__ == "TrialPruned":
+        return "KILLED"
+    return "FAILED"
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _parent(name: str) -> str | None:
+    folder = Path(name).parent.as_posix()
+    return None if folder == "." else folder
+
+
+def main() -> None:
+    """Send what MLflow missed."""
+    parser = argparse.ArgumentParser(description="Give MLflow what it missed while it did not answer.")
+    parser.add_argument("command", choices=["send"])
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (%(default)s)")
+    parser.add_argument("--uri", help="where to send to; not given: where each run was to go")
+    arguments = parser.parse_args()
+    try:
+        told = send(arguments.root.resolve(), arguments.uri)
+    except WorkflowError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    print("\n".join(told) or "nothing to send")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""How results are put in words: numbers as people read them, and a verdict that claims no more than was shown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_MOST_DIGITS = 6
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent; nearly all is never rounded to all, nor hardly any to none."""
+    while digits < _MOST_DIGITS and round(share * 100, digits) in {0, 100} and share not in {0, 1}:
+        digits += 1
+    return f"{share * 100:.{digits}f} %"
+
+
+def points(share: float, digits: int = 1) -> str:
+    """A difference of two shares in percentage points, without its unit, with a true minus sign."""
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return f"{round(share * 100, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def p_value(value: float) -> str:
+    """A p value with its relation: ``= 0.034``, ``< 0.001``."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"  # noqa: PLR2004
+
+
+def photos(count: int, split: str, source: str) -> str:
+    """So many photos of a split; pictures where they were drawn."""
+    noun = "picture" if source == "drawn" else "photo"
+    return f"{count:,} {'drawn ' if source == 'drawn' else ''}{split} {noun}{'' if count == 1 else 's'}"
+
+
+def verdict(comparison: Mapping[str, Any]) -> str:
+    """The comparison's outcome in a sentence.
+
+    Args:
+        comparison: ``comparison.json`` without its verdict.
+
+    Returns:
+        The better model with the size of the difference, its interval and its test, if both exclude chance; else that
+        no difference can be claimed.
+    """
+    found, models = comparison["difference"], comparison["models"]
+    confidence = percent(comparison["confidence"], 0)
+    second, first = found["of"]
+    leader, trailer = (second, first) if found["accuracy"] > 0 else (first, second)
+    sign = 1 if leader == second else -1
+    size, (low, high) = sign * found["accuracy"], sorted(sign * bound for bound in found["interval"])
+    digits = 1 if size >= 0.01 else 2  # noqa: PLR2004 - a difference under one point needs another digit
+    spread = f"{confidence} interval {points(low, digits)} to {points(high, digits)}"
+    test = f"McNemar's exact test p {p_value(found['mcnemar']['p_value'])}"
+    on = photos(comparison["images"], comparison["split"], comparison["source"])
+    best, ours, theirs = percent(models[leader]["accuracy"]), models[leader]["name"], models[trailer]["name"]
+    if size == 0:
+        return f"No difference can be claimed: both models are right on {best} of {on} ({spread} points; {test})."
+    figures = f"right on {best} of {on}, the {theirs} on {percent(models[trailer]['accuracy'])}"
+    gap = f"{points(size, digits)} percentage points apart ({spread}; {test})"
+    if found["claimed"]:
+        return f"The {ours} is better: it is {figures}, {gap}."
+    return f"No difference can be claimed: the {ours} is {figures}, {gap}; chance alone may explain that."

@@ -1,0 +1,32 @@
+"""VGG16's features of every photo, a file a split."""
+
+from dogs_vs_cats.arrays import has_split, open_split
+from dogs_vs_cats.features import open_engine
+from dogs_vs_cats.outputs import whole_folder
+from stages.command import parse_arguments, run
+
+SPLITS = ("train", "validation", "test", "unlabelled")
+
+
+def main() -> None:
+    """Compute the features of every split there is."""
+    arguments = parse_arguments(
+        "Compute VGG16's bottleneck features",
+        arrays="the folder with the decoded photos",
+        weights="VGG16's .weights.h5",
+        features="the folder to leave the features in",
+    )
+    settings = arguments.settings.bottleneck
+    present = [name for name in SPLITS if name == "train" or has_split(arguments.arrays, name)]
+    splits = {name: open_split(arguments.arrays, name) for name in present}
+    photos = splits["train"].images
+    with (
+        whole_folder(arguments.features) as folder,
+        open_engine(settings.engine, arguments.weights, settings.scaling, settings.batch, photos) as extract,
+    ):
+        for name, split in splits.items():
+            extract(split.images, folder / f"{name}.npy")
+
+
+if __name__ == "__main__":
+    run(main)

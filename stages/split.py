@@ -1,0 +1,38 @@
+"""Which photo goes where; duplicates stay together, what does not decode is listed."""
+
+from pathlib import PurePosixPath
+
+from dogs_vs_cats.images import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
+from dogs_vs_cats.intake import check_classes, choose_splits, lay_out, take_in
+from dogs_vs_cats.outputs import whole_file, whole_folder
+from dogs_vs_cats.sources import labelled, read_source, unlabelled
+from stages.command import parse_arguments, run
+
+
+def main() -> None:
+    """Check every photo, choose its split, and lay the photos out by split and class."""
+    arguments = parse_arguments(
+        "Split the photos", raw="the source as it came", images="folder to write", rejected="list to write"
+    )
+    source = read_source(arguments.raw)
+    photos = labelled(arguments.raw) + unlabelled(arguments.raw)
+    classes = sorted({photo.label for photo in photos if photo.label is not None})
+
+    with whole_folder(arguments.images) as images:
+        taken, refused = take_in(photos, images / ".unsorted")
+        with whole_file(arguments.rejected) as rejected:
+            write_rejected(rejected, [(photo.name, photo.reason) for photo in refused])
+        check_classes(taken, refused)
+        splits, duplicates = choose_splits(taken, arguments.settings.split)
+        write_index(images, lay_out(taken, splits, images))
+        rejected_ids = [PurePosixPath(photo.name).stem for photo in refused if photo.label is None]
+        write_facts(images, ImagesFacts(source, classes, rejected_ids))
+
+    print("photos: " + ", ".join(f"{splits.count(split)} {split}" for split in SPLITS if split in splits))
+    print(f"duplicates: {len(duplicates)} groups of {duplicates.sum()} photos in all, each kept in one split")
+    if refused:
+        print(f"rejected: {len(refused)} photos that do not decode, listed in {arguments.rejected}")
+
+
+if __name__ == "__main__":
+    run(main)

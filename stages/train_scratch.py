@@ -1,0 +1,48 @@
+"""Train the CNN from scratch on the decoded training photos."""
+
+from stages.command import parse_arguments, project_root, run
+
+
+def main() -> None:
+    """Train, write the model and its metrics, record the run in MLflow."""
+    arguments = parse_arguments(
+        "Train the CNN from scratch",
+        arrays="decoded photos",
+        model="weights to write; their description goes beside them",
+        reports="folder for history.csv, metrics.json and timing.json",
+    )
+    settings = arguments.settings.train_scratch
+
+    # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
+    from dogs_vs_cats.arrays import read_dataset
+    from dogs_vs_cats.augmentation import build_augmentation
+    from dogs_vs_cats.feeding import open_images
+    from dogs_vs_cats.models import Description, exported
+    from dogs_vs_cats.recording import train_and_record
+
+    dataset = read_dataset(arguments.arrays)
+    description = Description(
+        kind="scratch",
+        size=dataset.size,
+        classes=(dataset.classes[0], dataset.classes[1]),
+        features=None,
+        scaling=None,
+        network=settings.network,
+    )
+    train_and_record(
+        description,
+        open_images(arguments.arrays, "train"),
+        open_images(arguments.arrays, "validation"),
+        settings,
+        dataset,
+        weights=arguments.model,
+        reports=arguments.reports,
+        tracking=arguments.settings.tracking,
+        root=project_root(),
+        augmentation=lambda: build_augmentation(settings.augmentation, settings.seed),
+        export=lambda model: exported(model, description),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,52 @@
+"""Train the head on VGG16's bottleneck features of the training photos."""
+
+from stages.command import parse_arguments, project_root, run
+
+
+def main() -> None:
+    """Train, write the head and its metrics, record the run with the whole model in MLflow."""
+    arguments = parse_arguments(
+        "Train the head on VGG16's features",
+        arrays="decoded photos, for their labels",
+        features="bottleneck features",
+        vgg16="VGG16's ImageNet weights, for the model that takes photos",
+        model="weights to write; their description goes beside them",
+        reports="folder for history.csv, metrics.json and timing.json",
+    )
+    settings, scaling = arguments.settings.train_vgg16, arguments.settings.bottleneck.scaling
+
+    # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
+    from dogs_vs_cats.arrays import read_dataset
+    from dogs_vs_cats.feeding import open_bottleneck
+    from dogs_vs_cats.models import Description, exported
+    from dogs_vs_cats.recording import train_and_record
+    from dogs_vs_cats.weights import build_vgg16
+
+    dataset = read_dataset(arguments.arrays)
+    training, validation = (
+        open_bottleneck(arguments.arrays, arguments.features, name) for name in ("train", "validation")
+    )
+    description = Description(
+        kind="vgg16",
+        size=dataset.size,
+        classes=(dataset.classes[0], dataset.classes[1]),
+        features=training.inputs.shape[1:],
+        scaling=scaling,
+        network=settings.network,
+    )
+    train_and_record(
+        description,
+        training,
+        validation,
+        settings,
+        dataset,
+        weights=arguments.model,
+        reports=arguments.reports,
+        tracking=arguments.settings.tracking,
+        root=project_root(),
+        export=lambda model: exported(model, description, build_vgg16(dataset.size, arguments.vgg16)),
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,253 @@
+"""The split stage on small sources: what it lays out, lists and refuses."""
+
+import csv
+import io
+import json
+import resource
+import subprocess
+import sys
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from dogs_vs_cats.errors import WorkflowError
+from stages import split
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def photo(seed: int, picture_format: str = "JPEG") -> bytes:
+    """Soft random blobs, different for every seed."""
+    blobs = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(blobs).resize((80, 60), Image.Resampling.BICUBIC).save(file, picture_format)
+    return file.getvalue()
+
+
+def cats_and_dogs(count: int = 20) -> dict[str, bytes]:
+    """As many photos of each."""
+    cats = {f"train/cat.{number}.jpg": photo(number) for number in range(count)}
+    return cats | {f"train/dog.{number}.jpg": photo(1000 + number) for number in range(count)}
+
+
+def zipped(path: Path, entries: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+
+
+class Workspace:
+    """A raw source, settings, and where the stage leaves its results."""
+
+    def __init__(self, folder: Path, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.values, self.monkeypatch = folder, values, monkeypatch
+        self.raw, self.images = folder / "data/raw", folder / "data/images"
+        self.rejected = folder / "reports/rejected.csv"
+        self.raw.mkdir(parents=True)
+        (self.raw / "source.json").write_text('{"source": "zip"}')
+
+    def source(self, labelled: dict[str, bytes], unlabelled: dict[str, bytes] | None = None) -> None:
+        zipped(self.raw / "train.zip", labelled)
+        if unlabelled:
+            zipped(self.raw / "test.zip", unlabelled)
+
+    def command(self, **settings: object) -> list[str]:
+        self.values["split"] |= settings
+        params = self.folder / "params.yaml"
+        params.write_text(yaml.safe_dump(self.values))
+        paths = {"params": params, "raw": self.raw, "images": self.images, "rejected": self.rejected}
+        return [f"--{name}={path}" for name, path in paths.items()]
+
+    def split(self, **settings: object) -> None:
+        self.monkeypatch.setattr(sys, "argv", ["split", *self.command(**settings)])
+        split.main()
+
+    def index(self) -> list[dict[str, str]]:
+        with (self.images / "index.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def reasons(self) -> dict[str, str]:
+        with self.rejected.open(newline="") as file:
+            return {row["file"]: row["reason"] for row in csv.DictReader(file)}
+
+    def left_over(self) -> list[Path]:
+        """Everything under ``data`` that is neither the source nor a whole result."""
+        return [path for path in (self.folder / "data").iterdir() if path.name not in ("raw", "images")]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    return Workspace(tmp_path, values, monkeypatch)
+
+
+def test_photos_are_laid_out_by_split_and_class_as_they_came(workspace: Workspace) -> None:
+    photos = cats_and_dogs()
+    workspace.source(photos, {"test/1.jpg": photo(7001), "test/2.jpg": photo(7002)})
+    workspace.split()
+    index = workspace.index()
+    assert Counter((row["split"], row["class"]) for row in index) == {
+        ("train", "cats"): 14, ("validation", "cats"): 4, ("test", "cats"): 2,
+        ("train", "dogs"): 14, ("validation", "dogs"): 4, ("test", "dogs"): 2,
+        ("unlabelled", ""): 2,
+    }  # fmt: skip
+    for row in index:
+        folder, _, name = row["file"].rpartition("/")
+        assert folder == (f"{row['split']}/{row['class']}" if row["class"] else "unlabelled")
+        original = photos.get(f"train/{name}") or photo(7000 + int(name[0]))
+        assert (workspace.images / row["file"]).read_bytes() == original
+        assert (row["width"], row["height"]) == ("80", "60")
+        assert len(row["sha256"]) == 64
+        assert len(row["perceptual_hash"]) == 16
+    assert [row["file"] for row in index] == sorted(row["file"] for row in index)
+    files = [path for path in workspace.images.rglob("*") if path.is_file()]
+    assert len(files) == len(index) + len(["index.csv", "dataset.json"])
+    facts = json.loads((workspace.images / "dataset.json").read_text())
+    assert facts == {"source": "zip", "classes": ["cats", "dogs"], "unlabelled_rejected": []}
+    assert workspace.rejected.read_text() == "file,reason\n"
+    assert not workspace.left_over()
+
+
+def test_running_again_gives_the_same_bytes(workspace: Workspace) -> None:
+    workspace.source(cats_and_dogs(), {"1.jpg": b"", "2.jpg": photo(7002)})
+
+    def everything() -> dict[str, bytes]:
+        files = [path for path in [*workspace.images.rglob("*"), workspace.rejected] if path.is_file()]
+        return {str(path): path.read_bytes() for path in files}
+
+    workspace.split()
+    first = everything()
+    workspace.split()
+    assert everything() == first
+
+
+def test_duplicates_stay_on_one_side_of_the_split(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    photos = cats_and_dogs(30)
+    subjects = {name.rpartition("/")[2]: name for name in photos}
+
+    def repeat(name: str, subject: int, data: bytes) -> None:
+        photos[f"train/{name}"] = data
+        subjects[name] = f"train/cat.{subject}.jpg"
+
+    for number in range(5):
+        repeat(f"cat.{100 + number}.jpg", number, photo(number))  # equal bytes
+        repeat(f"cat.{200 + number}.png", 10 + number, photo(10 + number, "PNG"))  # equal pixels but for compression
+        repeat(f"dog.{300 + number}.jpg", 20 + number, photo(20 + number))  # a cat called a dog
+    workspace.source(photos)
+    workspace.split()
+    sides = defaultdict(set)
+    for row in workspace.index():
+        sides[subjects[row["file"].rpartition("/")[2]]].add(row["split"])
+    assert len(sides) == 60
+    assert all(len(side) == 1 for side in sides.values())
+    assert "15 groups of 30 photos" in capsys.readouterr().out
+
+
+def test_unlabelled_photos_are_not_grouped_with_labelled_ones(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = cats_and_dogs()
+    workspace.source(photos, {"1.jpg": photos["train/cat.0.jpg"], "2.jpg": photos["train/cat.0.jpg"]})
+    workspace.split()
+    assert "duplicates: 0 groups" in capsys.readouterr().out
+    assert Counter(row["split"] for row in workspace.index())["unlabelled"] == 2
+
+
+def test_what_does_not_decode_is_listed_with_its_reason(workspace: Workspace) -> None:
+    good, bomb = cats_and_dogs(), io.BytesIO()
+    Image.new("1", (12_000, 10_000)).save(bomb, "PNG")
+    bad = {
+        "train/cat.90.jpg": b"",
+        "train/cat.91.jpg": b"This is a text.\n",
+        "train/dog.92.jpg": photo(3)[:700],
+        "train/dog.93.png": bomb.getvalue(),
+    }
+    workspace.source(good | bad, {"1.jpg": photo(7001), "2.jpg": b"", "10.jpg": b"text"})
+    workspace.split()
+    assert workspace.reasons() == {
+        "train/cat.90.jpg": "no bytes",
+        "train/cat.91.jpg": "not a picture",
+        "train/dog.92.jpg": "truncated",
+        "train/dog.93.png": "12000 x 10000 pixels, more than the limit of 100000000",
+        "2.jpg": "no bytes",
+        "10.jpg": "not a picture",
+    }
+    assert len(workspace.index()) == len(good) + 1
+    assert json.loads((workspace.images / "dataset.json").read_text())["unlabelled_rejected"] == ["2", "10"]
+
+
+def test_a_class_that_is_rejected_as_a_whole_stops_the_stage(workspace: Workspace) -> None:
+    photos = {name: b"" if "dog" in name else data for name, data in cats_and_dogs().items()}
+    workspace.source(photos)
+    with pytest.raises(WorkflowError, match=r"train/dog\.0\.jpg: no bytes; none of the 20 photos of class dogs"):
+        workspace.split()
+    assert len(workspace.reasons()) == 20
+    assert not workspace.images.exists()
+    assert not workspace.left_over()
+
+
+def test_only_as_many_photos_as_asked_for_are_laid_out(workspace: Workspace) -> None:
+    workspace.source(cats_and_dogs(), {"1.jpg": photo(7001)})
+    workspace.split(images=20)
+    index = workspace.index()
+    assert Counter(row["class"] for row in index) == {"cats": 10, "dogs": 10, "": 1}
+    assert len([path for path in workspace.images.rglob("*.jpg") if path.is_file()]) == 21
+    assert not workspace.rejected.read_text().splitlines()[1:]
+
+
+def test_asking_for_more_photos_than_decode_is_an_error(workspace: Workspace) -> None:
+    workspace.source(cats_and_dogs() | {"train/cat.99.jpg": b""})
+    with pytest.raises(WorkflowError, match=r"split\.images: 41 photos asked for, there are 40"):
+        workspace.split(images=41)
+    assert not workspace.images.exists()
+
+
+def test_photos_of_one_name_and_odd_names_are_kept_apart(workspace: Workspace) -> None:
+    photos = {f"{kind}/{day}/{name}": photo(hash_ * 1000 + number) for hash_, (kind, day, name, number) in enumerate(
+        (kind, day, name, number)
+        for kind in ("bees", "wasps")
+        for day in ("monday", "tuesday")
+        for number, name in enumerate(("1.jpg", "2.JPG", "a:b?.jpg", "-.jpg", "ünïcode name.jpg"))
+    )}  # fmt: skip
+    workspace.source(photos)
+    workspace.split(validation=0.3)
+    index = workspace.index()
+    assert len({row["file"].casefold() for row in index}) == len(photos)
+    assert sorted((workspace.images / row["file"]).read_bytes() for row in index) == sorted(photos.values())
+    assert not [row["file"] for row in index if set(row["file"]) & set(':?*<>"\\')]
+    assert json.loads((workspace.images / "dataset.json").read_text())["classes"] == ["bees", "wasps"]
+
+
+def run(command: Iterable[str], before: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stages.split", *command],
+        cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=before,
+    )  # fmt: skip
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(workspace: Workspace) -> None:
+    workspace.source(cats_and_dogs())
+    most = 1000  # bytes a file may have: less than a photo
+    done = run(workspace.command(), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)))
+    assert done.returncode == 1
+    assert done.stderr == f"error: {workspace.images}: File too large\n"
+    assert not workspace.images.exists()
+    assert not workspace.left_over()
+
+
+def test_a_damaged_source_is_one_line_and_leaves_nothing(workspace: Workspace) -> None:
+    workspace.source(cats_and_dogs())
+    archive = workspace.raw / "train.zip"
+    archive.write_bytes(archive.read_bytes()[:10_000])
+    done = run(workspace.command())
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert "train.zip" in done.stderr
+    assert not workspace.left_over()

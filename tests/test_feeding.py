@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from dogs_vs_cats.feeding import Batches, Examples, encode
+
+INPUTS = np.arange(10, dtype=np.float32)[:, None]
+LABELS = (np.arange(10) % 2).astype(np.uint8)
+
+
+def _epoch(batches: Batches) -> tuple[np.ndarray, np.ndarray]:
+    batches.on_epoch_begin()
+    parts = [batches[index] for index in range(len(batches))]
+    return np.concatenate([inputs for inputs, _ in parts]), np.concatenate([targets for _, targets in parts])
+
+
+def test_an_epoch_has_every_input_once_with_its_label() -> None:
+    inputs, targets = _epoch(Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=1))
+    assert sorted(inputs[:, 0]) == list(range(10))
+    assert not np.array_equal(inputs[:, 0], np.arange(10))
+    assert np.array_equal(targets[:, 0], inputs[:, 0] % 2)
+
+
+def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
+    whole = Batches(INPUTS, LABELS, 4, shuffle_seed=1)
+    first, second = _epoch(whole)[0], _epoch(whole)[0]
+    assert not np.array_equal(first, second)
+    assert np.array_equal(_epoch(Batches(INPUTS, LABELS, 3, shuffle_seed=1, epoch=1))[0], second)
+    assert not np.array_equal(_epoch(Batches(INPUTS, LABELS, 4, shuffle_seed=2))[0], first)
+
+
+def test_without_a_seed_and_without_labels_inputs_come_in_order() -> None:
+    batches = Batches(INPUTS, None, 4)
+    assert [len(batches[index][0]) for index in range(len(batches))] == [4, 4, 2]
+    assert np.array_equal(np.concatenate([batches[index][0] for index in range(3)]), INPUTS)
+
+
+def test_labels_are_encoded_for_either_output() -> None:
+    assert encode(LABELS[:2], "softmax").tolist() == [[1, 0], [0, 1]]
+    assert encode(LABELS[:2], "sigmoid").tolist() == [[0], [1]]
+
+
+def test_inputs_and_labels_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match="10 inputs have 9 labels"):
+        Examples(INPUTS, LABELS[:9])

@@ -1,0 +1,67 @@
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dogs_vs_cats.processes import worker_processes
+from tests.conftest import ROOT
+
+PARENT = """
+import os, time
+from dogs_vs_cats.processes import worker_processes
+
+if __name__ == "__main__":
+    with worker_processes(1) as submit:
+        print(submit(os.getpid).result(), flush=True)
+        submit(time.sleep, 600).result()
+"""
+
+
+def _gone(worker: psutil.Process) -> bool:
+    try:
+        worker.wait(timeout=60)
+    except psutil.TimeoutExpired:
+        # Nobody may be there to reap an orphan.
+        return str(worker.status()) == psutil.STATUS_ZOMBIE
+    return True
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_at_once_with_their_parent(how: signal.Signals, tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT, encoding="utf-8")
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as parent:
+        assert parent.stdout is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        if how is signal.SIGINT:  # what a terminal does: to the parent and to everything it started
+            os.killpg(parent.pid, how)
+        else:
+            parent.send_signal(how)
+        assert parent.wait(timeout=60) != 0
+        assert _gone(worker)
+
+
+def test_an_error_in_a_worker_arrives_and_the_worker_lives_on() -> None:
+    with worker_processes(1) as submit:
+        before = submit(os.getpid).result()
+        with pytest.raises(ZeroDivisionError):
+            submit(divmod, 1, 0).result()
+        assert submit(os.getpid).result() == before
+    assert not psutil.pid_exists(before)
+
+
+def test_a_dead_worker_is_an_error_in_the_calls_under_way() -> None:
+    with pytest.raises(BrokenProcessPool), worker_processes(2) as submit:
+        submit(os._exit, 3).result()
