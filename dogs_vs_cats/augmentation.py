@@ -9,7 +9,7 @@ from dogs_vs_cats.settings import AugmentationSettings
 
 
 @keras.saving.register_keras_serializable("dogs_vs_cats")
-class RandomShearZoomFlip(keras.layers.Layer):
+class RandomShearZoomFlip(keras.layers.Layer):  # type: ignore[misc]
     """Shears, zooms and flips each training image at random; leaves others as they are.
 
     The three become one affine matrix an image, so pixels are interpolated once, bilinearly; beyond the edges the

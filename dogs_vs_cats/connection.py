@@ -5,6 +5,7 @@ import os
 import re
 import warnings
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # A request that fails for one of these reasons fails for ever; anything else is the tracker's fault and passes.
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
+# Imported at first, so that the second it takes is not taken for a database's silence.
+_DATABASE_MODULES = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
 # Making a new database takes 10 seconds, three times that on a busy machine.
 DATABASE_SECONDS = 90
 _SET_BY_USER = {
@@ -67,7 +70,8 @@ def quiet_mlflow() -> None:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import mlflow  # noqa: F401
+        for module in ("mlflow", *_DATABASE_MODULES):
+            import_module(module)
     # And when first used: parts of MLflow 3.17's dependencies that these call outdated, nothing a user could change.
     warnings.filterwarnings("ignore", module=r"(mlflow|sqlalchemy|alembic)(\.|$)")
     for name in ("mlflow", "alembic"):

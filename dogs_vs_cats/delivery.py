@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogs_vs_cats.connection import connect, is_local
 from dogs_vs_cats.operations import (
+    DATASET_DIGEST_LENGTH,
     ENTRIES_AT_ONCE,
     IDENTITY,
     METRICS_AT_ONCE,
@@ -92,6 +93,8 @@ class MlflowRun:
                 self._client.set_terminated(self._run, operation.status, operation.time)
 
     def _start(self, start: Start) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
         self._experiment_id = _experiment(self._client, start)
         run_id = start.run_id if start.run_id is None or self._is_there(start.run_id) else None
         if run_id is None and self.again:
@@ -104,6 +107,12 @@ class MlflowRun:
                 tags["mlflow.parentRunId"] = self._parent(start.parent)
             run = self._client.create_run(self._experiment_id, start.time, cut_tags(tags), start.name)
             run_id = run.info.run_id
+        if start.dataset is not None:
+            name, digest = start.dataset
+            data = Dataset(
+                name, digest[:DATASET_DIGEST_LENGTH], source_type="local", source=json.dumps({"digest": digest})
+            )
+            self._client.log_inputs(run_id, [DatasetInput(data)])
         self.run_id = run_id
 
     def _is_there(self, run_id: str) -> bool:

@@ -1,8 +1,8 @@
 """The drawn sample: pictures of cats and dogs made on the spot, so that the workflow runs without real photos.
 
-A network has to learn shapes on it, and no network gets all of them right, as on real photos: the traits of cats and
-dogs overlap, and some animals are small, blurred, turned away or half hidden. A picture depends on its seed, index,
-animal and size only.
+No network gets all of them right, as on real photos: the traits of cats and dogs (shapes, colours, backgrounds)
+overlap, and some animals are small, blurred, turned away or half hidden. A picture depends on its seed, index, animal
+and size only.
 """
 
 import io
@@ -49,7 +49,7 @@ def draw(animal: Animal, index: int, seed: int, size: int) -> Image.Image:
 
     pose: Pose = "behind" if dice.chance(0.025) else dice.pick(_POSES)
     left, top, right, bottom = EXTENT[pose]
-    filled = dice.between(0.95, 1.2) if dice.chance(0.9) else dice.between(0.4, 0.8)
+    filled = dice.between(0.95, 1.2) if dice.chance(0.92) else dice.between(0.4, 0.8)
     scale = min(width / (right - left), height / (bottom - top)) * filled
     mirror = dice.chance(0.5)
     middle_x, middle_y = (left + right) / 2 * (-1 if mirror else 1), (top + bottom) / 2
@@ -59,7 +59,7 @@ def draw(animal: Animal, index: int, seed: int, size: int) -> Image.Image:
         height * (0.5 + dice.about(0, loose)) - middle_y * scale,
     )
     paint_animal(Pen(picture, origin, scale, dice.about(0, 10), mirror=mirror), pose, traits, dice)
-    if dice.chance(0.12):
+    if dice.chance(0.1):
         paint_obstacle(picture, dice)
     return photograph(picture, final, dice)
 

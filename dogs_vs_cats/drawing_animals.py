@@ -100,8 +100,8 @@ def breed(animal: Animal, dice: Dice) -> Traits:
     if cat:
         ears = "folded" if dice.chance(0.05) else "pointed"
     else:
-        ears = "floppy" if dice.chance(0.74) else ("folded" if dice.chance(0.5) else "pointed")
-    fur = dice.tint(dice.pick(_FURS[usual(0.93)]), 16)
+        ears = "floppy" if dice.chance(0.77) else ("folded" if dice.chance(0.5) else "pointed")
+    fur = dice.tint(dice.pick(_FURS[usual(0.95)]), 16)
     light = dice.chance(0.55)
     nose = scale(0.35)
     return Traits(

@@ -28,7 +28,7 @@ def paint_backdrop(size: Size, animal: Animal, dice: Dice) -> Image.Image:
     first, second = dice.tint(dice.pick(_COLOURS), 30), dice.tint(dice.pick(_COLOURS), 30)
     picture = Image.new("RGB", size, mix(first, second, 0.5))
     picture.paste(first, mask=_ramp(size, dice))
-    outdoors = dice.chance(0.15 if animal == "cat" else 0.42)
+    outdoors = dice.chance(0.12 if animal == "cat" else 0.45)
     kind = "garden" if outdoors else dice.pick(("room", "room", "sofa", "blanket", "blurred"))
     if kind == "garden":
         _garden(picture, dice)

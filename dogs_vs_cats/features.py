@@ -15,6 +15,7 @@ from dogs_vs_cats.arrays import create_array, release
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.ncnn_engine import NcnnPool, count_workers
 from dogs_vs_cats.processes import worker_processes
+from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 from dogs_vs_cats.weights import build_vgg16, check_size, read_tensors
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def build_extractor(size: int, weights: Path, scaling: Scaling) -> "keras.Model"
 
 def _reference(sample: Photos, weights: Path, scaling: Scaling) -> tuple[bool, Features]:
     """In a process of its own: whether TensorFlow sees a GPU, and its features of the sample."""
+    import_tensorflow()
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
@@ -131,6 +133,7 @@ def compare(found: Features, reference: Features) -> None:
 
 
 def _with_tensorflow(weights: Path, scaling: Scaling, batch: int, size: int) -> Extract:
+    import_tensorflow()
     model = build_extractor(size, weights, scaling)
 
     def extract_all(photos: Photos, out: Path) -> None:

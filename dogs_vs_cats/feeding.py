@@ -75,7 +75,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     Args:
         inputs: ``(n, ...)`` array.
-        labels: ``(n,)`` of 0 and 1, or None for inputs alone.
+        labels: ``(n,)`` of 0 and 1.
         batch: inputs a batch; the last one may be smaller.
         output: how labels are encoded: ``sigmoid`` ``(b, 1)``, ``softmax`` ``(b, 2)`` one-hot.
         shuffle_seed: the order of epoch e is drawn from this and e; None keeps the arrays' order.
@@ -85,16 +85,16 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __init__(
         self,
         inputs: NDArray[Any],
-        labels: NDArray[np.uint8] | None,
+        labels: NDArray[np.uint8],
         batch: int,
-        output: Literal["softmax", "sigmoid"] = "sigmoid",
+        output: Literal["softmax", "sigmoid"],
         *,
         shuffle_seed: int | None = None,
         epoch: int = 0,
     ) -> None:
         super().__init__()
         self._inputs, self._batch, self._shuffle_seed = inputs, batch, shuffle_seed
-        self._targets = None if labels is None else encode(labels, output)
+        self._targets = encode(labels, output)
         self._epoch = epoch
         self._order = np.arange(len(inputs))
 
@@ -108,7 +108,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         inputs = np.array(inputs)
         if index % _RELEASE_EVERY == _RELEASE_EVERY - 1:
             release(self._inputs)
-        return (inputs,) if self._targets is None else (inputs, self._targets[where])
+        return inputs, self._targets[where]
 
     def on_epoch_begin(self) -> None:
         """Draw the order of the epoch that begins."""

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.images import IndexedPhoto, name_files
 from dogs_vs_cats.photos import Fingerprint, Refusal, in_threads, inspect
+from dogs_vs_cats.raw_photos import Photo
 from dogs_vs_cats.settings import SplitSettings
-from dogs_vs_cats.sources import Photo
 from dogs_vs_cats.splitting import assign_splits, group_duplicates
 
 

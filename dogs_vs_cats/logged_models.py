@@ -1,10 +1,11 @@
 """Models in MLflow's format, which load with MLflow, Keras and TensorFlow alone."""
 
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogs_vs_cats.provenance import package_version
+from dogs_vs_cats.provenance import tensorflow_version
 
 if TYPE_CHECKING:
     import keras
@@ -37,9 +38,5 @@ def save_model(model: "keras.Model", folder: Path) -> None:
 
 def requirements() -> list[str]:
     """What a logged model needs to be loaded elsewhere, with the versions it was made by."""
-    builds = ("tensorflow", "tensorflow-cpu", "tensorflow-macos")
-    tensorflow = next(found for found in map(package_version, builds) if found)
-    return [
-        f"tensorflow=={tensorflow}",
-        *(f"{package}=={package_version(package)}" for package in ("keras", "numpy", "mlflow")),
-    ]
+    packages = [f"{package}=={version(package)}" for package in ("keras", "numpy", "mlflow")]
+    return [f"tensorflow=={tensorflow_version()}", *packages]

@@ -12,7 +12,7 @@ SMALLEST_PROBABILITY = 1e-7
 
 
 @keras.saving.register_keras_serializable("dogs_vs_cats")
-class LogitHinge(keras.losses.Loss):
+class LogitHinge(keras.losses.Loss):  # type: ignore[misc]
     """Hinge loss on the logit of the true class: ``max(0, 1 - logit)``."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from dogs_vs_cats.arrays import release
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.feeding import Batches
 from dogs_vs_cats.networks import build_cnn, build_head, second_class
 from dogs_vs_cats.settings import CnnSettings, HeadSettings
 
@@ -104,8 +104,12 @@ class Predictor:
 
 def predict(model: keras.Model, inputs: NDArray[Any], batch: int = 64) -> NDArray[np.float64]:
     """P(second class) ``(n,)`` from a network of either output."""
-    outputs = model.predict(Batches(inputs, None, batch), verbose=0)
-    return np.asarray(second_class(outputs), dtype=np.float64)
+    parts = []
+    for start in range(0, len(inputs), batch):
+        outputs = model.predict_on_batch(np.array(inputs[start : start + batch]))
+        parts.append(np.asarray(second_class(outputs), dtype=np.float64))
+        release(inputs)
+    return np.concatenate(parts)
 
 
 def load_predictor(weights: Path) -> Predictor:

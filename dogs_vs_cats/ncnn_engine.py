@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,11 +28,6 @@ _LIVES = 3  # how often the processes may die before it is taken for hopeless
 _BYTES_A_PROCESS, _BYTES_A_PIXEL = 320_000_000, 2300
 
 # ---------------------------------------------------------------- in the worker processes
-
-_net: Any = None
-_scale = np.float32(1)
-_offset = np.zeros(3, np.float32)
-_reverse = False
 
 
 def write_network(tensors: Sequence[Tensor], folder: Path) -> None:
@@ -61,33 +57,40 @@ def write_network(tensors: Sequence[Tensor], folder: Path) -> None:
     (folder / "vgg16.param").write_text(header + "\n".join(lines) + "\n", encoding="ascii")
 
 
-def _load_network(folder: str, scaling: tuple[float, tuple[float, ...], bool]) -> None:
-    """Load the network, once a process."""
-    import ncnn
+@cache
+def _load_network(folder: str) -> Any:
+    """The network, loaded once a process."""
+    try:
+        import ncnn
+    except ImportError as error:
+        raise WorkflowError(f"ncnn can't be imported ({error}); set bottleneck.engine: tensorflow") from None
 
-    global _net, _scale, _offset, _reverse  # noqa: PLW0603 - a worker process holds one network, all its life
-    scale, offset, _reverse = scaling
-    _scale, _offset = np.float32(scale), np.asarray(offset, np.float32)
-    _net = ncnn.Net()
-    options = _net.opt
+    network = ncnn.Net()
+    options = network.opt
     options.num_threads = 1
     for name in dir(options):
         # Every reduced precision this version has: the features are TensorFlow's only in plain float32.
         if name.startswith(("use_fp16", "use_bf16", "use_int8")):
             setattr(options, name, False)
-    if _net.load_param(f"{folder}/vgg16.param") or _net.load_model(f"{folder}/vgg16.bin"):
+    if network.load_param(f"{folder}/vgg16.param") or network.load_model(f"{folder}/vgg16.bin"):
         raise WorkflowError("ncnn could not load VGG16; set bottleneck.engine: tensorflow")
+    return network
 
 
-def _compute(photos: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _compute(
+    folder: str, scaling: tuple[float, tuple[float, ...], bool], photos: NDArray[np.uint8]
+) -> NDArray[np.float32]:
     """Features (n, h, w, 512) of photos (n, size, size, 3), one after the other."""
+    network = _load_network(folder)
     import ncnn
 
+    factor, offset, reverse = scaling
     features = []
     for photo in photos:
-        scaled = photo.astype(np.float32)[..., :: -1 if _reverse else 1] * _scale + _offset
-        extractor = _net.create_extractor()
+        values = photo.astype(np.float32)[..., :: -1 if reverse else 1]
+        scaled = values * np.float32(factor) + np.asarray(offset, np.float32)
         planes = np.ascontiguousarray(scaled.transpose(2, 0, 1))
+        extractor = network.create_extractor()
         failed = extractor.input("photo", ncnn.Mat(planes))
         status, found = extractor.extract("features")
         if failed or status:
@@ -147,8 +150,7 @@ class NcnnPool:
 
     def _start(self) -> Submit:
         if self._submit is None:
-            processes = worker_processes(self._workers, _load_network, (self._folder.name, self._scaling))
-            self._submit = self._processes.enter_context(processes)
+            self._submit = self._processes.enter_context(worker_processes(self._workers))
         return self._submit
 
     def compute(self, photos: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -172,7 +174,8 @@ class NcnnPool:
             try:
                 while todo and len(running) < 2 * self._workers:
                     start = todo[-1]
-                    future = self._start()(_compute, np.array(photos[start : start + _PHOTOS_A_TASK]))
+                    few = np.array(photos[start : start + _PHOTOS_A_TASK])
+                    future = self._start()(_compute, self._folder.name, self._scaling, few)
                     running[future] = todo.pop()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     features = future.result()

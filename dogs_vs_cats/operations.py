@@ -19,6 +19,8 @@ METRICS_AT_ONCE = 1000
 ENTRIES_AT_ONCE = 100
 PARAMETER_LENGTH = 6000
 TAG_LENGTH = 5000
+# It takes 36 characters, but shows them all in a narrow column.
+DATASET_DIGEST_LENGTH = 12
 
 
 class Operation(BaseModel):
@@ -39,6 +41,8 @@ class Start(Operation):
     parent: str | None
     time: int
     tags: dict[str, str]
+    dataset: tuple[str, str] | None = None
+    """Its name and digest."""
 
 
 class Reopen(Operation):

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,10 +21,8 @@ class Submit(Protocol):
         """A future of the call's result; ``BrokenProcessPool`` once any worker has died."""
 
 
-def _start(lifeline: Connection, prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+def _start(lifeline: Connection) -> None:
     threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
-    if prepare is not None:
-        prepare(*arguments)
 
 
 def _watch(lifeline: Connection) -> None:
@@ -35,9 +33,7 @@ def _watch(lifeline: Connection) -> None:
 
 
 @contextmanager
-def worker_processes(
-    count: int, prepare: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
-) -> Iterator[Submit]:
+def worker_processes(count: int) -> Iterator[Submit]:
     """Start worker processes, which are gone when the block ends.
 
     When the block ends with an error, Ctrl-C included, what they were doing is dropped at once. They don't outlive a
@@ -45,8 +41,6 @@ def worker_processes(
 
     Args:
         count: processes at most; they start as calls come in.
-        prepare: what each runs first.
-        arguments: ``prepare``'s.
 
     Yields:
         The function that hands a call to a worker.
@@ -55,7 +49,7 @@ def worker_processes(
     context = get_context("spawn")
     # Nothing is ever sent: the workers wait for this end to close, which the system sees to when the parent is killed.
     theirs, ours = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(theirs, prepare, arguments))
+    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(theirs,))
 
     def submit(function: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> Future[T]:
         # A worker is started here and inherits the mask: Ctrl-C is for the parent alone, which then closes the pipe.

@@ -21,11 +21,12 @@ def source_tags() -> dict[str, str]:
         tags |= {"mlflow.source.git.commit": commit, "git_dirty": str(bool(changes)).lower()}
     variables = {"DVC_EXP_NAME": "dvc_experiment", "DVC_STAGE": "dvc_stage", "DVC_EXP_BASELINE_REV": "dvc_baseline"}
     tags |= {tag: os.environ[variable] for variable, tag in variables.items() if os.environ.get(variable)}
-    return tags | {package: found for package in ("tensorflow", "keras") if (found := package_version(package))}
+    return tags | {"tensorflow": tensorflow_version(), "keras": version("keras")}
 
 
-def package_version(package: str) -> str | None:
-    """The installed version; None if there is none."""
-    with suppress(PackageNotFoundError):
-        return version(package)
-    return None
+def tensorflow_version() -> str:
+    """The installed version: the build for processors alone is a package of another name."""
+    try:
+        return version("tensorflow")
+    except PackageNotFoundError:
+        return version("tensorflow-cpu")

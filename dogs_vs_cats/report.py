@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-import re
-import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from dogs_vs_cats import pictures, wording
 from dogs_vs_cats.evaluation import apply_temperature, reliability_curve
@@ -23,32 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dogs_vs_cats.comparison import Candidate, Reported
+    from dogs_vs_cats.making import Making
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SECONDS_A_MINUTE = 60
-
-
-@dataclass(frozen=True)
-class Making:
-    """How a comparison came about, so that it can be made again.
-
-    Attributes:
-        commit: the project's commit, or None outside a git repository.
-        changed: whether the code differed from that commit.
-        command: the command that makes the results again at that commit.
-        settings: every setting that results depend on.
-        versions: of Python and the libraries.
-        machine: what the times were measured on.
-        counts: photos in each split.
-    """
-
-    commit: str | None
-    changed: bool
-    command: str
-    settings: Mapping[str, object]
-    versions: Mapping[str, str]
-    machine: str
-    counts: Mapping[str, int]
 
 
 def figures(
@@ -102,38 +76,6 @@ def best_epoch(history: pd.DataFrame) -> int:
     """The epoch with the lowest validation loss, whose weights training keeps."""
     lowest = int(np.nanargmin(history["val_loss"].to_numpy(dtype=float)))
     return int(history["epoch"].to_numpy()[lowest])
-
-
-def changed_settings(committed: object, current: object, prefix: str = "") -> dict[str, object]:
-    """The settings that differ, by their dotted names; what the committed ones lack is not among them."""
-    if not (isinstance(committed, dict) and isinstance(current, dict)):
-        return {prefix: current} if committed != current else {}
-    changed: dict[str, object] = {}
-    for key, value in current.items():
-        if key in committed:
-            changed |= changed_settings(committed[key], value, f"{prefix}.{key}" if prefix else str(key))
-    return changed
-
-
-def repeating_command(changed: Mapping[str, object]) -> str:
-    """The DVC command that makes results with these settings changed from the committed ones."""
-    if not changed:
-        return "dvc repro"
-    return " ".join(
-        ["dvc exp run", *(f"-S {shlex.quote(f'{key}={_override(value)}')}" for key, value in changed.items())]
-    )
-
-
-def _override(value: object) -> str:
-    """A value in the grammar of ``dvc exp run -S``, where commas, braces and spaces separate unless quoted."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_override(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(_override(item) for item in value) + "]"
-    # A plain word needs no quotes, unless it would be read as something else: true, null.
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_./][\w./-]*", value) and yaml.safe_load(value) == value:
-        return value
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _flat(settings: object, prefix: str = "") -> dict[str, str]:

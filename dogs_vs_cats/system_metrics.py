@@ -50,20 +50,22 @@ class SystemMetrics:
     def _collect(self) -> dict[str, float]:
         values: dict[str, float] = {}
         for monitor in self._monitors:
-            monitor.collect_metrics()
-            values |= {f"system/{name}": value for name, value in monitor.aggregate_metrics().items()}
+            with suppress(Exception):  # a driver or a container may stop telling
+                monitor.collect_metrics()
+                values |= {f"system/{name}": value for name, value in monitor.aggregate_metrics().items()}
             monitor.clear_metrics()
         return values
 
 
 def _monitors() -> list[Any]:
-    """MLflow's collectors, of GPUs only where their libraries find some."""
+    """MLflow's collectors, those that work here."""
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
     from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
 
-    monitors = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
-    with suppress(Exception):  # no nvidia-ml-py, no driver or no GPU: each has its own exception
-        monitors.append(GPUMonitor())
+    monitors = []
+    for kind in (CPUMonitor, DiskMonitor, NetworkMonitor, GPUMonitor):
+        with suppress(Exception):  # no nvidia-ml-py, no driver, no GPU, no network: each has its own exception
+            monitors.append(kind())
     return monitors

@@ -5,14 +5,11 @@ not take is kept on disk (``unsent.py``) until ``python -m dogs_vs_cats.tracking
 """
 
 import argparse
-import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,29 +18,26 @@ from dogs_vs_cats.connection import connect, is_local, quiet_mlflow
 from dogs_vs_cats.delivery import MlflowRun
 from dogs_vs_cats.devices import device_tags
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.logged_models import save_model
 from dogs_vs_cats.operations import (
-    Artifact,
     End,
-    Logged,
     Promotion,
-    Record,
     Reopen,
     Start,
     Status,
     identity_of,
     unsent_id,
 )
-from dogs_vs_cats.outbox import Outbox, tell_once
+from dogs_vs_cats.outbox import Outbox
 from dogs_vs_cats.provenance import source_tags
+from dogs_vs_cats.runs import Run, flattened, timestamp
 from dogs_vs_cats.settings import TrackingSettings
 from dogs_vs_cats.system_metrics import SystemMetrics
 from dogs_vs_cats.unsent import forget_promotions, journal_of, new_journal, send
 
 if TYPE_CHECKING:
-    import keras
-    from matplotlib.figure import Figure
     from mlflow import MlflowClient
+
+__all__ = ["Run", "client", "flattened", "reopened_run", "set_alias", "tracked_run", "tracking_uri"]
 
 DEFAULT_DATABASE = "mlflow.db"
 
@@ -73,97 +67,6 @@ def tracking_uri(settings: TrackingSettings, root: Path) -> str:
     return uri
 
 
-class Run:
-    """A run that is being recorded. What is logged reaches MLflow soon after, in order; nothing here waits for it."""
-
-    def __init__(self, outbox: Outbox) -> None:
-        self.id = ""
-        """The run's id in MLflow, or ``unsent-...`` while MLflow does not know it."""
-        self._outbox = outbox
-        self._folder: Path | None = None
-        self._files = 0
-
-    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record values by name, with the epoch they belong to."""
-        now = _now()
-        self._outbox.put(Record(metrics=[(key, float(value), now, step or 0) for key, value in values.items()]))
-
-    def log_params(self, params: Mapping[str, object]) -> None:
-        """Record settings; nested ones get names with dots."""
-        self._outbox.put(Record(params=flattened(params)))
-
-    def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Record what one looks for runs by."""
-        self._outbox.put(Record(tags={key: str(value) for key, value in tags.items()}))
-
-    def log_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Keep a copy of a file, or of a folder's files, as it is now."""
-        with self._file(path.name) as copy:
-            if path.is_dir():
-                shutil.copytree(path, copy)
-            else:
-                shutil.copyfile(path, copy)
-            self._outbox.put(Artifact(payload=copy, folder=folder))
-
-    def log_text(self, text: str, name: str) -> None:
-        """Keep a text as the file ``name``, which may have a folder: ``model/summary.txt``."""
-        with self._file(Path(name).name) as file:
-            file.write_text(text, encoding="utf-8")
-            self._outbox.put(Artifact(payload=file, folder=_parent(name)))
-
-    def log_figure(self, figure: "Figure", name: str) -> None:
-        """Keep a figure as the picture ``name``, for example ``curves.png``."""
-        with self._file(Path(name).name) as file:
-            figure.savefig(file)
-            self._outbox.put(Artifact(payload=file, folder=_parent(name)))
-
-    def log_model(
-        self,
-        model: "keras.Model",
-        name: str,
-        *,
-        registered_model: str | None = None,
-        version_tags: Mapping[str, str] | None = None,
-    ) -> None:
-        """Log a model that can be loaded with MLflow, Keras and TensorFlow alone, and register a version of it.
-
-        Args:
-            model: takes one tensor; its type and shape, and those of what it returns, become the signature.
-            name: the model's name among the run's models.
-            registered_model: the registered model that gets a new version; None: none does.
-            version_tags: the new version's tags, by which ``set_alias`` finds it.
-        """
-        with self._file(name) as folder:
-            save_model(model, folder)
-            self._outbox.put(
-                Logged(
-                    identity=uuid.uuid4().hex,
-                    payload=folder,
-                    name=name,
-                    registered_model=registered_model,
-                    version_tags=dict(version_tags or {}),
-                )
-            )
-
-    @contextmanager
-    def _file(self, name: str) -> Iterator[Path]:
-        """A new path for one payload. A disk that takes no more costs the payload, not the training."""
-        try:
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="dogs-vs-cats-"))
-            self._files += 1
-            path = self._folder / str(self._files) / name
-            path.parent.mkdir()
-            yield path
-        except OSError as error:
-            tell_once(f"not kept {self.id}", f"{error.filename or name}: {error.strerror or error}; {name} is not kept")
-
-    def remove_files(self) -> None:
-        """Remove the payloads, delivered or not."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-
 @contextmanager
 def tracked_run(
     name: str,
@@ -172,6 +75,7 @@ def tracked_run(
     *,
     params: Mapping[str, object],
     tags: Mapping[str, str] | None = None,
+    dataset: tuple[str, str] | None = None,
     parent: str | None = None,
     resume: str | None = None,
     system_metrics: bool = True,
@@ -188,6 +92,7 @@ def tracked_run(
         params: the settings the run was made from; nested ones get names with dots.
         tags: what one looks for runs by, such as the data's digest. The commit, the DVC experiment and the devices
             are added.
+        dataset: the data's name and digest, as MLflow's pages list it.
         parent: the id of the run that this one belongs to.
         resume: the id of a run that was cut off, to go on with in place of beginning a new one.
         system_metrics: whether to record the use of processors, memory, disk and network (MLflow's own).
@@ -219,8 +124,9 @@ def tracked_run(
             artifacts=(root / "mlruns" / "artifacts").as_uri() if is_local(uri) else None,
             name=name,
             parent=parent,
-            time=_now(),
+            time=timestamp(),
             tags=source_tags() | dict(tags or {}),
+            dataset=dataset,
         )
     )
     status: Status = "FINISHED"
@@ -242,7 +148,7 @@ def tracked_run(
                 sampler.stop()
             run.log_metrics({"duration_seconds": time.monotonic() - began})
             run.set_tags(device_tags())
-            outbox.put(End(status=status, time=_now()))
+            outbox.put(End(status=status, time=timestamp()))
 
 
 @contextmanager
@@ -307,33 +213,10 @@ def client(settings: TrackingSettings, root: Path) -> "MlflowClient":
     return connect(tracking_uri(settings, root), root, settings.timeout_seconds)
 
 
-def flattened(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Settings as MLflow's parameters: ``{"network": {"dense": [64]}}`` becomes ``{"network.dense": "[64]"}``."""
-    flat: dict[str, str] = {}
-    for key, value in params.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{name}.")
-        elif isinstance(value, Sequence) and value and all(isinstance(item, Mapping) for item in value):
-            flat |= flattened({str(position): item for position, item in enumerate(value)}, f"{name}.")
-        else:
-            flat[name] = value if isinstance(value, str) else json.dumps(value, default=str)
-    return flat
-
-
 def _status(error: BaseException) -> Status:
     if isinstance(error, KeyboardInterrupt | SystemExit) or type(error).__name__ == "TrialPruned":
         return "KILLED"
     return "FAILED"
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _parent(name: str) -> str | None:
-    folder = Path(name).parent.as_posix()
-    return None if folder == "." else folder
 
 
 def main() -> None:

@@ -52,6 +52,9 @@ def run(main: Callable[[], None]) -> None:
         named = f"{error.filename}: " if error.filename else ""
         print(f"error: {named}{error.strerror or error}", file=sys.stderr)
         sys.exit(1)
+    except MemoryError:
+        print("error: out of memory; close other programs, or use fewer or smaller images", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("error: interrupted; run it again to go on", file=sys.stderr)
         sys.exit(130)

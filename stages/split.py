@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from dogs_vs_cats.images import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
 from dogs_vs_cats.intake import check_classes, choose_splits, lay_out, take_in
 from dogs_vs_cats.outputs import whole_file, whole_folder
-from dogs_vs_cats.sources import labelled, read_source, unlabelled
+from dogs_vs_cats.raw_photos import labelled, read_source, unlabelled
 from stages.command import parse_arguments, run
 
 

@@ -26,6 +26,9 @@ def main() -> None:
         frame = submission_frame([], np.empty(0), undecodable, 0.5)
         told = "the source has no unlabelled test photos: nothing to submit"
     else:
+        from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+
+        import_tensorflow()
         from dogs_vs_cats.predicting import load_predictors, predict_split
         from dogs_vs_cats.reproducibility import prepare
 

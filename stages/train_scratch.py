@@ -14,6 +14,9 @@ def main() -> None:
     settings = arguments.settings.train_scratch
 
     # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
+    from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()
     from dogs_vs_cats.arrays import read_dataset
     from dogs_vs_cats.augmentation import build_augmentation
     from dogs_vs_cats.feeding import open_images

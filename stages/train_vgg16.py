@@ -16,6 +16,9 @@ def main() -> None:
     settings, scaling = arguments.settings.train_vgg16, arguments.settings.bottleneck.scaling
 
     # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
+    from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()
     from dogs_vs_cats.arrays import read_dataset
     from dogs_vs_cats.feeding import open_bottleneck
     from dogs_vs_cats.models import Description, exported

@@ -122,7 +122,9 @@ def test_damaged_entries_are_found(path: Path, compression: int, damage: Callabl
 def test_a_zip_over_the_limit_is_refused(path: Path) -> None:
     archive = Archive(_zipped(path, {"cat.0.jpg": bytes(600_000), "dog.0.jpg": bytes(600_000)}))
     archive.check_size(0.0012)
-    with pytest.raises(WorkflowError, match=r"photos\.zip: unpacks to 0\.0012 GB, more than download\.unpacked_limit_gb"):
+    with pytest.raises(
+        WorkflowError, match=r"photos\.zip: unpacks to 0\.0012 GB, more than download\.unpacked_limit_gb"
+    ):
         archive.check_size(0.001)
 
 

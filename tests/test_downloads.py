@@ -18,8 +18,9 @@ import pytest
 
 from dogs_vs_cats.downloads import download, download_competition
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.raw_photos import labelled, read_source, unlabelled
 from dogs_vs_cats.settings import Settings
-from dogs_vs_cats.sources import fetch, labelled, read_source, unlabelled
+from dogs_vs_cats.sources import fetch
 
 
 def _zip(*names: str) -> bytes:

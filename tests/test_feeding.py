@@ -21,17 +21,17 @@ def test_an_epoch_has_every_input_once_with_its_label() -> None:
 
 
 def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
-    whole = Batches(INPUTS, LABELS, 4, shuffle_seed=1)
+    whole = Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=1)
     first, second = _epoch(whole)[0], _epoch(whole)[0]
     assert not np.array_equal(first, second)
-    assert np.array_equal(_epoch(Batches(INPUTS, LABELS, 3, shuffle_seed=1, epoch=1))[0], second)
-    assert not np.array_equal(_epoch(Batches(INPUTS, LABELS, 4, shuffle_seed=2))[0], first)
+    assert np.array_equal(_epoch(Batches(INPUTS, LABELS, 3, "sigmoid", shuffle_seed=1, epoch=1))[0], second)
+    assert not np.array_equal(_epoch(Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=2))[0], first)
 
 
-def test_without_a_seed_and_without_labels_inputs_come_in_order() -> None:
-    batches = Batches(INPUTS, None, 4)
+def test_without_a_seed_inputs_come_in_order() -> None:
+    batches = Batches(INPUTS, LABELS, 4, "sigmoid")
     assert [len(batches[index][0]) for index in range(len(batches))] == [4, 4, 2]
-    assert np.array_equal(np.concatenate([batches[index][0] for index in range(3)]), INPUTS)
+    assert np.array_equal(_epoch(batches)[0], INPUTS)
 
 
 def test_labels_are_encoded_for_either_output() -> None:

@@ -27,7 +27,7 @@ def _gone(worker: psutil.Process) -> bool:
         worker.wait(timeout=60)
     except psutil.TimeoutExpired:
         # Nobody may be there to reap an orphan.
-        return str(worker.status()) == psutil.STATUS_ZOMBIE
+        return bool(worker.status() == psutil.STATUS_ZOMBIE)
     return True
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from dogs_vs_cats.comparison import Candidate, Reported, compare
-from dogs_vs_cats.report import Making, best_epoch, changed_settings, figures, render, repeating_command
+from dogs_vs_cats.making import Making, changed_settings, repeating_command
+from dogs_vs_cats.report import best_epoch, figures, render
 from dogs_vs_cats.settings import CompareSettings
 
 RULES = CompareSettings(confidence=0.95, bootstrap_resamples=200, calibration_bins=15, worst_mistakes=2, seed=1)

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.raw_photos import labelled, read_source, unlabelled
 from dogs_vs_cats.settings import DownloadSettings, Settings
-from dogs_vs_cats.sources import fetch, labelled, read_source, unlabelled
+from dogs_vs_cats.sources import fetch
 
 KAGGLE = ["train/cat.0.jpg", "train/cat.1.jpg", "train/dog.0.jpg", "train/dog.10.jpg", "train/dog.2.jpg"]
 MICROSOFT = ["PetImages/Cat/0.jpg", "PetImages/Cat/1.JPG", "PetImages/Dog/0.jpg"]
@@ -246,6 +247,15 @@ def test_links_in_a_folder_are_refused_by_name(tmp_path: Path, raw: Path, downlo
         with pytest.raises(WorkflowError, match=r"PetImages/Cat/7\.jpg: is a link"):
             fetch(download(folder), raw)
     assert_nothing_is_left(raw)
+
+
+def test_photos_that_dvc_replaced_by_links_are_read(tmp_path: Path, raw: Path, download: Download) -> None:
+    fetch(download(make_folder(tmp_path / "photos", MICROSOFT)), raw)
+    for number, name in enumerate(MICROSOFT):
+        path = raw / "train" / name
+        path.rename(tmp_path / str(number))
+        path.symlink_to(tmp_path / str(number))
+    assert [photo.read() for photo in labelled(raw)] == [_photo(name) for name in MICROSOFT]
 
 
 def test_a_pipe_named_like_a_photo_is_refused(tmp_path: Path, raw: Path, download: Download) -> None:

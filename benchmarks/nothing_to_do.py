@@ -1,0 +1,49 @@
+"""``dvc repro`` with nothing to do, here and in a bare DVC project: ``python benchmarks/nothing_to_do.py``.
+
+The two take turns, so that whatever else the machine does slows both; the figure is the ratio of the medians.
+"""
+
+import argparse
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+# As little as DVC can have: one stage, one dependency, one output.
+_BARE = "stages:\n  copy:\n    cmd: cp in out\n    deps: [in]\n    outs: [out]\n"
+
+
+def main() -> None:
+    """Time both, print the ratio."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7)
+    repeats = parser.parse_args().repeats
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        bare = Path(folder)
+        subprocess.run(["git", "init", "--quiet"], cwd=bare, check=True)
+        subprocess.run(["dvc", "init", "--quiet"], cwd=bare, check=True)
+        for key in ("core.analytics", "core.check_update"):
+            subprocess.run(["dvc", "config", key, "false"], cwd=bare, check=True)
+        (bare / "dvc.yaml").write_text(_BARE, encoding="utf-8")
+        (bare / "in").write_text("1", encoding="utf-8")
+        for project in (here, bare):
+            seconds(project)
+        pairs = [(seconds(here), seconds(bare)) for _ in range(repeats)]
+    ours, bares = (statistics.median(values) for values in zip(*pairs, strict=True))
+    ratios = sorted(own / other for own, other in pairs)
+    print(
+        f"here {ours:.2f} s, bare project {bares:.2f} s, ratio {ours / bares:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
+
+
+def seconds(project: Path) -> float:
+    """Time ``dvc repro`` in a project."""
+    started = time.perf_counter()
+    subprocess.run(["dvc", "repro"], cwd=project, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""``dvc.yaml`` names all that a stage runs: DVC itself does not trace imports."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
+
+
+def _file(module: str) -> Path | None:
+    """The project's file of a dotted module name, None for packages from elsewhere."""
+    path = Path(*module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if (ROOT / candidate).exists()), None)
+
+
+def _imported(file: Path) -> set[Path]:
+    """The project's files that a file imports, at its top or in its functions; not those for type checkers alone."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    found = {path for name in names if (path := _file(name))}
+    return {path for path in found if path.name != "__init__.py"}
+
+
+def code_of(stage: str) -> set[str]:
+    """Every file of the project that ``python -m stages.STAGE`` runs."""
+    waiting, seen = [Path("stages") / f"{stage}.py"], set()
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting.extend(_imported(file))
+    return {file.as_posix() for file in seen}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_code_it_runs(stage: str) -> None:
+    declared = {dependency for dependency in STAGES[stage]["deps"] if dependency.endswith(".py")}
+    assert declared == code_of(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_the_module_of_its_name_with_paths_it_declares(stage: str) -> None:
+    command = STAGES[stage]["cmd"].split()
+    assert command[:3] == ["python", "-m", f"stages.{stage}"]
+    declared = [str(path) for kind in ("deps", "outs", "metrics") for path in STAGES[stage].get(kind, [])]
+    for option, path in zip(command[3::2], command[4::2], strict=True):
+        assert option.startswith("--")
+        assert any(name == path or name.startswith(f"{path}/") for name in declared), path
+
+
+def test_every_section_of_the_settings_is_some_stages() -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    declared = {name.split(".")[0] for stage in STAGES.values() for name in stage.get("params", [])}
+    # Where runs are kept changes no result, so nothing runs again for it.
+    assert declared == set(values) - {"tracking"}
