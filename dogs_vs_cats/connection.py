@@ -34,7 +34,7 @@ def is_refusal(error: Exception) -> bool:
 
 def reason(error: BaseException) -> str:
     """Say in a few words why MLflow did not take an operation."""
-    text = " ".join(str(error).split())
+    text = re.sub(r"//[^/@\s]+@", "//***@", " ".join(str(error).split()))
     for pattern, words in (
         ("Connection refused", "connection refused"),
         ("timed out|timeout", "no answer in time"),

@@ -78,6 +78,7 @@ class MlflowRun:
                 self._start(operation)
             case Reopen():
                 version = newest_version(self._client, operation.registered_model, operation.version_tags)
+                self._experiment_id = self._client.get_run(version.run_id).info.experiment_id
                 self.run_id = version.run_id
             case Record():
                 self._record(operation)
@@ -95,7 +96,7 @@ class MlflowRun:
     def _start(self, start: Start) -> None:
         from mlflow.entities import Dataset, DatasetInput
 
-        self._experiment_id = _experiment(self._client, start)
+        self._experiment_id = self._experiment(start.experiment)
         run_id = start.run_id if start.run_id is None or self._is_there(start.run_id) else None
         if run_id is None and self.again:
             run_id = self._find(start.identity)
@@ -114,6 +115,18 @@ class MlflowRun:
             )
             self._client.log_inputs(run_id, [DatasetInput(data)])
         self.run_id = run_id
+
+    def _experiment(self, name: str) -> str:
+        client = self._client
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            # A server knows where artifacts go; a database takes the folder that happens to be the current one.
+            artifacts = (self._root / "mlruns" / "artifacts").as_uri() if is_local(self._uri) else None
+            _create(lambda: client.create_experiment(name, artifacts))
+            experiment = client.get_experiment_by_name(name)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            raise RuntimeError(f"experiment {name} was deleted there; restore it, or name another one")
+        return str(experiment.experiment_id)
 
     def _is_there(self, run_id: str) -> bool:
         from mlflow.exceptions import MlflowException
@@ -215,16 +228,6 @@ def newest_version(client: "MlflowClient", registered_model: str, version_tags: 
 def cut_tags(tags: dict[str, str]) -> dict[str, str]:
     """Tags no longer than MLflow takes."""
     return {key: value[:TAG_LENGTH] for key, value in tags.items()}
-
-
-def _experiment(client: "MlflowClient", start: Start) -> str:
-    experiment = client.get_experiment_by_name(start.experiment)
-    if experiment is None:
-        _create(lambda: client.create_experiment(start.experiment, start.artifacts))
-        experiment = client.get_experiment_by_name(start.experiment)
-    if experiment is None or experiment.lifecycle_stage != "active":
-        raise RuntimeError(f"experiment {start.experiment} was deleted there; restore it, or name another one")
-    return str(experiment.experiment_id)
 
 
 def _create(create: Callable[[], object]) -> None:

@@ -36,7 +36,6 @@ class Start(Operation):
     identity: str
     run_id: str | None = None
     experiment: str
-    artifacts: str | None
     name: str
     parent: str | None
     time: int

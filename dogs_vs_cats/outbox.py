@@ -98,11 +98,15 @@ class Outbox:
 
     def close(self) -> None:
         """Wait for the last operations, and leave the journal to be sent."""
-        self.wait(_LAST_TIMEOUTS * self._timeout_seconds)
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-            self._journal.close()
+        try:
+            self.wait(_LAST_TIMEOUTS * self._timeout_seconds)
+        finally:
+            with self._changed:
+                if not self._is_away and (self._waiting or self._delivering):  # a second Ctrl-C
+                    self._give_up("interrupted", is_silent=False)
+                self._closing = True
+                self._changed.notify_all()
+                self._journal.close()
 
     def _patience(self) -> float:
         seconds = max(self._timeout_seconds, DATABASE_SECONDS if is_new_database(self._uri) else 0)

@@ -60,6 +60,7 @@ def train_and_record(
         root,
         params={**params, "size": description.size, "scaling": description.scaling},
         tags={**data_tags(dataset), "kind": description.kind},
+        dataset=(dataset.source, dataset.digest),
         resume=tracked_as(checkpoint),
     ) as run:
         track_as(checkpoint, run.id)

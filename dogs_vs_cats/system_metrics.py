@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-# The first samples come early, so that a short run has some; a sample costs about 1 ms, sending it 25 ms.
+# The first samples come early, so that a short run has some; a sample costs 0.1 ms, sending it 5 ms.
 _INTERVALS_SECONDS = (1, 2, 4, 8)
 _INTERVAL_SECONDS = 10
 

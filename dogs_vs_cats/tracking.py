@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogs_vs_cats.connection import connect, is_local, quiet_mlflow
+from dogs_vs_cats.connection import connect, quiet_mlflow
 from dogs_vs_cats.delivery import MlflowRun
 from dogs_vs_cats.devices import device_tags
 from dogs_vs_cats.errors import WorkflowError
@@ -121,7 +121,6 @@ def tracked_run(
             identity=identity,
             run_id=resume if resume is not None and identity_of(resume) is None else None,
             experiment=settings.experiment,
-            artifacts=(root / "mlruns" / "artifacts").as_uri() if is_local(uri) else None,
             name=name,
             parent=parent,
             time=timestamp(),
@@ -226,12 +225,15 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (%(default)s)")
     parser.add_argument("--uri", help="where to send to; not given: where each run was to go")
     arguments = parser.parse_args()
+    line = ""
     try:
-        told = send(arguments.root.resolve(), arguments.uri)
+        for line in send(arguments.root.resolve(), arguments.uri):
+            print(line)
     except WorkflowError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    print("\n".join(told) or "nothing to send")
+    if not line:
+        print("nothing to send")
 
 
 if __name__ == "__main__":

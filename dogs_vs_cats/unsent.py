@@ -130,7 +130,7 @@ def forget_promotions(root: Path, registered_model: str, alias: str) -> None:
                     _remove(folder)
 
 
-def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> list[str]:
+def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> Iterator[str]:
     """Give MLflow everything that is kept on disk, run by run, and remove what it took.
 
     Args:
@@ -138,13 +138,12 @@ def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> lis
         uri: where to send to; None: where each run was to go.
         timeout_seconds: how long one request may take.
 
-    Returns:
+    Yields:
         A line for each run, to be shown.
 
     Raises:
         WorkflowError: if MLflow does not take something; what is left can be sent again.
     """
-    told = []
     folders = list(_folders(root))
     for position, folder in enumerate(folders):
         name = folder.name
@@ -152,15 +151,16 @@ def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> lis
         try:
             lock.acquire()
         except Timeout:
-            told.append(f"{name}: its run still goes on; send it when that has ended")
+            yield f"{name}: its run still goes on; send it when that has ended"
             continue
         target = uri or (folder / "uri").read_text(encoding="utf-8")
         try:
-            told += [f"{name}: {line}" for line in _send_one(folder, root, target, timeout_seconds)]
+            for line in _send_one(folder, root, target, timeout_seconds):
+                yield f"{name}: {line}"
         except WorkflowError:
             raise
         except NoSuchParentError:
-            told.append(f"{name}: the run that it belongs to still goes on; send it when that has ended")
+            yield f"{name}: the run that it belongs to still goes on; send it when that has ended"
         except Exception as error:
             left = len(folders) - position
             raise WorkflowError(
@@ -169,7 +169,6 @@ def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> lis
             ) from error
         finally:
             lock.release()
-    return told
 
 
 def _send_one(folder: Path, root: Path, uri: str, timeout_seconds: float) -> Iterator[str]:
@@ -179,13 +178,13 @@ def _send_one(folder: Path, root: Path, uri: str, timeout_seconds: float) -> Ite
         operations.append(End(status="KILLED", time=_last_time(operations)))
     sent = _sent(folder)
     run = MlflowRun(uri, root, timeout_seconds, again=True)
-    match operations[: 1 if sent.lines else 0]:
+    left = operations[sent.lines :]
+    match operations[: 1 if sent.lines and left else 0]:
         case [Start() as start]:
             run.take(start.model_copy(update={"run_id": sent.run_id}))
         case [Reopen() as reopen]:
             run.take(reopen)
-    before = sent.lines
-    for operation, done in together(operations[before:]):
+    for operation, done in together(left):
         try:
             run.take(_located(operation, folder))
         except NoSuchVersionError as error:
@@ -197,7 +196,7 @@ def _send_one(folder: Path, root: Path, uri: str, timeout_seconds: float) -> Ite
             if not is_refusal(error) or isinstance(operation, Start):
                 raise
             yield f"MLflow refused a {operation.kind}, it is dropped: {reason(error)}"
-        _write(folder / "sent.json", Sent(lines=before + done, run_id=run.run_id).model_dump_json())
+        _write(folder / "sent.json", Sent(lines=sent.lines + done, run_id=run.run_id).model_dump_json())
     _remove(folder)
     yield "done" if run.run_id is None else f"sent to run {run.run_id}"
 

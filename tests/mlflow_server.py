@@ -1,5 +1,6 @@
 """A real MLflow for tests: a database made once, a server on loopback, and a gate before it that can be shut."""
 
+import atexit
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ def tracking(uri: str | None = None, timeout_seconds: int = 20) -> TrackingSetti
 def _database() -> Path:
     """MLflow's tables; making them takes 3 s of processor time."""
     root = Path(mkdtemp(prefix="mlflow-tables-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     connect(f"sqlite:///{root}/mlflow.db", root, 60)
     return root / "mlflow.db"
 

@@ -215,7 +215,7 @@ def test_without_a_test_split_and_a_test_set_validation_is_reported_and_the_subm
         "-S",
         "download.drawn.test_images=0",
     )
-    assert "no test set" in printed
+    assert "no unlabelled test photos" in printed
     comparison = project.json("reports/comparison.json")
     assert (comparison["split"], comparison["images"]) == ("validation", 16)
     assert (project.folder / "reports/submission.csv").read_text(encoding="utf-8").split() == ["id,label"]

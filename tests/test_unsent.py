@@ -1,6 +1,7 @@
 """A tracker that fails in every way: the training goes on, and all of it is in MLflow later, once."""
 
 import resource
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +13,7 @@ import pytest
 
 from dogs_vs_cats.operations import Record, Start
 from dogs_vs_cats.tracking import Run, client, main, reopened_run, set_alias, tracked_run
-from dogs_vs_cats.unsent import Journal, unsent_folder
+from dogs_vs_cats.unsent import Journal, Sent, unsent_folder
 from tests.mlflow_server import Gate, Server, free_port, put_database, tracking
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ def send(root: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
     except SystemExit as exit_:
         return int(exit_.code or 0)
     return 0
+
+
+def dead_server() -> str:
+    """An address where nothing listens."""
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def journals(root: Path) -> list[Path]:
@@ -191,12 +197,13 @@ def test_a_tracker_that_does_not_take_the_start_is_told_of_once_and_left_alone(
     assert send(tmp_path, monkeypatch, "--uri", uri) == 0
     for name in ("first", "second"):
         assert_whole(uri, tmp_path, name)
+        assert str(only_run(uri, tmp_path, name).info.artifact_uri).startswith((tmp_path / "mlruns").as_uri())
 
 
 def test_a_parent_and_its_child_find_each_other_when_both_were_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = tracking(f"http://127.0.0.1:{free_port()}", timeout_seconds=2)
+    settings = tracking(dead_server(), timeout_seconds=2)
     uri = put_database(tmp_path)
     with tracked_run("study", settings, tmp_path, params={}) as study:
         with tracked_run("trial", settings, tmp_path, params={}, parent=study.id):
@@ -211,7 +218,7 @@ def test_a_parent_and_its_child_find_each_other_when_both_were_kept(
 
 def test_a_run_kept_from_its_start_goes_on_after_it_was_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = put_database(tmp_path)
-    away = tracking(f"http://127.0.0.1:{free_port()}", timeout_seconds=2)
+    away = tracking(dead_server(), timeout_seconds=2)
     params = {"network": {"dense": [64]}}
 
     def interrupted(numbers: range, resume: str | None) -> str:
@@ -261,7 +268,7 @@ def test_a_journal_that_cannot_be_written_costs_the_record_not_the_training(
 ) -> None:
     (tmp_path / "mlruns").write_text("a file where the folder should be", encoding="utf-8")
     trained = False
-    with tracked_run("nowhere", tracking(f"http://127.0.0.1:{free_port()}", 2), tmp_path, params={}) as run:
+    with tracked_run("nowhere", tracking(dead_server(), 2), tmp_path, params={}) as run:
         epochs(run, range(4))
         run.log_text("text", "notes.txt")
         trained = True
@@ -294,11 +301,7 @@ def test_what_a_killed_process_kept_is_sent_and_its_run_ends_as_killed(
     folder = unsent_folder(tmp_path) / "run"
     journal = Journal(folder, uri)
     tags = {"commit": "abc"}
-    journal.append(
-        Start(
-            identity="i", experiment="cats", artifacts=tmp_path.as_uri(), name="gone", parent=None, time=1000, tags=tags
-        )
-    )
+    journal.append(Start(identity="i", experiment="cats", name="gone", parent=None, time=1000, tags=tags))
     journal.append(Record(metrics=[("loss", 0.5, 2000, 0)]))
     journal.close()
     with (folder / "journal.jsonl").open("ab") as file:
@@ -307,6 +310,23 @@ def test_what_a_killed_process_kept_is_sent_and_its_run_ends_as_killed(
     run = only_run(uri, tmp_path, "gone")
     assert (run.info.status, run.info.start_time, run.info.end_time) == ("KILLED", 1000, 2000)
     assert run.data.metrics == {"loss": 0.5}
+
+
+def test_a_journal_that_was_sent_but_not_removed_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = put_database(tmp_path)
+    with tracked_run("sent", tracking(dead_server(), 2), tmp_path, params={"network": {"dense": [64]}}) as run:
+        epochs(run, range(4))
+    (journal,) = journals(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(journal, copy)
+    assert send(tmp_path, monkeypatch, "--uri", uri) == 0
+    sent = Sent(lines=len((copy / "journal.jsonl").read_bytes().splitlines()), run_id="x")
+    (copy / "sent.json").write_text(sent.model_dump_json())
+    shutil.move(copy, journal)  # the power went in between
+    assert send(tmp_path, monkeypatch, "--uri", uri) == 0
+    assert_whole(uri, tmp_path, "sent")
 
 
 def test_a_journal_that_is_none_is_named(
@@ -328,7 +348,7 @@ def test_a_promotion_that_waits_does_not_overtake_a_newer_one(
     mlflow.create_registered_model("pets")
     for digest in ("old", "new"):
         mlflow.create_model_version("pets", tmp_path.as_uri(), tags={"weights_sha256": digest})
-    set_alias(tracking(f"http://127.0.0.1:{free_port()}", 2), tmp_path, "champion", {"weights_sha256": "old"})
+    set_alias(tracking(dead_server(), 2), tmp_path, "champion", {"weights_sha256": "old"})
     assert len(journals(tmp_path)) == 1
     set_alias(tracking(uri), tmp_path, "champion", {"weights_sha256": "new"})
     assert send(tmp_path, monkeypatch) == 0
