@@ -54,6 +54,7 @@ class Progress:
 
     Attributes:
         rows: an entry for each finished epoch: its number from 1 and its metrics.
+        times: when each of them ended, in milliseconds since 1970.
         seconds: time spent on them.
         stopped: whether early stopping has ended the training.
     """
@@ -61,6 +62,7 @@ class Progress:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self.rows: list[dict[str, float]] = []
+        self.times: list[int] = []
         self.seconds = 0.0
         self.stopped = False
         self._counted: dict[str, dict[str, Any]] = {}
@@ -78,7 +80,8 @@ class Progress:
         if self._folder is None or not (self._folder / _STATE).exists():
             return
         state = json.loads((self._folder / _STATE).read_text(encoding="utf-8"))
-        self.rows, self.seconds, self.stopped = state["rows"], state["seconds"], state["stopped"]
+        self.rows, self.times = state["rows"], state["times"]
+        self.seconds, self.stopped = state["seconds"], state["stopped"]
         self._counted, self._random = state["counted"], state["random"]
         self._weights, self._best = self._folder / state["weights"], self._folder / state["best"]
 
@@ -111,6 +114,7 @@ class Progress:
         assert isinstance(self._best, Path)
         state = {
             "rows": self.rows,
+            "times": self.times,
             "seconds": self.seconds,
             "stopped": bool(model.stop_training),
             "counted": {

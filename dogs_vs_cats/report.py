@@ -106,6 +106,10 @@ def _figure(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def _speed(photos_per_second: float) -> str:
+    return f"{photos_per_second:,.{0 if photos_per_second >= 10 else 1}f}"  # noqa: PLR2004
+
+
 def _measures(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The table's rows: a measure, what it means, and each model's value."""
     models, positive = list(comparison["models"].values()), comparison["classes"][1]
@@ -164,7 +168,7 @@ def _measures(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
         row(
             "Speed",
             "photos a second, from decoded photo to probability",
-            ["not measured" if m["photos_per_second"] is None else f"{m['photos_per_second']:,.3g}" for m in models],
+            ["not measured" if m["photos_per_second"] is None else _speed(m["photos_per_second"]) for m in models],
         ),
     ]
 

@@ -29,10 +29,17 @@ class Run:
         self._folder: Path | None = None
         self._files = 0
 
-    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Record values by name, with the epoch they belong to."""
-        now = timestamp()
-        self._outbox.put(Record(metrics=[(key, float(value), now, step or 0) for key, value in values.items()]))
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None, time: int | None = None) -> None:
+        """Record values by name.
+
+        Args:
+            values: numbers by name.
+            step: the epoch they belong to.
+            time: when they were found, in milliseconds since 1970; None: now. Values recorded again with the same step
+                and time stay one in MLflow.
+        """
+        found = timestamp() if time is None else time
+        self._outbox.put(Record(metrics=[(key, float(value), found, step or 0) for key, value in values.items()]))
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Record settings; nested ones get names with dots."""

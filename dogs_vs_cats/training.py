@@ -18,6 +18,9 @@ from dogs_vs_cats.losses import build_loss
 from dogs_vs_cats.optimizers import build_optimizer
 from dogs_vs_cats.settings import TrainingSettings
 
+Log = Callable[[dict[str, float], int, int], None]
+"""Takes an epoch's metrics, its number from 1, and when it ended, in milliseconds since 1970."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -51,7 +54,7 @@ class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         self,
         progress: Progress,
         counting: list[keras.callbacks.Callback],
-        log: Callable[[dict[str, float], int], None] | None,
+        log: Log | None,
         bar: Any,
         *,
         print_epochs: bool,
@@ -76,6 +79,7 @@ class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         metrics = {name: float(value) for name, value in (logs or {}).items()}
         metrics["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self._progress.rows.append({"epoch": epoch + 1, **metrics})
+        self._progress.times.append(time.time_ns() // 1_000_000)
         self._progress.seconds += time.perf_counter() - self._started
         if np.isfinite(metrics["loss"]) and np.isfinite(metrics["val_loss"]):
             self._progress.save(self.model, self._counting)
@@ -85,7 +89,7 @@ class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
             values = ", ".join(f"{name} {value}" for name, value in shown.items())
             print(f"epoch {epoch + 1}: {values} ({self._progress.seconds:.0f} s)", flush=True)
         if self._log is not None:
-            self._log(metrics, epoch + 1)
+            self._log(metrics, epoch + 1, self._progress.times[-1])
 
 
 def train(
@@ -96,7 +100,7 @@ def train(
     *,
     augmentation: keras.layers.Layer | None = None,
     checkpoint: Path | None = None,
-    log: Callable[[dict[str, float], int], None] | None = None,
+    log: Log | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     show_progress: bool = True,
 ) -> Training:
@@ -113,7 +117,8 @@ def train(
         checkpoint: ``checkpoints.checkpoint_folder`` of this very training, for its state after each epoch. Called
             again with the same arguments after a kill, it goes on from the last finished epoch and ends as if it had
             not been killed. None keeps no state.
-        log: called after each epoch with its metrics and its number from 1.
+        log: called after each epoch. When a training goes on, it is called for the epochs before as well, with the very
+            same values: what a tracker lost in the kill it gets again, and what it has it knows by them.
         callbacks: more Keras callbacks, such as a pruner.
         show_progress: a tqdm bar where there is a terminal, a line an epoch where there is none.
 
@@ -139,6 +144,9 @@ def train(
     done = len(progress.rows)
     if done and show_progress:
         print(f"going on after epoch {done}, the last finished one", flush=True)
+    for row, ended in zip(progress.rows, progress.times, strict=True):
+        if log is not None:
+            log({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]), ended)
 
     counting = _stopping(settings)
     batches = Batches(training.inputs, training.labels, settings.batch, output, shuffle_seed=settings.seed, epoch=done)

@@ -1,5 +1,6 @@
 """What several tests use: the committed settings, and tiny photos that a network can learn from."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from dogs_vs_cats.settings import Settings, parse_settings
 
 ROOT = Path(__file__).parent.parent
+
+# A shell starts what runs in its background deaf to Ctrl-C, and so would be the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def changed(values: dict[str, Any], **changes: object) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,14 +57,18 @@ class Project:
         self.run("git", "config", "user.name", "Someone")
         self.commit("start")
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of a user who has activated this project's."""
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
+        return variables | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"}
+
     def run(self, *command: str, status: int = 0) -> str:
         """Run a command in the project; return all that it printed."""
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
-        variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
         ended = subprocess.run(
             command,
             cwd=self.folder,
-            env=variables,
+            env=self.variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -249,14 +254,57 @@ def test_an_unknown_key_is_told_though_no_stage_uses_it(project: Project) -> Non
     project.run("git", "checkout", "--", ".")
 
 
+def test_a_killed_training_goes_on_from_its_last_finished_epoch_in_the_same_run(project: Project) -> None:
+    project.run("git", "checkout", "--", ".")
+    project.set(**{"train_scratch.epochs": 40, "train_scratch.early_stopping": None})
+    command = ["dvc", "repro", "train_scratch"]
+    killed = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=project.variables,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert killed.stdout is not None
+    assert any(line.startswith("epoch 2:") for line in killed.stdout)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert not (project.folder / "models/scratch.weights.h5").exists()
+
+    printed = project.run(*command)
+    resumed = [line for line in printed.splitlines() if line.startswith("going on after epoch")]
+    assert len(resumed) == 1
+    epochs = [int(line.split()[1].rstrip(":")) for line in printed.splitlines() if line.startswith("epoch ")]
+    assert epochs == list(range(epochs[0], 41))
+    assert epochs[0] > 2
+    history = pd.read_csv(project.folder / "reports/scratch/history.csv")
+    assert list(history["epoch"]) == list(range(1, 41))
+    assert not list((project.folder / "models/.unfinished").iterdir())
+    code = """
+import sys, mlflow
+client = mlflow.MlflowClient(f"sqlite:///{sys.argv[1]}/mlflow.db")
+experiment = client.get_experiment_by_name("dogs-vs-cats")
+runs = [r for r in client.search_runs([experiment.experiment_id]) if r.data.params["epochs"] == "40"]
+steps = [sorted(m.step for m in client.get_metric_history(r.info.run_id, "val_loss")) for r in runs]
+print([r.info.status for r in runs], steps == [list(range(1, 41))], steps)
+"""
+    assert "['FINISHED'] True" in project.run(sys.executable, "-W", "ignore", "-c", code, str(project.folder))
+    project.run("git", "checkout", "--", ".")
+
+
 def test_two_repros_at_once_do_not_mix(project: Project) -> None:
     project.run("git", "checkout", "--", ".")
     project.run("dvc", "checkout", "--force")
-    variables = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = ["dvc", "repro", "--force", "--single-item", "decode"]
     both = [
         subprocess.Popen(
-            command, cwd=project.folder, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=project.folder,
+            env=project.variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for _ in range(2)
     ]
