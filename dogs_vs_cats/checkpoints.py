@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -51,6 +51,7 @@ class Progress:
 
     Args:
         folder: where the state is kept, a ``checkpoint_folder``; None keeps it in memory alone.
+        keep: whether the model is to have the weights of its ``best`` epoch, by validation loss, or its ``last``.
 
     Attributes:
         rows: an entry for each finished epoch: its number from 1 and its metrics.
@@ -59,8 +60,8 @@ class Progress:
         stopped: whether early stopping has ended the training.
     """
 
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None, keep: Literal["best", "last"]) -> None:
+        self._folder, self._keep = folder, keep
         self.rows: list[dict[str, float]] = []
         self.times: list[int] = []
         self.seconds = 0.0
@@ -68,11 +69,13 @@ class Progress:
         self._counted: dict[str, dict[str, Any]] = {}
         self._random: list[list[int]] = []
         self._weights: Path | None = None
-        self._best: Path | list[Any] | None = None
+        self._kept: Path | list[Any] | None = None
 
     @property
-    def best_epoch(self) -> int:
-        """The epoch, from 1, with the lowest validation loss; the first of equal ones."""
+    def kept_epoch(self) -> int:
+        """The epoch, from 1, whose weights are kept: the last, or the first with the lowest validation loss."""
+        if self._keep == "last":
+            return int(self.rows[-1]["epoch"])
         return int(min(self.rows, key=lambda row: (row["val_loss"], row["epoch"]))["epoch"])
 
     def load(self) -> None:
@@ -83,7 +86,7 @@ class Progress:
         self.rows, self.times = state["rows"], state["times"]
         self.seconds, self.stopped = state["seconds"], state["stopped"]
         self._counted, self._random = state["counted"], state["random"]
-        self._weights, self._best = self._folder / state["weights"], self._folder / state["best"]
+        self._weights, self._kept = self._folder / state["weights"], self._folder / state["kept"]
 
     def restore(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
         """Give the model, its optimizer and the callbacks the state they had after the last finished epoch."""
@@ -100,18 +103,18 @@ class Progress:
     def save(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
         """Keep the state after an epoch; the state file is replaced last, so it never names a half-written one."""
         epoch = int(self.rows[-1]["epoch"])
-        is_best = self.best_epoch == epoch
+        is_kept = self.kept_epoch == epoch
         if self._folder is None:
-            if is_best:
-                self._best = model.get_weights()
+            if is_kept:
+                self._kept = model.get_weights()
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         self._weights = self._folder / f"epoch-{epoch}.weights.h5"
         model.save_weights(self._weights)
-        if is_best:
-            self._best = self._folder / f"best-{epoch}.weights.h5"
-            shutil.copyfile(self._weights, self._best)
-        assert isinstance(self._best, Path)
+        if is_kept:
+            self._kept = self._folder / f"kept-{epoch}.weights.h5"
+            shutil.copyfile(self._weights, self._kept)
+        assert isinstance(self._kept, Path)
         state = {
             "rows": self.rows,
             "times": self.times,
@@ -124,23 +127,23 @@ class Progress:
             },
             "random": [variable.numpy().tolist() for variable in _random_states(model)],
             "weights": self._weights.name,
-            "best": self._best.name,
+            "kept": self._kept.name,
         }
         new = self._folder / f".{_STATE}"
         new.write_text(json.dumps(state), encoding="utf-8")
         new.replace(self._folder / _STATE)
         for old in self._folder.glob("*.weights.h5"):
-            if old not in (self._weights, self._best):
+            if old not in (self._weights, self._kept):
                 old.unlink()
 
-    def load_best(self, model: keras.Model) -> None:
-        """Give the model the weights of its best epoch."""
-        if isinstance(self._best, Path):
+    def load_kept(self, model: keras.Model) -> None:
+        """Give the model the weights that are kept."""
+        if isinstance(self._kept, Path):
             # The file has the optimizer's numbers too, and loads only into an optimizer that has places for them.
             model.optimizer.build(model.trainable_variables)
-            model.load_weights(self._best)
-        elif self._best is not None:
-            model.set_weights(self._best)
+            model.load_weights(self._kept)
+        elif self._kept is not None:
+            model.set_weights(self._kept)
 
     def discard(self) -> None:
         """Remove the state from disk: the training is done and its results are written."""

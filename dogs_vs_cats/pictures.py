@@ -56,13 +56,13 @@ def _ink_on(share: float) -> str:
     return "white" if share > 0.5 else "black"  # noqa: PLR2004
 
 
-def learning_curves(history: pd.DataFrame, title: str, best_epoch: int | None = None) -> Figure:
+def learning_curves(history: pd.DataFrame, title: str, kept_epoch: int | None = None) -> Figure:
     """Loss and accuracy by epoch, training beside validation.
 
     Args:
         history: a row an epoch, with the columns epoch, loss, accuracy, val_loss, val_accuracy.
         title: above the whole figure.
-        best_epoch: the epoch whose weights were kept, marked with a line; None: no mark.
+        kept_epoch: the epoch whose weights were kept, marked with a line; None: no mark.
 
     Returns:
         Two panels side by side.
@@ -77,9 +77,9 @@ def learning_curves(history: pd.DataFrame, title: str, best_epoch: int | None = 
         for prefix, label, colour, style in lines:
             values = history[prefix + name].to_numpy(dtype=float)
             axes.plot(epochs, values, style, color=colour, label=label, marker=marker, markersize=3.5, linewidth=1.8)
-        if best_epoch is not None:
+        if kept_epoch is not None:
             axes.axvline(
-                best_epoch, color=GREY, linestyle=":", linewidth=1.5, label=f"weights kept: epoch {best_epoch}"
+                kept_epoch, color=GREY, linestyle=":", linewidth=1.5, label=f"weights kept: epoch {kept_epoch}"
             )
         axes.set(title=name, xlabel="epoch", ylabel=name)
         axes.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)

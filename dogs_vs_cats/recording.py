@@ -88,13 +88,13 @@ def write_results(training: Training, images: int, folder: Path) -> None:
         images: it was trained on.
         folder: where to; made if missing.
     """
-    best = training.best
+    kept = training.kept
     metrics = {
-        "best_epoch": training.best_epoch,
+        "kept_epoch": training.kept_epoch,
         "epochs": len(training.history),
         "stopped_early": training.stopped_early,
-        "train": {name: best[name] for name in ("accuracy", "loss", "log_loss")},
-        "validation": {name: best[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")},
+        "train": {name: kept[name] for name in ("accuracy", "loss", "log_loss")},
+        "validation": {name: kept[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")},
     }
     # Apart from the metrics: time differs from run to run, and what depends on the metrics need not run again for it.
     timing = {"seconds": training.seconds, "epochs": len(training.history), "images": images}
@@ -132,12 +132,12 @@ def log_results(
         classes: the two classes.
     """
     probabilities = predict(model, validation.inputs)
-    best = training.best
-    final = {name: best[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")}
+    kept = training.kept
+    final = {name: kept[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")}
     run.log_metrics(
         {
             **{f"validation_{name}": value for name, value in final.items()},
-            "best_epoch": training.best_epoch,
+            "kept_epoch": training.kept_epoch,
             "training_seconds": training.seconds,
             "parameters": model.count_params(),
         }
@@ -145,7 +145,7 @@ def log_results(
     run.set_tags({"stopped_early": str(training.stopped_early).lower()})
     name = model.name
     run.log_figure(
-        pictures.learning_curves(training.history, f"{name}: learning curves", training.best_epoch), "curves.png"
+        pictures.learning_curves(training.history, f"{name}: learning curves", training.kept_epoch), "curves.png"
     )
     run.log_figure(
         pictures.confusion(validation.labels, probabilities, classes, f"{name}: validation photos"), "confusion.png"

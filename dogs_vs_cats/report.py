@@ -64,7 +64,7 @@ def figures(
             f"{pictures.shorten(reported.classes[1], 12)} {mistake['probability']:.4f}"
             for mistake in wrong
         ]
-        drawn[f"curves_{kind}"] = pictures.learning_curves(history, name, best_epoch(history))
+        drawn[f"curves_{kind}"] = pictures.learning_curves(history, name, kept_epoch(history))
         drawn[f"confusion_{kind}"] = pictures.confusion(labels, given, reported.classes, name)
         drawn[f"reliability_{kind}"] = pictures.reliability(curves, name)
         chosen = images[[mistake["index"] for mistake in wrong]]
@@ -72,10 +72,9 @@ def figures(
     return drawn
 
 
-def best_epoch(history: pd.DataFrame) -> int:
-    """The epoch with the lowest validation loss, whose weights training keeps."""
-    lowest = int(np.nanargmin(history["val_loss"].to_numpy(dtype=float)))
-    return int(history["epoch"].to_numpy()[lowest])
+def kept_epoch(history: pd.DataFrame) -> int:
+    """The epoch whose weights training kept."""
+    return int(history.loc[history["kept"], "epoch"].iloc[0])
 
 
 def _flat(settings: object, prefix: str = "") -> dict[str, str]:
@@ -224,7 +223,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "points": wording.points}
-    epochs = {kind: {"run": len(history), "kept": best_epoch(history)} for kind, history in histories.items()}
+    epochs = {kind: {"run": len(history), "kept": kept_epoch(history)} for kind, history in histories.items()}
     return environment.get_template("comparison.html.j2").render(
         comparison=comparison,
         photos=wording.photos(comparison["images"], comparison["split"], comparison["source"]),

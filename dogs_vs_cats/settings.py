@@ -205,6 +205,7 @@ class TrainingSettings(Section):
     loss: LossSettings
     early_stopping: EarlyStoppingSettings | None
     reduce_on_plateau: ReduceOnPlateauSettings | None
+    keep: Literal["best", "last"]
     mixed_precision: bool
 
     @model_validator(mode="after")

@@ -27,23 +27,24 @@ class Training:
     """What a training left.
 
     Attributes:
-        history: a row an epoch: epoch (from 1), loss, accuracy, log_loss, the same with ``val_``, learning_rate.
-        best_epoch: the epoch whose weights the model has, the one with the lowest validation loss.
+        history: a row an epoch: epoch (from 1), loss, accuracy, log_loss, the same with ``val_``, learning_rate, and
+            ``kept``, true for the epoch whose weights the model has.
+        kept_epoch: that epoch.
         seconds: spent in the epochs, those before a resume included.
         stopped_early: whether early stopping ended it.
         forget: removes the checkpoint; call it once the results are written.
     """
 
     history: pd.DataFrame
-    best_epoch: int
+    kept_epoch: int
     seconds: float
     stopped_early: bool
     forget: Callable[[], None] = field(repr=False)
 
     @property
-    def best(self) -> dict[str, float]:
-        """The metrics of the best epoch."""
-        row = self.history.loc[self.history["epoch"] == self.best_epoch].iloc[0]
+    def kept(self) -> dict[str, float]:
+        """The metrics of the epoch whose weights are kept."""
+        row = self.history.loc[self.history["kept"]].iloc[0]
         return {str(name): float(value) for name, value in row.items()}
 
 
@@ -104,7 +105,7 @@ def train(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     show_progress: bool = True,
 ) -> Training:
-    """Train a model; it has the weights of its best epoch afterwards.
+    """Train a model; it has the weights of the epoch that ``settings.keep`` names afterwards.
 
     Call ``reproducibility.prepare`` with the settings' seed before building the model.
 
@@ -139,7 +140,7 @@ def train(
         # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
         metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
     )
-    progress = Progress(checkpoint)
+    progress = Progress(checkpoint, settings.keep)
     progress.load()
     done = len(progress.rows)
     if done and show_progress:
@@ -170,10 +171,11 @@ def train(
             f"the loss was not a number in epoch {len(progress.rows)}; "
             f"try a lower learning rate than {settings.optimizer.learning_rate}"
         )
-    progress.load_best(fitted)
+    progress.load_kept(fitted)
     history = pd.DataFrame(progress.rows).astype({"epoch": int})
+    history["kept"] = history["epoch"] == progress.kept_epoch
     stopped_early = len(progress.rows) < settings.epochs
-    return Training(history, progress.best_epoch, progress.seconds, stopped_early, progress.discard)
+    return Training(history, progress.kept_epoch, progress.seconds, stopped_early, progress.discard)
 
 
 def _with_augmentation(model: keras.Model, augmentation: keras.layers.Layer) -> keras.Model:

@@ -40,7 +40,7 @@ def curves() -> Figure:
 DRAWINGS: dict[str, Callable[[], Figure]] = {
     "learning curves": lambda: pictures.learning_curves(history(30), "training", 12),
     "learning curves of one epoch": lambda: pictures.learning_curves(history(1), "training", 1),
-    "learning curves without a best epoch": lambda: pictures.learning_curves(history(3), "training"),
+    "learning curves without a kept epoch": lambda: pictures.learning_curves(history(3), "training"),
     "learning curves of a training that diverged": lambda: pictures.learning_curves(
         history(3).assign(loss=[1, np.nan, np.nan]), "training"
     ),

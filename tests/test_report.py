@@ -12,7 +12,7 @@ import pytest
 
 from dogs_vs_cats.comparison import Candidate, Reported, compare
 from dogs_vs_cats.making import Making, changed_settings, repeating_command
-from dogs_vs_cats.report import best_epoch, figures, render
+from dogs_vs_cats.report import figures, render
 from dogs_vs_cats.settings import CompareSettings
 
 RULES = CompareSettings(confidence=0.95, bootstrap_resamples=200, calibration_bins=15, worst_mistakes=2, seed=1)
@@ -26,9 +26,10 @@ HISTORY = pd.DataFrame(
         "accuracy": [0.5, 0.8, 0.9],
         "val_loss": [0.7, 0.4, 0.6],
         "val_accuracy": [0.5, 0.85, 0.8],
+        "kept": [False, True, False],
     }
 )
-HISTORIES = {"scratch": HISTORY, "vgg16": HISTORY.iloc[:1]}
+HISTORIES = {"scratch": HISTORY, "vgg16": HISTORY.iloc[:1].assign(kept=True)}
 MAKING = Making(
     commit="0123abc",
     changed=False,
@@ -171,11 +172,6 @@ def test_report_does_without_git(real: str) -> None:
     page = page_of(reported(), replace(MAKING, commit=None))
     assert "git checkout" not in page
     assert "git checkout" in real
-
-
-def test_epoch_with_the_lowest_validation_loss_is_the_best() -> None:
-    assert best_epoch(HISTORY) == 2
-    assert best_epoch(HISTORY.assign(val_loss=[np.nan, 0.5, 0.5])) == 2
 
 
 def test_command_repeats_the_settings_that_were_changed() -> None:

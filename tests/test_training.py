@@ -50,13 +50,27 @@ class _Killed(BaseException):
 def test_a_network_learns_and_has_the_weights_of_its_best_epoch(settings: Settings, photos: Photos) -> None:
     result, probabilities, model = train_small(photos, small(settings, epochs=8))
     labels = photos[1][80:]
-    assert result.best["val_accuracy"] > 0.9
-    assert result.best_epoch == result.history.loc[result.history["val_loss"].idxmin(), "epoch"]
-    assert ((probabilities > 0.5) == labels).mean() == pytest.approx(result.best["val_accuracy"])
+    assert result.kept["val_accuracy"] > 0.9
+    assert result.kept_epoch == result.history.loc[result.history["val_loss"].idxmin(), "epoch"]
+    assert ((probabilities > 0.5) == labels).mean() == pytest.approx(result.kept["val_accuracy"])
     true_class = np.where(labels == 1, probabilities, 1 - probabilities)
-    assert -np.log(true_class).mean() == pytest.approx(result.best["val_log_loss"], rel=1e-4)
+    assert -np.log(true_class).mean() == pytest.approx(result.kept["val_log_loss"], rel=1e-4)
     assert list(result.history["epoch"]) == list(range(1, 9))
     assert model.count_params() > 0
+
+
+def test_the_weights_of_the_last_epoch_are_kept_where_that_is_asked_for(settings: Settings, photos: Photos) -> None:
+    # A rate that soon overshoots, so that the last epoch is not the best.
+    optimizer = {"name": "rmsprop", "learning_rate": 0.05}
+    best, _, _ = train_small(photos, small(settings, epochs=6, optimizer=optimizer))
+    last, probabilities, _ = train_small(photos, small(settings, epochs=6, optimizer=optimizer, keep="last"))
+    assert best.kept_epoch < 6
+    assert last.kept_epoch == 6
+    pd.testing.assert_frame_equal(
+        last.history.drop(columns="kept"), best.history.drop(columns="kept"), check_exact=True
+    )
+    labels = photos[1][80:]
+    assert ((probabilities > 0.5) == labels).mean() == pytest.approx(last.history["val_accuracy"].iloc[-1])
 
 
 def test_the_same_seed_gives_the_same_result_to_the_last_digit_and_another_seed_another(
