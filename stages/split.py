@@ -29,7 +29,8 @@ def main() -> None:
         write_facts(images, ImagesFacts(source, classes, rejected_ids))
 
     print("photos: " + ", ".join(f"{splits.count(split)} {split}" for split in SPLITS if split in splits))
-    print(f"duplicates: {len(duplicates)} groups of {duplicates.sum()} photos in all, each kept in one split")
+    kept = f"{len(duplicates)} groups of {duplicates.sum()} photos in all, each kept in one split"
+    print(f"duplicates: {kept if len(duplicates) else 'none'}")
     if refused:
         print(f"rejected: {len(refused)} photos that do not decode, listed in {arguments.rejected}")
 

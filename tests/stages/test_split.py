@@ -155,7 +155,7 @@ def test_unlabelled_photos_are_not_grouped_with_labelled_ones(
     photos = cats_and_dogs()
     workspace.source(photos, {"1.jpg": photos["train/cat.0.jpg"], "2.jpg": photos["train/cat.0.jpg"]})
     workspace.split()
-    assert "duplicates: 0 groups" in capsys.readouterr().out
+    assert "duplicates: none" in capsys.readouterr().out
     assert Counter(row["split"] for row in workspace.index())["unlabelled"] == 2
 
 
