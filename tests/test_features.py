@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,12 @@ def _gpus() -> list[object]:
 
 
 def _workers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+    workers = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it has ended since
+            if "spawn_main" in " ".join(child.cmdline()):
+                workers.append(child)
+    return workers
 
 
 def test_features_are_equal_to_the_byte_whatever_the_number_of_processes(tensors: list[Tensor]) -> None:
@@ -74,7 +80,8 @@ def test_processes_that_die_again_and_again_are_an_error_and_no_hang(tensors: li
     ):
         for _ in pool.compute(random_photos(2000, 32)):
             for worker in _workers():
-                worker.kill()
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
             deaths += 1
     assert deaths >= 3
     assert _workers() == []
