@@ -4,10 +4,13 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
+
+from dogs_vs_cats.settings import Keep
 
 _STATE = "state.json"
 _RUN = "mlflow-run-id"
@@ -51,7 +54,9 @@ class Progress:
 
     Args:
         folder: where the state is kept, a ``checkpoint_folder``; None keeps it in memory alone.
-        keep: whether the model is to have the weights of its ``best`` epoch, by validation loss, or its ``last``.
+        keep: whose weights the model is to have: those of its ``best`` epoch, by validation loss, of its ``last``, or
+            the ``average`` of those after each of the last two thirds of ``epochs``.
+        epochs: how many there are to be at most.
 
     Attributes:
         rows: an entry for each finished epoch: its number from 1 and its metrics.
@@ -60,8 +65,8 @@ class Progress:
         stopped: whether early stopping has ended the training.
     """
 
-    def __init__(self, folder: Path | None, keep: Literal["best", "last"]) -> None:
-        self._folder, self._keep = folder, keep
+    def __init__(self, folder: Path | None, keep: Keep, epochs: int) -> None:
+        self._folder, self._keep, self._epochs = folder, keep, epochs
         self.rows: list[dict[str, float]] = []
         self.times: list[int] = []
         self.seconds = 0.0
@@ -69,14 +74,20 @@ class Progress:
         self._counted: dict[str, dict[str, Any]] = {}
         self._random: list[list[int]] = []
         self._weights: Path | None = None
-        self._kept: Path | list[Any] | None = None
+        self._kept: list[NDArray[Any]] | None = None
 
     @property
-    def kept_epoch(self) -> int:
-        """The epoch, from 1, whose weights are kept: the last, or the first with the lowest validation loss."""
-        if self._keep == "last":
-            return int(self.rows[-1]["epoch"])
-        return int(min(self.rows, key=lambda row: (row["val_loss"], row["epoch"]))["epoch"])
+    def kept_epochs(self) -> list[int]:
+        """The epochs, from 1, whose weights are kept: one, or those that are averaged.
+
+        Source of the averaging: Izmailov et al., "Averaging weights leads to wider optima and better generalization",
+        UAI 2018.
+        """
+        last = int(self.rows[-1]["epoch"])
+        if self._keep == "best":
+            return [int(min(self.rows, key=lambda row: (row["val_loss"], row["epoch"]))["epoch"])]
+        first = self._epochs // 3 + 1
+        return list(range(first, last + 1)) if self._keep == "average" and last > first else [last]
 
     def load(self) -> None:
         """Take up the state on disk, where there is one."""
@@ -86,7 +97,9 @@ class Progress:
         self.rows, self.times = state["rows"], state["times"]
         self.seconds, self.stopped = state["seconds"], state["stopped"]
         self._counted, self._random = state["counted"], state["random"]
-        self._weights, self._kept = self._folder / state["weights"], self._folder / state["kept"]
+        self._weights = self._folder / state["weights"]
+        with np.load(self._folder / state["kept"]) as kept:
+            self._kept = list(kept.values())
 
     def restore(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
         """Give the model, its optimizer and the callbacks the state they had after the last finished epoch."""
@@ -103,18 +116,16 @@ class Progress:
     def save(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
         """Keep the state after an epoch; the state file is replaced last, so it never names a half-written one."""
         epoch = int(self.rows[-1]["epoch"])
-        is_kept = self.kept_epoch == epoch
+        self._keep_weights(model, epoch)
         if self._folder is None:
-            if is_kept:
-                self._kept = model.get_weights()
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         self._weights = self._folder / f"epoch-{epoch}.weights.h5"
         model.save_weights(self._weights)
-        if is_kept:
-            self._kept = self._folder / f"kept-{epoch}.weights.h5"
-            shutil.copyfile(self._weights, self._kept)
-        assert isinstance(self._kept, Path)
+        kept = self._folder / f"kept-{self.kept_epochs[-1]}.npz"
+        if epoch in self.kept_epochs:
+            assert self._kept is not None
+            np.savez(kept, *self._kept)
         state = {
             "rows": self.rows,
             "times": self.times,
@@ -127,22 +138,29 @@ class Progress:
             },
             "random": [variable.numpy().tolist() for variable in _random_states(model)],
             "weights": self._weights.name,
-            "kept": self._kept.name,
+            "kept": kept.name,
         }
         new = self._folder / f".{_STATE}"
         new.write_text(json.dumps(state), encoding="utf-8")
         new.replace(self._folder / _STATE)
-        for old in self._folder.glob("*.weights.h5"):
-            if old not in (self._weights, self._kept):
+        for old in (*self._folder.glob("*.weights.h5"), *self._folder.glob("*.npz")):
+            if old not in (self._weights, kept):
                 old.unlink()
+
+    def _keep_weights(self, model: keras.Model, epoch: int) -> None:
+        epochs = self.kept_epochs
+        if epoch not in epochs:
+            return
+        weights = model.get_weights()
+        if len(epochs) > 1:
+            assert self._kept is not None
+            # A running mean: the weights of every epoch would be many times the model.
+            weights = [mean + (new - mean) / len(epochs) for mean, new in zip(self._kept, weights, strict=True)]
+        self._kept = weights
 
     def load_kept(self, model: keras.Model) -> None:
         """Give the model the weights that are kept."""
-        if isinstance(self._kept, Path):
-            # The file has the optimizer's numbers too, and loads only into an optimizer that has places for them.
-            model.optimizer.build(model.trainable_variables)
-            model.load_weights(self._kept)
-        elif self._kept is not None:
+        if self._kept is not None:
             model.set_weights(self._kept)
 
     def discard(self) -> None:

@@ -56,13 +56,13 @@ def _ink_on(share: float) -> str:
     return "white" if share > 0.5 else "black"  # noqa: PLR2004
 
 
-def learning_curves(history: pd.DataFrame, title: str, kept_epoch: int | None = None) -> Figure:
+def learning_curves(history: pd.DataFrame, title: str) -> Figure:
     """Loss and accuracy by epoch, training beside validation.
 
     Args:
-        history: a row an epoch, with the columns epoch, loss, accuracy, val_loss, val_accuracy.
+        history: a row an epoch, with the columns epoch, loss, accuracy, val_loss, val_accuracy; a column kept, where
+            there is one, marks the epochs whose weights were kept.
         title: above the whole figure.
-        kept_epoch: the epoch whose weights were kept, marked with a line; None: no mark.
 
     Returns:
         Two panels side by side.
@@ -77,10 +77,12 @@ def learning_curves(history: pd.DataFrame, title: str, kept_epoch: int | None = 
         for prefix, label, colour, style in lines:
             values = history[prefix + name].to_numpy(dtype=float)
             axes.plot(epochs, values, style, color=colour, label=label, marker=marker, markersize=3.5, linewidth=1.8)
-        if kept_epoch is not None:
-            axes.axvline(
-                kept_epoch, color=GREY, linestyle=":", linewidth=1.5, label=f"weights kept: epoch {kept_epoch}"
-            )
+        kept = epochs[history["kept"].to_numpy(dtype=bool)] if "kept" in history else epochs[:0]
+        if len(kept) == 1:
+            axes.axvline(kept[0], color=GREY, linestyle=":", linewidth=1.5, label=f"weights kept: epoch {kept[0]}")
+        elif len(kept):
+            label = f"weights averaged: epochs {kept[0]} to {kept[-1]}"
+            axes.axvspan(kept[0], kept[-1], color=GREY, alpha=0.12, linewidth=0, label=label)
         axes.set(title=name, xlabel="epoch", ylabel=name)
         axes.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

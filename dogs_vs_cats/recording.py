@@ -90,7 +90,8 @@ def write_results(training: Training, images: int, folder: Path) -> None:
     """
     kept = training.kept
     metrics = {
-        "kept_epoch": training.kept_epoch,
+        "first_kept_epoch": training.kept_epochs[0],
+        "last_kept_epoch": training.kept_epochs[1],
         "epochs": len(training.history),
         "stopped_early": training.stopped_early,
         "train": {name: kept[name] for name in ("accuracy", "loss", "log_loss")},
@@ -137,16 +138,15 @@ def log_results(
     run.log_metrics(
         {
             **{f"validation_{name}": value for name, value in final.items()},
-            "kept_epoch": training.kept_epoch,
+            "first_kept_epoch": training.kept_epochs[0],
+            "last_kept_epoch": training.kept_epochs[1],
             "training_seconds": training.seconds,
             "parameters": model.count_params(),
         }
     )
     run.set_tags({"stopped_early": str(training.stopped_early).lower()})
     name = model.name
-    run.log_figure(
-        pictures.learning_curves(training.history, f"{name}: learning curves", training.kept_epoch), "curves.png"
-    )
+    run.log_figure(pictures.learning_curves(training.history, f"{name}: learning curves"), "curves.png")
     run.log_figure(
         pictures.confusion(validation.labels, probabilities, classes, f"{name}: validation photos"), "confusion.png"
     )

@@ -64,7 +64,7 @@ def figures(
             f"{pictures.shorten(reported.classes[1], 12)} {mistake['probability']:.4f}"
             for mistake in wrong
         ]
-        drawn[f"curves_{kind}"] = pictures.learning_curves(history, name, kept_epoch(history))
+        drawn[f"curves_{kind}"] = pictures.learning_curves(history, name)
         drawn[f"confusion_{kind}"] = pictures.confusion(labels, given, reported.classes, name)
         drawn[f"reliability_{kind}"] = pictures.reliability(curves, name)
         chosen = images[[mistake["index"] for mistake in wrong]]
@@ -72,9 +72,10 @@ def figures(
     return drawn
 
 
-def kept_epoch(history: pd.DataFrame) -> int:
-    """The epoch whose weights training kept."""
-    return int(history.loc[history["kept"], "epoch"].iloc[0])
+def kept_epochs(history: pd.DataFrame) -> str:
+    """The epochs whose weights training kept, in words."""
+    kept = history.loc[history["kept"], "epoch"]
+    return f"epoch {kept.iloc[0]}" if len(kept) == 1 else f"epochs {kept.iloc[0]} to {kept.iloc[-1]}, averaged,"
 
 
 def _flat(settings: object, prefix: str = "") -> dict[str, str]:
@@ -223,7 +224,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "points": wording.points}
-    epochs = {kind: {"run": len(history), "kept": kept_epoch(history)} for kind, history in histories.items()}
+    epochs = {kind: {"run": len(history), "kept": kept_epochs(history)} for kind, history in histories.items()}
     return environment.get_template("comparison.html.j2").render(
         comparison=comparison,
         photos=wording.photos(comparison["images"], comparison["split"], comparison["source"]),

@@ -13,6 +13,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Keep = Literal["best", "last", "average"]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -205,7 +206,7 @@ class TrainingSettings(Section):
     loss: LossSettings
     early_stopping: EarlyStoppingSettings | None
     reduce_on_plateau: ReduceOnPlateauSettings | None
-    keep: Literal["best", "last"]
+    keep: Keep
     mixed_precision: bool
 
     @model_validator(mode="after")

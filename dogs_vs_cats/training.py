@@ -28,24 +28,25 @@ class Training:
 
     Attributes:
         history: a row an epoch: epoch (from 1), loss, accuracy, log_loss, the same with ``val_``, learning_rate, and
-            ``kept``, true for the epoch whose weights the model has.
-        kept_epoch: that epoch.
+            ``kept``, true for each epoch whose weights the model has, or the average of.
+        kept: the metrics of the model with those weights, named as in the history; the training ones are of its epoch,
+            or the last of several.
         seconds: spent in the epochs, those before a resume included.
         stopped_early: whether early stopping ended it.
         forget: removes the checkpoint; call it once the results are written.
     """
 
     history: pd.DataFrame
-    kept_epoch: int
+    kept: dict[str, float]
     seconds: float
     stopped_early: bool
     forget: Callable[[], None] = field(repr=False)
 
     @property
-    def kept(self) -> dict[str, float]:
-        """The metrics of the epoch whose weights are kept."""
-        row = self.history.loc[self.history["kept"]].iloc[0]
-        return {str(name): float(value) for name, value in row.items()}
+    def kept_epochs(self) -> tuple[int, int]:
+        """The first and the last epoch whose weights the model has."""
+        kept = self.history.loc[self.history["kept"], "epoch"]
+        return int(kept.iloc[0]), int(kept.iloc[-1])
 
 
 class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
@@ -140,7 +141,7 @@ def train(
         # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
         metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
     )
-    progress = Progress(checkpoint, settings.keep)
+    progress = Progress(checkpoint, settings.keep, settings.epochs)
     progress.load()
     done = len(progress.rows)
     if done and show_progress:
@@ -151,6 +152,7 @@ def train(
 
     counting = _stopping(settings)
     batches = Batches(training.inputs, training.labels, settings.batch, output, shuffle_seed=settings.seed, epoch=done)
+    judged = Batches(validation.inputs, validation.labels, settings.batch, output)
     if not progress.stopped and done < settings.epochs:
         total = len(batches) * settings.epochs
         hidden = None if show_progress else True
@@ -158,7 +160,7 @@ def train(
             end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bool(bar.disable))
             fitted.fit(
                 batches,
-                validation_data=Batches(validation.inputs, validation.labels, settings.batch, output),
+                validation_data=judged,
                 shuffle=False,  # Batches draws the order, so that a resumed epoch has the one it would have had
                 epochs=settings.epochs,
                 initial_epoch=done,
@@ -173,9 +175,12 @@ def train(
         )
     progress.load_kept(fitted)
     history = pd.DataFrame(progress.rows).astype({"epoch": int})
-    history["kept"] = history["epoch"] == progress.kept_epoch
+    history["kept"] = history["epoch"].isin(progress.kept_epochs)
+    kept = dict(progress.rows[progress.kept_epochs[-1] - 1])
+    if len(progress.kept_epochs) > 1:  # no epoch was judged with their average
+        kept |= {f"val_{name}": value for name, value in fitted.evaluate(judged, verbose=0, return_dict=True).items()}
     stopped_early = len(progress.rows) < settings.epochs
-    return Training(history, progress.kept_epoch, progress.seconds, stopped_early, progress.discard)
+    return Training(history, kept, progress.seconds, stopped_early, progress.discard)
 
 
 def _with_augmentation(model: keras.Model, augmentation: keras.layers.Layer) -> keras.Model:

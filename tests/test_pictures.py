@@ -38,8 +38,10 @@ def curves() -> Figure:
 
 
 DRAWINGS: dict[str, Callable[[], Figure]] = {
-    "learning curves": lambda: pictures.learning_curves(history(30), "training", 12),
-    "learning curves of one epoch": lambda: pictures.learning_curves(history(1), "training", 1),
+    "learning curves": lambda: pictures.learning_curves(
+        history(30).assign(kept=[False] * 18 + [True] * 12), "training"
+    ),
+    "learning curves of one epoch": lambda: pictures.learning_curves(history(1).assign(kept=True), "training"),
     "learning curves without a kept epoch": lambda: pictures.learning_curves(history(3), "training"),
     "learning curves of a training that diverged": lambda: pictures.learning_curves(
         history(3).assign(loss=[1, np.nan, np.nan]), "training"
@@ -68,7 +70,7 @@ def test_figure_is_drawn_without_a_warning_and_twice_alike(name: str) -> None:
 
 
 def test_curves_and_confusion_have_titles_and_labels() -> None:
-    loss, accuracy = pictures.learning_curves(history(3), "training", 2).axes
+    loss, accuracy = pictures.learning_curves(history(3).assign(kept=[False, True, False]), "training").axes
     assert (loss.get_title(), accuracy.get_title()) == ("loss", "accuracy")
     assert {axes.get_xlabel() for axes in (loss, accuracy)} == {"epoch"}
     assert loss.lines[1].get_ydata() == pytest.approx([1, 0.5, 1 / 3])

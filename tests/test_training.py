@@ -43,6 +43,17 @@ def train_small(
     return result, predict(model, validation.inputs), model
 
 
+class _Weights(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the weights after each epoch."""
+
+    def __init__(self, kept: list[list[NDArray[Any]]]) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self.kept.append(self.model.get_weights())
+
+
 class _Killed(BaseException):
     """Ends a training in a way that nothing catches."""
 
@@ -51,7 +62,7 @@ def test_a_network_learns_and_has_the_weights_of_its_best_epoch(settings: Settin
     result, probabilities, model = train_small(photos, small(settings, epochs=8))
     labels = photos[1][80:]
     assert result.kept["val_accuracy"] > 0.9
-    assert result.kept_epoch == result.history.loc[result.history["val_loss"].idxmin(), "epoch"]
+    assert set(result.kept_epochs) == {result.history.loc[result.history["val_loss"].idxmin(), "epoch"]}
     assert ((probabilities > 0.5) == labels).mean() == pytest.approx(result.kept["val_accuracy"])
     true_class = np.where(labels == 1, probabilities, 1 - probabilities)
     assert -np.log(true_class).mean() == pytest.approx(result.kept["val_log_loss"], rel=1e-4)
@@ -64,13 +75,36 @@ def test_the_weights_of_the_last_epoch_are_kept_where_that_is_asked_for(settings
     optimizer = {"name": "rmsprop", "learning_rate": 0.05}
     best, _, _ = train_small(photos, small(settings, epochs=6, optimizer=optimizer))
     last, probabilities, _ = train_small(photos, small(settings, epochs=6, optimizer=optimizer, keep="last"))
-    assert best.kept_epoch < 6
-    assert last.kept_epoch == 6
+    assert best.kept_epochs < (6, 6)
+    assert last.kept_epochs == (6, 6)
     pd.testing.assert_frame_equal(
         last.history.drop(columns="kept"), best.history.drop(columns="kept"), check_exact=True
     )
     labels = photos[1][80:]
     assert ((probabilities > 0.5) == labels).mean() == pytest.approx(last.history["val_accuracy"].iloc[-1])
+
+
+def test_weights_are_averaged_over_the_last_two_thirds_of_the_epochs_also_when_cut_off(
+    settings: Settings, photos: Photos, tmp_path: Path
+) -> None:
+    chosen = small(settings, epochs=6, keep="average")
+    each: list[list[NDArray[Any]]] = []
+    train_small(photos, small(settings, epochs=6, keep="last"), callbacks=[_Weights(each)])
+    averaged, probabilities, model = train_small(photos, chosen)
+    for weights, *epochs in zip(model.get_weights(), *each[2:], strict=True):
+        np.testing.assert_allclose(weights, np.mean(epochs, axis=0), rtol=1e-5, atol=1e-6)
+    assert averaged.kept_epochs == (3, 6)
+    assert ((probabilities > 0.5) == photos[1][80:]).mean() == pytest.approx(averaged.kept["val_accuracy"])
+
+    def cut_off(_: dict[str, float], epoch: int, __: int) -> None:
+        if epoch == 4:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        train_small(photos, chosen, checkpoint=tmp_path / "checkpoint", log=cut_off)
+    resumed, again, _ = train_small(photos, chosen, checkpoint=tmp_path / "checkpoint")
+    assert np.array_equal(again, probabilities)
+    assert resumed.kept == averaged.kept
 
 
 def test_the_same_seed_gives_the_same_result_to_the_last_digit_and_another_seed_another(
