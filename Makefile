@@ -33,7 +33,7 @@ repro: $(READY)  ## Set up, then run the whole workflow: dvc repro
 	$(IN_VENV) dvc repro
 
 article: $(READY)  ## The article's own settings, as a DVC experiment
-	$(IN_VENV) dvc exp run --set-param bottleneck.scaling=article --set-param split.test=0
+	$(IN_VENV) dvc exp run -S bottleneck.scaling=article -S split.test=0 -S train_vgg16.keep=last
 
 test: check  ## Set up, then every check: format, lint, types, tests
 	$(IN_VENV) python -m pytest
