@@ -112,8 +112,8 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
     """
     from scipy.stats import binomtest
 
-    if total < 1:
-        raise ValueError("an interval needs at least one image")
+    if total < 1 or not 0 <= correct <= total:
+        raise ValueError(f"{correct} of {total} images cannot be right; an interval needs at least one image")
     interval = binomtest(correct, total).proportion_ci(confidence_level=confidence, method="wilson")
     # Rounding leaves the bound at 0 or 1 a last digit off.
     return max(float(interval.low), 0.0), min(float(interval.high), 1.0)
