@@ -25,8 +25,10 @@ $(VENV)/ready-%: requirements/%.txt requirements/bootstrap.txt pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "error: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
 	"$(PYTHON)" -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
-	$(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python --require-hashes $<
-	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	@# uv takes seconds where pip takes minutes, but only pip reads pip's own settings, such as a company's mirror.
+	$(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python --require-hashes $< || \
+		$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 repro: $(READY)  ## Set up, then run the whole workflow: dvc repro
