@@ -35,7 +35,7 @@ repro: $(READY)  ## Set up, then run the whole workflow: dvc repro
 	$(IN_VENV) dvc repro
 
 article: $(READY)  ## The article's own settings, as a DVC experiment
-	$(IN_VENV) dvc exp run -S bottleneck.scaling=article -S split.test=0 -S train_vgg16.keep=last
+	$(IN_VENV) dvc exp run -S bottleneck.scaling=article -S split.test=0
 
 test: check  ## Set up, then every check: format, lint, types, tests
 	$(IN_VENV) python -m pytest

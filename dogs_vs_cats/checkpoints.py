@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.settings import Keep
+from dogs_vs_cats.sections import Keep
 
 _STATE = "state.json"
 _RUN = "mlflow-run-id"

@@ -10,6 +10,9 @@ from dogs_vs_cats.provenance import tensorflow_version
 if TYPE_CHECKING:
     import keras
 
+DIGEST_TAG = "weights_sha256"
+"""The tag by which a registered version is found again: the digest of its trained weights."""
+
 
 def save_model(model: "keras.Model", folder: Path) -> None:
     """Write a model in MLflow's format, with its signature and the packages it needs.

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from dogs_vs_cats.comparison import flat_metrics
+from dogs_vs_cats.logged_models import DIGEST_TAG
 from dogs_vs_cats.settings import TrackingSettings
 from dogs_vs_cats.tracking import reopened_run, set_alias
 
 CHAMPION = "champion"
-DIGEST_TAG = "weights_sha256"
 
 
 def publish(

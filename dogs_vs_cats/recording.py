@@ -10,6 +10,7 @@ from dogs_vs_cats import pictures
 from dogs_vs_cats.arrays import Dataset
 from dogs_vs_cats.checkpoints import checkpoint_folder, track_as, tracked_as
 from dogs_vs_cats.feeding import Examples
+from dogs_vs_cats.logged_models import DIGEST_TAG
 from dogs_vs_cats.models import Description, digest, predict, write_model
 from dogs_vs_cats.networks import describe_layers
 from dogs_vs_cats.outputs import whole_file
@@ -159,14 +160,14 @@ def log_results(
 def log_model(
     run: Run, exported: keras.Model, description: Description, weights: Path, settings: TrackingSettings
 ) -> None:
-    """Log and register the model that takes photos; ``weights_sha256`` finds its version again."""
+    """Log and register the model that takes photos; ``DIGEST_TAG`` finds its version again."""
     run.log_model(
         exported,
         description.kind,
         registered_model=settings.registered_model,
         version_tags={
             "kind": description.kind,
-            "weights_sha256": digest(weights),
+            DIGEST_TAG: digest(weights),
             "classes": ", ".join(description.classes),
         },
     )

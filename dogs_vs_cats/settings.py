@@ -5,23 +5,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from dogs_vs_cats.errors import WorkflowError
-
-Share = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Keep = Literal["best", "last", "average"]
-Positive = Annotated[float, Field(gt=0)]
-
-
-class Section(BaseModel):
-    """Base of every section: no unknown keys, no silent conversions, no change after loading."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
+from dogs_vs_cats.sections import (
+    Count,
+    HeadPooling,
+    Keep,
+    LossName,
+    OptimizerName,
+    PoolingEnd,
+    Positive,
+    Rate,
+    Section,
+    Seed,
+    Share,
+)
+from dogs_vs_cats.spaces import SearchSettings
 
 # ---------------------------------------------------------------- data
 
@@ -109,7 +109,7 @@ class BottleneckSettings(Section):
 class OptimizerSettings(Section):
     """An optimizer by its Keras name. A null means the Keras default."""
 
-    name: Literal["sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad"]
+    name: OptimizerName
     learning_rate: Positive
     momentum: Rate | None = None
     nesterov: bool = False
@@ -128,7 +128,7 @@ class OptimizerSettings(Section):
 class LossSettings(Section):
     """A loss on the probability of the true class."""
 
-    name: Literal["binary_crossentropy", "focal", "hinge", "squared"]
+    name: LossName
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
 
@@ -175,7 +175,7 @@ class CnnSettings(Section):
     convolutions: Annotated[list[ConvolutionSettings], Field(min_length=1)]
     batch_normalization: bool
     convolution_dropout: Rate
-    pooling_end: Literal["flatten", "global_average"]
+    pooling_end: PoolingEnd
     dense: list[Count]
     dense_dropout: Rate
     output: Literal["softmax", "sigmoid"]
@@ -184,7 +184,7 @@ class CnnSettings(Section):
 class HeadSettings(Section):
     """The head on the bottleneck features; ``dropout`` follows each dense layer in turn."""
 
-    pooling: Literal["flatten", "global_average", "global_max"]
+    pooling: HeadPooling
     dense: list[Count]
     dropout: list[Rate]
     output: Literal["softmax", "sigmoid"]
@@ -263,6 +263,7 @@ class Settings(Section):
     train_vgg16: TrainVgg16Settings
     compare: CompareSettings
     tracking: TrackingSettings
+    search: SearchSettings
 
     @model_validator(mode="after")
     def _pooling_leaves_something(self) -> Self:

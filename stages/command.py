@@ -1,13 +1,13 @@
-"""What every stage's command line shares: the settings file, and errors as one line without a traceback."""
+"""What every stage's command line shares: the settings file and the paths."""
 
 import argparse
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.entry import run
 from dogs_vs_cats.settings import load_settings
+
+__all__ = ["parse_arguments", "project_root", "run"]
 
 
 def parse_arguments(description: str, **paths: str) -> argparse.Namespace:
@@ -38,23 +38,3 @@ def project_root() -> Path:
     DVC runs queued experiments in a temporary copy of the project and names the real one in ``DVC_ROOT``.
     """
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
-
-
-def run(main: Callable[[], None]) -> None:
-    """Run a stage; turn an error the user can act on into one message and exit status 1."""
-    try:
-        main()
-    except WorkflowError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        # Disk full, no permission, a file that vanished: the system's own words name the file and the reason.
-        named = f"{error.filename}: " if error.filename else ""
-        print(f"error: {named}{error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
-    except MemoryError:
-        print("error: out of memory; close other programs, or use fewer or smaller images", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("error: interrupted; run it again to go on", file=sys.stderr)
-        sys.exit(130)

@@ -1,0 +1,22 @@
+"""What every section of ``params.yaml`` is made of."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Positive = Annotated[float, Field(gt=0)]
+Keep = Literal["best", "last", "average"]
+OptimizerName = Literal["sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad"]
+LossName = Literal["binary_crossentropy", "focal", "hinge", "squared"]
+PoolingEnd = Literal["flatten", "global_average"]
+HeadPooling = Literal["flatten", "global_average", "global_max"]
+
+
+class Section(BaseModel):
+    """Base of every section: no unknown keys, no silent conversions, no change after loading."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
