@@ -1,0 +1,12 @@
+"""Search for a better head on VGG16's features: ``python search/optuna_vgg16.py --trials 40``."""
+
+import sys
+from pathlib import Path
+
+# Python puts a script's own folder first; imports here start at the project's.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from search.command import main  # noqa: E402
+
+if __name__ == "__main__":
+    main("vgg16")

@@ -1,0 +1,125 @@
+"""What a study is: all that its workers need to know, wherever they run."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dogs_vs_cats.settings import Settings, TrainScratchSettings, TrainVgg16Settings
+from dogs_vs_cats.spaces import ScratchSearch, Vgg16Search
+
+Kind = Literal["scratch", "vgg16"]
+Trained = TrainScratchSettings | TrainVgg16Settings
+
+# Where dvc.yaml's stages leave what trials are trained on.
+ARRAYS = Path("data/arrays")
+FEATURES = Path("data/features")
+VGG16_WEIGHTS = Path("data/weights/vgg16.weights.h5")
+
+Direction = Literal["minimize", "maximize"]
+
+DIRECTIONS: dict[str, Direction] = {
+    "val_loss": "minimize",
+    "val_accuracy": "maximize",
+    "parameters": "minimize",
+    "latency": "minimize",
+}
+"""The objectives. ``val_loss`` is the validation log-loss, whatever loss a trial is trained on, so that all compare."""
+
+SPACE, PLAN, RUN = "space", "plan", "mlflow_run_id"
+"""User attributes of a study: what it varies, what else it is, and its run in MLflow."""
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How much of the whole training a trial is.
+
+    Attributes:
+        images: training photos; None: all. Validation photos are cut down in proportion.
+        epochs: at most.
+        size: pixels a side, CNN only; None: as decoded.
+    """
+
+    images: int | None
+    epochs: int
+    size: int | None = None
+
+    def __str__(self) -> str:
+        images = "all training photos" if self.images is None else f"{self.images:,} training photos"
+        size = "" if self.size is None else f" at {self.size}x{self.size} pixels"
+        return f"{images}{size}, {self.epochs} epoch{'' if self.epochs == 1 else 's'} at most"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study.
+
+    Attributes:
+        kind: what is searched for: the CNN from scratch, or the head on VGG16's features.
+        study: its name.
+        storage: Optuna storage, a URL.
+        root: the project's folder.
+        settings: all of ``params.yaml``, checked.
+        fidelity: of its trials.
+        objectives: keys of ``DIRECTIONS``; the first one decides which trial is best.
+        seed: of what is sampled.
+        trials: how many are to finish.
+        digest: of the data, so that trials on other photos do not mix with these.
+        run: the study's run in MLflow; empty before it has one.
+        driver: names the process that hands out the trials.
+        gpus: each trial's on a Ray cluster.
+    """
+
+    kind: Kind
+    study: str
+    storage: str
+    root: Path
+    settings: Settings
+    fidelity: Fidelity
+    objectives: tuple[str, ...]
+    seed: int
+    trials: int
+    digest: str
+    run: str = ""
+    driver: str = ""
+    gpus: float = 0.0
+
+    @property
+    def base(self) -> Trained:
+        """The settings that a trial starts from: what the search does not vary is as in this."""
+        return self.settings.train_scratch if self.kind == "scratch" else self.settings.train_vgg16
+
+    @property
+    def search(self) -> ScratchSearch | Vgg16Search:
+        """The section of what is varied."""
+        return self.settings.search.scratch if self.kind == "scratch" else self.settings.search.vgg16
+
+    @property
+    def directions(self) -> list[Direction]:
+        """``minimize`` or ``maximize``, an objective each."""
+        return [DIRECTIONS[objective] for objective in self.objectives]
+
+    def identity(self) -> dict[str, str]:
+        """What all trials of a study must have in common, as texts by name."""
+        varied = {*self.base.model_dump()} - {"epochs"}
+        fixed = {key: value for key, value in self.base.model_dump(mode="json").items() if key in varied - SEARCHED}
+        return {
+            "space": _text(self.search.space.model_dump(mode="json")),
+            "objectives": ", ".join(self.objectives),
+            "fidelity": str(self.fidelity),
+            "data": self.digest,
+            "fixed settings": _text(fixed),
+        }
+
+    @property
+    def kept(self) -> Path:
+        """Where the best trials' weights wait to be logged."""
+        return self.root / "models" / "search" / self.study
+
+
+SEARCHED = {"optimizer", "loss", "batch", "augmentation", "network", "keep"}
+"""Keys of a training's settings that trials change, wholly or in part."""
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,75 @@
+"""Optuna's storage: opened so that a trial whose process is gone is noticed, with errors a user can act on."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from sqlalchemy.exc import SQLAlchemyError
+
+from dogs_vs_cats.connection import redacted
+from dogs_vs_cats.errors import WorkflowError
+
+DEFAULT_DATABASE = "optuna.db"
+SQLITE_SECONDS = 120
+"""How long a worker waits for another one's write."""
+
+
+def storage_url(given: str | None, root: Path) -> str:
+    """The storage's URL; a SQLite file with its absolute path, ``optuna.db`` in ``root`` where none is given."""
+    url = given or f"sqlite:///{DEFAULT_DATABASE}"
+    return f"sqlite:///{root.resolve() / url.removeprefix('sqlite:///')}" if url.startswith("sqlite:///") else url
+
+
+def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
+    """Open a storage; its tables are made where there are none.
+
+    Args:
+        url: any that SQLAlchemy knows.
+        heartbeat_seconds: how often a running trial says that it still runs. One that was silent for twice as long
+            is marked as failed and run again by whichever process looks next.
+
+    Raises:
+        WorkflowError: if it is not there, or does not answer.
+    """
+    quiet_optuna()
+    retry = RetryHeartbeatStaleTrialCallback()
+    options: dict[str, object] = {"connect_args": {"timeout": SQLITE_SECONDS}}
+    if not url.startswith("sqlite:"):
+        # A connection that the server has closed is noticed before it is used.
+        options = {"pool_pre_ping": True}
+        if url.startswith("postgresql"):
+            options["connect_args"] = {"connect_timeout": 10}
+    with storage_errors(url):
+        return RDBStorage(
+            url,
+            engine_kwargs=options,
+            heartbeat_interval=heartbeat_seconds,
+            grace_period=2 * heartbeat_seconds,
+            heartbeat_stale_trial_callback=retry,
+        )
+
+
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn a storage's errors into one line that names it."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = error.__cause__ or error
+        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+        raise WorkflowError(
+            f"{redacted(url)}: the study's storage does not answer ({reason}); finished trials are kept there: "
+            "run the same command again to go on"
+        ) from None
+    except ImportError as error:
+        raise WorkflowError(f"{redacted(url)}: the storage's driver is not installed ({error.name})") from None
+
+
+def quiet_optuna() -> None:
+    """Keep Optuna's log lines and its notices of experimental features from the user, who can do nothing about them."""
+    optuna.logging.set_verbosity(logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

@@ -1,0 +1,198 @@
+"""One trial, as a worker runs it: sample, train, report, record."""
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from dogs_vs_cats.errors import WorkflowError
+from search.examples import open_parts
+from search.plan import ARRAYS, Plan, Trained
+from search.sampling import suggest
+from search.storage import open_storage, storage_errors
+from search.studies import OWNER, REASON, join_study, not_needed, owner
+
+if TYPE_CHECKING:
+    import keras
+
+    from dogs_vs_cats.models import Description
+    from dogs_vs_cats.training import Training
+
+
+class NotNeededError(Exception):
+    """Enough trials had begun before this one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    Attributes:
+        number: the trial's; None where a worker died, and which trial it had is found out later.
+        state: its state, as Optuna names it.
+        reason: why it failed; empty if it did not.
+    """
+
+    number: int | None
+    state: str
+    reason: str = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether an error ended it."""
+        return self.state == TrialState.FAIL.name and not self.reason.startswith(NotNeededError.__name__)
+
+
+def run_trial(plan: Plan) -> Outcome:
+    """Run the study's next trial in this process, whatever comes of it.
+
+    Raises:
+        WorkflowError: if the storage does not answer, or the data is missing: no other trial would fare better.
+    """
+    storage = open_storage(plan.storage, plan.settings.search.heartbeat_seconds)
+    with storage_errors(plan.storage):
+        study = join_study(plan, storage)
+        training = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)[0]
+        ended: list[int] = []
+
+        def objective(trial: Trial) -> Any:
+            ended.append(trial.number)
+            trial.set_user_attr(OWNER, owner(plan.driver))
+            try:
+                _check_needed(study, trial, plan)
+                settings = suggest(trial, plan, training.inputs.shape[1])
+                return _recorded(plan, study, trial, settings)
+            except optuna.TrialPruned:
+                raise
+            except Exception as error:
+                trial.set_user_attr(REASON, f"{type(error).__name__}: {error}".splitlines()[0][:2000])
+                raise
+
+        study.optimize(objective, n_trials=1, catch=(Exception,))
+        trial = study.trials[ended[0]]
+    return Outcome(trial.number, trial.state.name, trial.user_attrs.get(REASON, ""))
+
+
+def _check_needed(study: Study, trial: Trial, plan: Plan) -> None:
+    if not_needed(study, trial.number, plan.trials):
+        raise NotNeededError(f"{plan.trials} trials had begun before")
+
+
+def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained) -> Any:
+    """Train what the trial tries, and record it as an MLflow run below the study's."""
+    from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()
+    from dogs_vs_cats import pictures
+    from dogs_vs_cats.arrays import read_dataset
+    from dogs_vs_cats.recording import data_tags
+    from dogs_vs_cats.tracking import tracked_run
+
+    dataset = read_dataset(plan.root / ARRAYS)
+    tags = {"study": plan.study, "trial": str(trial.number), "kind": plan.kind, **data_tags(dataset)}
+    with tracked_run(
+        f"{plan.study} trial {trial.number}",
+        plan.settings.tracking,
+        plan.root,
+        params={**settings.model_dump(mode="json"), "fidelity": str(plan.fidelity)},
+        tags=tags,
+        parent=plan.run or None,
+        system_metrics=False,
+    ) as run:
+        trial.set_user_attr("mlflow_run_id", run.id)
+        model, description, training = _train(plan, trial, settings, dataset.classes, run.log_metrics)
+        values = _measure(plan, model, training)
+        kept = training.kept
+        facts = {
+            **{f"validation_{name}": kept[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")},
+            "parameters": model.count_params(),
+            "epochs": len(training.history),
+            "training_seconds": training.seconds,
+        }
+        run.log_metrics(facts | values)
+        run.log_figure(pictures.learning_curves(training.history, f"trial {trial.number}"), "curves.png")
+        for name, value in facts.items():
+            trial.set_user_attr(name, value)
+        _keep(plan, study, trial, values, model, description)
+        run.set_tags({"state": "COMPLETE"})
+    return [values[objective] for objective in plan.objectives]
+
+
+def _train(
+    plan: Plan, trial: Trial, settings: Trained, classes: list[str], log: Any
+) -> "tuple[keras.Model, Description, Training]":
+    from optuna_integration import KerasPruningCallback
+
+    from dogs_vs_cats.augmentation import build_augmentation
+    from dogs_vs_cats.feeding import Examples
+    from dogs_vs_cats.models import Description
+    from dogs_vs_cats.reproducibility import prepare
+    from dogs_vs_cats.settings import TrainScratchSettings
+    from dogs_vs_cats.training import train
+
+    training, validation = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)
+    height, width, channels = training.inputs.shape[1:]
+    is_cnn = isinstance(settings, TrainScratchSettings)
+    description = Description(
+        kind=plan.kind,
+        size=height if is_cnn else plan.settings.decode.size,
+        classes=(classes[0], classes[1]),
+        features=None if is_cnn else (height, width, channels),
+        scaling=None if is_cnn else plan.settings.bottleneck.scaling,
+        network=settings.network,
+    )
+    prepare(settings.seed, mixed_precision=settings.mixed_precision)
+    model = description.build()
+    result = train(
+        model,
+        Examples(training.inputs, training.labels),
+        Examples(validation.inputs, validation.labels),
+        settings,
+        augmentation=build_augmentation(settings.augmentation, settings.seed)
+        if isinstance(settings, TrainScratchSettings)
+        else None,
+        log=log,
+        # Optuna cannot prune where there are several objectives.
+        callbacks=[KerasPruningCallback(trial, "val_log_loss")] if len(plan.objectives) == 1 else [],
+        show_progress=False,
+    )
+    return model, description, result
+
+
+def _measure(plan: Plan, model: "keras.Model", training: "Training") -> dict[str, float]:
+    """The objectives' values: latency in milliseconds a photo, in batches of 32, for the network that was trained."""
+    values = {
+        "val_loss": training.kept["val_log_loss"],
+        "val_accuracy": training.kept["val_accuracy"],
+        "parameters": float(model.count_params()),
+    }
+    if "latency" in plan.objectives:
+        from dogs_vs_cats.evaluation import photos_per_second
+
+        validation = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)[1]
+        values["latency"] = 1000 / photos_per_second(model.predict_on_batch, validation.inputs[:512])
+    return {name: values[name] for name in plan.objectives}
+
+
+def _keep(
+    plan: Plan, study: Study, trial: Trial, values: dict[str, float], model: "keras.Model", description: "Description"
+) -> None:
+    """Keep the weights of a trial that is the best so far, in place of the best before."""
+    from dogs_vs_cats.models import write_model
+
+    first = plan.objectives[0]
+    sign = 1 if plan.directions[0] == "minimize" else -1
+    others = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if all(other.values is None or sign * values[first] < sign * other.values[0] for other in others):
+        write_model(model, description, plan.kept / f"trial-{trial.number}.weights.h5")
+
+
+def check_importable() -> None:
+    """Fail before any trial if TensorFlow is not there."""
+    from importlib.util import find_spec
+
+    if find_spec("tensorflow") is None:
+        raise WorkflowError(f"{sys.executable}: TensorFlow is not installed there; run make setup")

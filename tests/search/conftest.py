@@ -1,0 +1,89 @@
+"""A project whose workflow has run: tiny arrays and features that a network can learn from."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+from dogs_vs_cats.arrays import Dataset, create_array, write_dataset, write_files
+from tests.conftest import ROOT, changed
+from tests.mlflow_server import put_database
+
+COUNTS = {"train": 80, "validation": 40}
+
+
+class Project:
+    """A folder to search in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def start(self, kind: str, *options: str) -> "subprocess.Popen[str]":
+        """Start a search in a process group of its own."""
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "search" / f"optuna_{kind}.py"), *options],
+            cwd=self.folder,
+            env=variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def search(self, kind: str, *options: str, status: int = 0) -> str:
+        """Run a search to its end; return all that it printed."""
+        process = self.start(kind, *options)
+        output, _ = process.communicate(timeout=400)
+        assert process.returncode == status, output
+        return output
+
+    def set(self, **changes: object) -> None:
+        """Change settings."""
+        file = self.folder / "params.yaml"
+        file.write_text(yaml.safe_dump(changed(yaml.safe_load(file.read_text()), **changes), sort_keys=False))
+
+    @property
+    def storage(self) -> str:
+        """Where its studies are."""
+        return f"sqlite:///{self.folder}/optuna.db"
+
+
+@pytest.fixture
+def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> Project:
+    """Arrays of 32x32 pictures, features of the shape that VGG16 gives for them, settings for short trials."""
+    images, labels = photos
+    arrays, features = tmp_path / "data" / "arrays", tmp_path / "data" / "features"
+    start = 0
+    for split, count in COUNTS.items():
+        where = slice(start, start + count)
+        start += count
+        with create_array(arrays / f"{split}_images.npy", images[where].shape, np.uint8) as array:
+            array[:] = images[where]
+        write_files(arrays, split, [f"{row}.jpg" for row in range(count)], labels[where].tolist())
+        signal = np.random.default_rng(3).normal(size=(count, 1, 1, 512)) + labels[where][:, None, None, None]
+        with create_array(features / f"{split}.npy", (count, 1, 1, 512), np.float32) as array:
+            array[:] = signal
+    write_dataset(arrays, Dataset("drawn", ["cats", "dogs"], [], 32, "0" * 64, COUNTS))
+    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    put_database(tmp_path)
+    project = Project(tmp_path)
+    project.set(
+        **{
+            "decode.size": 32,
+            "search.heartbeat_seconds": 5,
+            "search.scratch.epochs": 2,
+            "search.scratch.images": None,
+            "search.scratch.size": None,
+            "search.scratch.space.filters": [4, 32, 64],
+            "search.scratch.space.convolutions": {"low": 1, "high": 3},
+            "search.vgg16.epochs": 2,
+        }
+    )
+    return project

@@ -1,0 +1,73 @@
+"""What trials try."""
+
+import optuna
+import pytest
+from optuna.samplers import RandomSampler
+
+from dogs_vs_cats.settings import Settings, TrainScratchSettings
+from search.plan import Fidelity, Kind, Plan
+from search.sampling import SeededByTrial, article_parameters, article_settings, deepest, suggest, trial_settings
+from tests.conftest import ROOT
+
+
+def plan(settings: Settings, kind: Kind) -> Plan:
+    return Plan(kind, "s", "", ROOT, settings, Fidelity(None, 3), ("val_loss",), 1, 10, "0")
+
+
+@pytest.mark.parametrize("kind", ["scratch", "vgg16"])
+def test_the_articles_hyperparameters_stand_for_the_committed_defaults(settings: Settings, kind: Kind) -> None:
+    base = settings.train_scratch if kind == "scratch" else settings.train_vgg16
+    assert article_settings(kind, base, 150) == base
+
+
+@pytest.mark.parametrize("kind", ["scratch", "vgg16"])
+def test_the_article_can_be_a_trial_of_every_study(settings: Settings, kind: Kind) -> None:
+    study = optuna.create_study()
+    study.enqueue_trial(article_parameters(kind))
+    trial = study.ask()
+    suggested = suggest(trial, plan(settings, kind), 150)
+    base = settings.train_scratch if kind == "scratch" else settings.train_vgg16
+    assert suggested == base.model_copy(update={"epochs": 3})
+    assert trial.params == article_parameters(kind)
+
+
+@pytest.mark.parametrize("size", [16, 33])
+def test_no_network_is_pooled_to_nothing(settings: Settings, size: int) -> None:
+    space = settings.search.scratch.space.model_copy(
+        update={"convolutions": settings.search.scratch.space.convolutions.model_copy(update={"high": 9})}
+    )
+    section = settings.search.scratch.model_copy(update={"space": space})
+    settings = settings.model_copy(update={"search": settings.search.model_copy(update={"scratch": section})})
+    study = optuna.create_study(sampler=RandomSampler(1))
+    depths = set()
+    for _ in range(60):
+        suggested = suggest(study.ask(), plan(settings, "scratch"), size)
+        assert isinstance(suggested, TrainScratchSettings)
+        depths.add(len(suggested.network.convolutions))
+    assert max(depths) == deepest(size)
+    assert size >> max(depths) == 1
+
+
+def test_too_many_poolings_are_refused(settings: Settings) -> None:
+    with pytest.raises(ValueError, match="3 poolings leave nothing of 7 pixels"):
+        trial_settings("scratch", settings.train_scratch, article_parameters("scratch"), 7)
+
+
+def draws(seed: int, numbers: range, workers: int) -> list[float]:
+    """What trials draw, each in a sampler that knows nothing of the others' randomness."""
+    study = optuna.create_study()
+    samplers = [SeededByTrial(seed) for _ in range(workers)]
+    drawn = []
+    for number in numbers:
+        study.sampler = samplers[number % workers]
+        trial = study.ask()
+        drawn.append(trial.suggest_float("rate", 0, 1))
+        study.tell(trial, drawn[-1])
+    return drawn
+
+
+def test_workers_draw_what_one_worker_would_and_never_the_same_twice() -> None:
+    alone = draws(5, range(14), 1)
+    assert draws(5, range(14), 3) == alone
+    assert len(set(alone)) == 14
+    assert draws(6, range(14), 1) != alone

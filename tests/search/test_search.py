@@ -1,0 +1,88 @@
+"""Searches as a user runs them: processes, a database, kills, on few small pictures."""
+
+import os
+import signal
+import time
+from collections import Counter
+
+import optuna
+import pytest
+
+from dogs_vs_cats.settings import load_settings
+from dogs_vs_cats.tracking import client
+from tests.search.conftest import Project
+
+
+def states(project: Project, study: str) -> Counter[str]:
+    loaded = optuna.load_study(study_name=study, storage=project.storage)
+    return Counter(trial.state.name for trial in loaded.trials)
+
+
+def runs(project: Project, study: str) -> dict[str, str]:
+    """The status of each trial's MLflow run, by the trial's number."""
+    mlflow = client(load_settings(project.folder / "params.yaml").tracking, project.folder)
+    experiment = mlflow.get_experiment_by_name("dogs-vs-cats")
+    assert experiment is not None
+    found = mlflow.search_runs([experiment.experiment_id], f"tags.study = '{study}'")
+    return {run.data.tags["trial"]: run.info.status for run in found if "trial" in run.data.tags}
+
+
+def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(project: Project) -> None:
+    output = project.search("vgg16", "--trials", "3", "--jobs", "2")
+    assert "3 finished, 0 pruned, 0 failed" in output
+    assert "best: trial" in output
+    loaded = optuna.load_study(study_name="vgg16", storage=project.storage)
+    assert loaded.trials[0].params["optimizer"] == "rmsprop"
+    assert runs(project, "vgg16") == {"0": "FINISHED", "1": "FINISHED", "2": "FINISHED"}
+    assert project.search("vgg16", "--trials", "2").count("trial 3") == 0
+    project.search("vgg16", "--trials", "4")
+    assert states(project, "vgg16") == {"COMPLETE": 4}
+    best = loaded.best_trial
+    assert (project.folder / "models" / "search" / "vgg16" / f"trial-{best.number}.weights.h5").exists()
+
+
+def test_one_worker_with_the_same_seed_tries_the_same(project: Project) -> None:
+    for name in ("one", "two"):
+        project.search("scratch", "--trials", "2", "--study", name, "--images", "40", "--epochs", "1")
+    first, second = (optuna.load_study(study_name=name, storage=project.storage).trials for name in ("one", "two"))
+    assert [trial.params for trial in first] == [trial.params for trial in second]
+    assert [trial.values for trial in first] == [trial.values for trial in second]
+
+
+def test_a_killed_search_goes_on_and_its_cut_off_trials_run_again(project: Project) -> None:
+    options = ("--trials", "4", "--jobs", "2", "--epochs", "40")
+    process = project.start("vgg16", *options)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        time.sleep(1)
+        if (project.folder / "optuna.db").exists():
+            names = optuna.get_all_study_names(project.storage)
+            if "vgg16" in names and states(project, "vgg16")["RUNNING"] == 2:
+                break
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = states(project, "vgg16")
+    assert before["RUNNING"] == 2
+    project.search("vgg16", *options)
+    after = states(project, "vgg16")
+    assert after["COMPLETE"] + after["PRUNED"] == 4
+    assert after["FAIL"] == 2
+    assert not after["RUNNING"]
+    trials = optuna.load_study(study_name="vgg16", storage=project.storage).trials
+    assert {trial.number for trial in trials if "cut off" in trial.user_attrs.get("reason", "")} == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--trials", "0"), "--trials 0: it has to be 1 at least"),
+        (("--trials", "1", "--objectives", "beauty"), "--objectives beauty: there are val_loss"),
+        (("--trials", "1", "--images", "1000"), "--images 1000: there are 80 training photos"),
+        (("--trials", "1", "--storage", "postgresql://me@127.0.0.1:9/x"), "storage does not answer"),
+    ],
+)
+def test_bad_input_is_one_clear_line(project: Project, options: tuple[str, ...], words: str) -> None:
+    output = project.search("scratch", *options, status=1)
+    assert words in output
+    assert "Traceback" not in output
+    assert len(output.strip().splitlines()) == 1

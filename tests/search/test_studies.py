@@ -1,0 +1,122 @@
+"""Studies in their storage."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings import Settings
+from search.plan import Fidelity, Plan
+from search.storage import open_storage
+from search.studies import OWNER, REASON, cut_off, not_needed, open_study, owner, tally
+
+# Optuna's own loop keeps a trial's heartbeat; these trials have none.
+pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+
+
+@pytest.fixture
+def plan(settings: Settings, tmp_path: Path) -> Plan:
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    return Plan("scratch", "cats", url, tmp_path, settings, Fidelity(None, 3), ("val_loss",), 1, 3, "0" * 64)
+
+
+@pytest.fixture
+def storage(plan: Plan) -> BaseStorage:
+    return open_storage(plan.storage, 60)
+
+
+def test_a_study_begins_with_the_article_once(plan: Plan, storage: BaseStorage) -> None:
+    for _ in range(2):
+        study = open_study(plan, storage)
+    assert tally(study).waiting == 1
+    assert study.ask().suggest_int("convolutions", 2, 5) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"objectives": ("val_loss", "parameters")}, "objectives (val_loss, not val_loss, parameters)"),
+        ({"fidelity": Fidelity(100, 3)}, "other fidelity (all training photos, 3 epochs at most, not 100"),
+        ({"digest": "1" * 64}, "other data"),
+    ],
+)
+def test_another_study_of_the_same_name_is_refused(
+    plan: Plan, storage: BaseStorage, change: dict[str, object], words: str
+) -> None:
+    open_study(plan, storage)
+    with pytest.raises(WorkflowError) as error:
+        open_study(dataclasses.replace(plan, **change), storage)
+    assert words in str(error.value)
+    assert "--study" in str(error.value)
+
+
+def test_another_space_is_refused_and_named(plan: Plan, storage: BaseStorage, settings: Settings) -> None:
+    open_study(plan, storage)
+    space = settings.search.scratch.space.model_copy(update={"kernel": [3]})
+    section = settings.search.scratch.model_copy(update={"space": space})
+    other = settings.model_copy(update={"search": settings.search.model_copy(update={"scratch": section})})
+    with pytest.raises(WorkflowError, match=r"another space \(kernel\)"):
+        open_study(dataclasses.replace(plan, settings=other), storage)
+
+
+def test_a_trial_is_needed_unless_enough_before_it_may_finish(plan: Plan, storage: BaseStorage) -> None:
+    study = open_study(plan, storage)
+    trials = [study.ask() for _ in range(4)]
+    assert not not_needed(study, 2, 3)
+    assert not_needed(study, 3, 3)
+    study.tell(trials[0], state=TrialState.FAIL)
+    assert not not_needed(study, 3, 3)
+    study.tell(trials[1], state=TrialState.PRUNED)
+    assert not_needed(study, 4, 3)
+
+
+def test_a_trial_whose_process_is_gone_runs_again(plan: Plan, storage: BaseStorage) -> None:
+    study = open_study(plan, storage)
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    dead, alive = study.ask(), study.ask()
+    dead.suggest_int("convolutions", 2, 5)
+    dead.set_user_attr(OWNER, owner("me") | {"pid": gone.pid})
+    alive.set_user_attr(OWNER, owner("me"))
+    assert cut_off(study, storage, 60) == [0]
+    states = [trial.state for trial in study.trials]
+    assert states == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
+    assert study.trials[0].user_attrs[REASON] == "cut off: its process ended"
+    assert study.trials[2].params == dead.params == {"convolutions": 3}
+
+
+def test_a_process_number_given_to_another_process_is_not_taken_for_the_first(plan: Plan, storage: BaseStorage) -> None:
+    study = open_study(plan, storage)
+    study.ask().set_user_attr(OWNER, owner("me") | {"since": 1.0})
+    assert cut_off(study, storage, 60) == [0]
+
+
+def test_trials_of_other_machines_are_left_to_their_heartbeat(plan: Plan, storage: BaseStorage) -> None:
+    study = open_study(plan, storage)
+    study.ask().set_user_attr(OWNER, owner("me") | {"host": "elsewhere", "pid": 1})
+    assert cut_off(study, storage, 60) == []
+
+
+def test_a_trial_cut_off_before_it_had_a_name_is_noticed_later(plan: Plan, storage: BaseStorage) -> None:
+    study = open_study(plan, storage)
+    study.ask()
+    assert cut_off(study, storage, 60) == []
+    assert cut_off(study, storage, 0) == [0]
+
+
+def test_a_storage_that_does_not_answer_is_named_without_its_password() -> None:
+    with pytest.raises(WorkflowError) as error:
+        open_storage("postgresql://me:secret@127.0.0.1:9/studies", 60)
+    assert "127.0.0.1:9/studies: the study's storage does not answer" in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+def test_optunas_own_list_knows_the_study(plan: Plan, storage: BaseStorage) -> None:
+    open_study(plan, storage)
+    assert optuna.get_all_study_names(plan.storage) == ["cats"]
