@@ -1,6 +1,7 @@
 """The command line of both searches."""
 
 import argparse
+import re
 import uuid
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings import load_settings
 from search.driving import drive
 from search.examples import check_data, open_parts
-from search.plan import DIRECTIONS, Fidelity, Kind, Plan
+from search.plan import DIRECTIONS, RUN, Fidelity, Kind, Plan
 from search.storage import open_storage, storage_errors, storage_url
 from search.studies import open_study, tally
+from search.tracked import best_trial, log_best_model, reconcile
 from search.trials import Outcome, check_importable
 
 
@@ -41,20 +43,24 @@ def search(kind: Kind) -> None:
             plan.root,
             params={"fidelity": str(plan.fidelity), "objectives": list(plan.objectives), "seed": plan.seed},
             tags={"study": plan.study, "kind": f"{kind}-study"},
-            resume=study.user_attrs.get("mlflow_run_id"),
+            resume=study.user_attrs.get(RUN),
             system_metrics=False,
         ) as tracked:
-            study.set_user_attr("mlflow_run_id", tracked.id)
+            study.set_user_attr(RUN, tracked.id)
             plan = replace(plan, run=tracked.id)
-            finished = drive(
-                plan, study, storage, arguments.jobs, arguments.timeout, lambda outcome: _tell(study, outcome)
-            )
-            best = study.best_trials
-            if best:
-                tracked.log_metrics({f"best_{name}": best[0].values[i] for i, name in enumerate(plan.objectives)})
-                tracked.set_tags({"best_trial": str(best[0].number)})
+            try:
+                finished = drive(
+                    plan, study, storage, arguments.jobs, arguments.timeout, lambda outcome: _tell(study, outcome)
+                )
+            finally:
+                reconcile(plan, study)
+            best = best_trial(plan, study)
+            if best is not None:
+                tracked.log_metrics({f"best_{name}": best.values[i] for i, name in enumerate(plan.objectives)})
+                tracked.set_tags({"best_trial": str(best.number)})
+                log_best_model(plan, study, tracked)
         print(_counted(study) if finished else f"time is up: {_counted(study)}; run it again to go on")
-        for trial in best:
+        for trial in study.best_trials:
             values = ", ".join(f"{name} {trial.values[i]:.4f}" for i, name in enumerate(plan.objectives))
             print(f"best: trial {trial.number}, {values}: {trial.params}")
 
@@ -82,6 +88,10 @@ def _plan(kind: Kind, arguments: argparse.Namespace) -> Plan:
         value = getattr(arguments, name, None)
         if value is not None and value < least:
             raise WorkflowError(f"--{name} {value}: it has to be {least} at least")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", arguments.study):
+        raise WorkflowError(
+            f"--study {arguments.study}: a name has letters, digits, dots, hyphens and underscores only"
+        )
     objectives = tuple(part.strip() for part in arguments.objectives.split(","))
     for objective in objectives:
         if objective not in DIRECTIONS:

@@ -15,7 +15,7 @@ from dogs_vs_cats.arrays import Dataset, create_array, open_split, read_dataset,
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.features import open_features
 from dogs_vs_cats.settings import Settings
-from search.plan import ARRAYS, FEATURES, Fidelity, Kind
+from search.plan import ARRAYS, FEATURES, VGG16_WEIGHTS, Fidelity, Kind
 
 _ROWS = 256
 """Rows copied at a time."""
@@ -53,8 +53,11 @@ def check_data(kind: Kind, root: Path, settings: Settings) -> Dataset:
             f"run dvc repro {stage}"
         )
     if kind == "vgg16":
-        if not (root / FEATURES).exists():
-            raise WorkflowError(f"{FEATURES}: missing; a search uses what the workflow left: run dvc repro bottleneck")
+        for needed in (FEATURES, VGG16_WEIGHTS):
+            if not (root / needed).exists():
+                raise WorkflowError(
+                    f"{needed}: missing; a search uses what the workflow left: run dvc repro bottleneck"
+                )
         for split in ("train", "validation"):
             features = open_features(root / FEATURES, split, dataset.counts[split])
             side = dataset.size // 32  # VGG16 halves five times

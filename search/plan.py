@@ -26,8 +26,8 @@ DIRECTIONS: dict[str, Direction] = {
 }
 """The objectives. ``val_loss`` is the validation log-loss, whatever loss a trial is trained on, so that all compare."""
 
-SPACE, PLAN, RUN = "space", "plan", "mlflow_run_id"
-"""User attributes of a study: what it varies, what else it is, and its run in MLflow."""
+PLAN, RUN = "plan", "mlflow_run_id"
+"""User attributes: what a study is, and the run in MLflow of a study or a trial."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from optuna.trial import Trial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
 from search.examples import open_parts
-from search.plan import ARRAYS, Plan, Trained
+from search.plan import ARRAYS, RUN, Plan, Trained
 from search.sampling import suggest
 from search.storage import open_storage, storage_errors
 from search.studies import OWNER, REASON, join_study, not_needed, owner
@@ -102,7 +102,7 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained) -> Any:
         parent=plan.run or None,
         system_metrics=False,
     ) as run:
-        trial.set_user_attr("mlflow_run_id", run.id)
+        trial.set_user_attr(RUN, run.id)
         model, description, training = _train(plan, trial, settings, dataset.classes, run.log_metrics)
         values = _measure(plan, model, training)
         kept = training.kept

@@ -12,8 +12,11 @@ import yaml
 from numpy.typing import NDArray
 
 from dogs_vs_cats.arrays import Dataset, create_array, write_dataset, write_files
+from dogs_vs_cats.weights import write_weights
+from search.plan import VGG16_WEIGHTS
 from tests.conftest import ROOT, changed
 from tests.mlflow_server import put_database
+from tests.vgg16 import random_tensors
 
 COUNTS = {"train": 80, "validation": 40}
 
@@ -55,8 +58,16 @@ class Project:
         return f"sqlite:///{self.folder}/optuna.db"
 
 
+@pytest.fixture(scope="session")
+def vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VGG16's weights, random."""
+    path = tmp_path_factory.mktemp("weights") / "vgg16.weights.h5"
+    write_weights(random_tensors(), path)
+    return path
+
+
 @pytest.fixture
-def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]) -> Project:
+def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]], vgg16: Path) -> Project:
     """Arrays of 32x32 pictures, features of the shape that VGG16 gives for them, settings for short trials."""
     images, labels = photos
     arrays, features = tmp_path / "data" / "arrays", tmp_path / "data" / "features"
@@ -72,6 +83,8 @@ def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]])
             array[:] = signal
     write_dataset(arrays, Dataset("drawn", ["cats", "dogs"], [], 32, "0" * 64, COUNTS))
     shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+    (tmp_path / VGG16_WEIGHTS).parent.mkdir()
+    (tmp_path / VGG16_WEIGHTS).symlink_to(vgg16)
     put_database(tmp_path)
     project = Project(tmp_path)
     project.set(

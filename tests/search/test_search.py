@@ -34,11 +34,17 @@ def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(proje
     loaded = optuna.load_study(study_name="vgg16", storage=project.storage)
     assert loaded.trials[0].params["optimizer"] == "rmsprop"
     assert runs(project, "vgg16") == {"0": "FINISHED", "1": "FINISHED", "2": "FINISHED"}
-    assert project.search("vgg16", "--trials", "2").count("trial 3") == 0
+    assert "best: trial" in project.search("vgg16", "--trials", "2")
     project.search("vgg16", "--trials", "4")
     assert states(project, "vgg16") == {"COMPLETE": 4}
     best = loaded.best_trial
-    assert (project.folder / "models" / "search" / "vgg16" / f"trial-{best.number}.weights.h5").exists()
+    kept = project.folder / "models" / "search" / "vgg16"
+    assert {file.name for file in kept.iterdir()} == {f"trial-{best.number}.json", f"trial-{best.number}.weights.h5"}
+    mlflow = client(load_settings(project.folder / "params.yaml").tracking, project.folder)
+    of_study = mlflow.get_run(loaded.user_attrs["mlflow_run_id"])
+    models = {output.model_id for output in of_study.outputs.model_outputs}
+    assert {mlflow.get_logged_model(model).name for model in models} == {"best"}
+    assert of_study.data.tags["best_trial"] == str(best.number)
 
 
 def test_one_worker_with_the_same_seed_tries_the_same(project: Project) -> None:
@@ -69,6 +75,10 @@ def test_a_killed_search_goes_on_and_its_cut_off_trials_run_again(project: Proje
     assert after["FAIL"] == 2
     assert not after["RUNNING"]
     trials = optuna.load_study(study_name="vgg16", storage=project.storage).trials
+    status = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+    agreed = runs(project, "vgg16")
+    assert agreed == {str(trial.number): status[trial.state.name] for trial in trials if str(trial.number) in agreed}
+    assert {str(trial.number) for trial in trials if trial.state.name != "FAIL"} <= {*agreed}
     assert {trial.number for trial in trials if "cut off" in trial.user_attrs.get("reason", "")} == {0, 1}
 
 
@@ -77,6 +87,7 @@ def test_a_killed_search_goes_on_and_its_cut_off_trials_run_again(project: Proje
     [
         (("--trials", "0"), "--trials 0: it has to be 1 at least"),
         (("--trials", "1", "--objectives", "beauty"), "--objectives beauty: there are val_loss"),
+        (("--trials", "1", "--study", "../cats"), "--study ../cats: a name has letters"),
         (("--trials", "1", "--images", "1000"), "--images 1000: there are 80 training photos"),
         (("--trials", "1", "--storage", "postgresql://me@127.0.0.1:9/x"), "storage does not answer"),
     ],
