@@ -5,9 +5,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from dogs_vs_cats.connection import redacted
@@ -44,13 +46,33 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
         if url.startswith("postgresql"):
             options["connect_args"] = {"connect_timeout": 10}
     with storage_errors(url):
-        return RDBStorage(
+        storage = RDBStorage(
             url,
             engine_kwargs=options,
             heartbeat_interval=heartbeat_seconds,
             grace_period=2 * heartbeat_seconds,
             heartbeat_stale_trial_callback=retry,
         )
+    if url.startswith("sqlite:"):
+        _take_turns(storage.engine)
+    return storage
+
+
+def _take_turns(engine: Engine) -> None:
+    """Have every transaction take SQLite's lock when it begins.
+
+    By default Python begins one at the first write: two workers then read that a queued trial waits, and both run it.
+    """
+
+    def leave_to_sqlalchemy(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", leave_to_sqlalchemy)
+    event.listen(engine, "begin", begin)
+    engine.dispose()  # connections from before
 
 
 @contextmanager

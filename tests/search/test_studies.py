@@ -3,6 +3,10 @@
 import dataclasses
 import subprocess
 import sys
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import optuna
@@ -63,6 +67,29 @@ def test_another_space_is_refused_and_named(plan: Plan, storage: BaseStorage, se
     other = settings.model_copy(update={"search": settings.search.model_copy(update={"scratch": section})})
     with pytest.raises(WorkflowError, match=r"another space \(kernel\)"):
         open_study(dataclasses.replace(plan, settings=other), storage)
+
+
+def take_all(url: str, start: float) -> list[int]:
+    """The queued trials that one process gets."""
+    study = optuna.load_study(study_name="queue", storage=open_storage(url, 60))
+    time.sleep(max(start - time.time(), 0))
+    taken = []
+    while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            taken.append(study.ask().number)
+    return taken
+
+
+def test_no_two_processes_get_the_same_queued_trial(plan: Plan, storage: BaseStorage) -> None:
+    study = optuna.create_study(storage=storage, study_name="queue")
+    for number in range(40):
+        study.enqueue_trial({"x": number})
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        taken = list(pool.map(take_all, [plan.storage] * 4, [time.time() + 8] * 4))
+    numbers = [number for part in taken for number in part if number < 40]
+    assert sorted(numbers) == list(range(40))
+    assert sum(bool(part) for part in taken) > 1
 
 
 def test_a_trial_is_needed_unless_enough_before_it_may_finish(plan: Plan, storage: BaseStorage) -> None:
