@@ -67,7 +67,6 @@ class Plan:
         digest: of the data, so that trials on other photos do not mix with these.
         run: the study's run in MLflow; empty before it has one.
         driver: names the process that hands out the trials.
-        gpus: each trial's on a Ray cluster.
     """
 
     kind: Kind
@@ -82,7 +81,6 @@ class Plan:
     digest: str
     run: str = ""
     driver: str = ""
-    gpus: float = 0.0
 
     @property
     def base(self) -> Trained:

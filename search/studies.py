@@ -19,8 +19,6 @@ from search.sampling import SeededByTrial, article_parameters
 
 OWNER, REASON = "owner", "reason"
 """User attributes of a trial: the process that runs it, and why it failed."""
-DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-"""A pruned trial has told what it had to tell, and counts; a failed one does not."""
 
 
 def owner(driver: str) -> dict[str, object]:
@@ -102,7 +100,7 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """Trials that count."""
+        """Trials that count: a pruned one has told what it had to tell, a failed one has not."""
         return self.finished + self.pruned
 
 
