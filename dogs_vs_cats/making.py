@@ -5,7 +5,7 @@ import platform
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -54,10 +54,6 @@ def made_from(params: Path, counts: Mapping[str, int]) -> Making:
         commit = _git("rev-parse", "HEAD").strip()
         changed = bool(_git("status", "--porcelain", "--untracked-files=no", "--", "dogs_vs_cats", "stages").strip())
         committed = yaml.safe_load(_git("show", f"HEAD:./{params.name}"))
-    versions = {"python": platform.python_version()}
-    for library in _LIBRARIES:
-        with suppress(PackageNotFoundError):
-            versions[library] = version(library)
     tags = device_tags()
     # The tracker's address may hold a password, and changes no result.
     kept = {section: values for section, values in settings.items() if section != "tracking"}
@@ -66,10 +62,23 @@ def made_from(params: Path, counts: Mapping[str, int]) -> Making:
         changed=changed,
         command=repeating_command(changed_settings(committed, kept)),
         settings=kept,
-        versions=versions,
+        versions=packages(),
         machine=tags.get("gpu", tags["cpu"]),
         counts=counts,
     )
+
+
+def packages(more: Sequence[str] = ()) -> dict[str, str]:
+    """The versions of Python and of the libraries that results depend on, as far as they are installed.
+
+    Args:
+        more: packages to add.
+    """
+    versions = {"python": platform.python_version()}
+    for library in (*_LIBRARIES, *more):
+        with suppress(PackageNotFoundError):
+            versions[library] = version(library)
+    return versions
 
 
 def _git(*arguments: str) -> str:
@@ -91,9 +100,12 @@ def repeating_command(changed: Mapping[str, object]) -> str:
     """The DVC command that makes results with these settings changed from the committed ones."""
     if not changed:
         return "dvc repro"
-    return " ".join(
-        ["dvc exp run", *(f"-S {shlex.quote(f'{key}={_override(value)}')}" for key, value in changed.items())]
-    )
+    return " ".join(["dvc exp run", *(f"-S {shlex.quote(override)}" for override in overrides(changed))])
+
+
+def overrides(changed: Mapping[str, object]) -> list[str]:
+    """Settings as ``dvc exp run`` takes them after ``-S``."""
+    return [f"{key}={_override(value)}" for key, value in changed.items()]
 
 
 def _override(value: object) -> str:

@@ -1,137 +1,173 @@
-"""The command line of both searches."""
+"""Both searches from beginning to end: the study, its confirmation, and what becomes of the winner."""
 
 import argparse
-import re
-import uuid
-from pathlib import Path
+import time
+from dataclasses import replace
 
+from optuna.storages import BaseStorage
 from optuna.study import Study
 
 from dogs_vs_cats.entry import run
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings import load_settings
-from search.driving import drive
-from search.examples import check_data, open_parts
-from search.plan import DIRECTIONS, RUN, Fidelity, Kind, Plan
-from search.storage import open_storage, storage_errors, storage_url
-from search.studies import open_study, tally
-from search.tracked import best_trial, log_best_model, reconcile
-from search.trials import Outcome, check_importable
+from dogs_vs_cats.runs import Run
+from search.arguments import build_plan, parse_arguments
+from search.confirming import Confirmation, confirmation_plan, full_fidelity, open_confirmation, outcome, winner
+from search.crew import Crew
+from search.display import Display, counted
+from search.driving import Workers, drive
+from search.figures import pictures
+from search.plan import RUN, Kind, Plan
+from search.report import write_report
+from search.settings_file import changes, experiments, promote, queue_experiment
+from search.storage import open_storage, storage_errors
+from search.studies import join_study, open_study, ranked, tally
+from search.tracked import log_best_model, reconcile
+from search.trials import check_importable
 
 
 def main(kind: Kind) -> None:
-    """Search, and print what came of it; errors are one line."""
+    """Do what the command line asks for; errors are one line."""
     run(lambda: search(kind))
 
 
 def search(kind: Kind) -> None:
-    """Parse the command line, run the study to as many trials as it says."""
-    from dataclasses import replace
-
-    from dogs_vs_cats.tracking import tracked_run
-
-    arguments = _arguments(kind)
-    plan = _plan(kind, arguments)
+    """Run the study to as many trials as are asked for, confirm its best one, and write it where it is wanted."""
+    arguments = parse_arguments(kind)
+    deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
+    plan = build_plan(kind, arguments)
     check_importable()
     storage = open_storage(plan.storage, plan.settings.search.heartbeat_seconds)
     with storage_errors(plan.storage):
         study = open_study(plan, storage)
-        print(f"study {plan.study}: {plan.fidelity}; {_counted(study)}", flush=True)
-        with tracked_run(
-            f"study {plan.study}",
-            plan.settings.tracking,
-            plan.root,
-            params={"fidelity": str(plan.fidelity), "objectives": list(plan.objectives), "seed": plan.seed},
-            tags={"study": plan.study, "kind": f"{kind}-study"},
-            resume=study.user_attrs.get(RUN),
-            system_metrics=False,
-        ) as tracked:
-            study.set_user_attr(RUN, tracked.id)
-            plan = replace(plan, run=tracked.id)
-            try:
-                finished = drive(
-                    plan, study, storage, arguments.jobs, arguments.timeout, lambda outcome: _tell(study, outcome)
-                )
-            finally:
-                reconcile(plan, study)
-            best = best_trial(plan, study)
-            if best is not None:
-                tracked.log_metrics({f"best_{name}": best.values[i] for i, name in enumerate(plan.objectives)})
-                tracked.set_tags({"best_trial": str(best.number)})
-                log_best_model(plan, study, tracked)
-        print(_counted(study) if finished else f"time is up: {_counted(study)}; run it again to go on")
-        for trial in study.best_trials:
-            values = ", ".join(f"{name} {trial.values[i]:.4f}" for i, name in enumerate(plan.objectives))
-            print(f"best: trial {trial.number}, {values}: {trial.params}")
+        plan = replace(plan, trials=plan.trials or tally(study).done)
+        print(f"study {plan.study}: {plan.fidelity}; {counted(tally(study))}", flush=True)
+        _run_and_confirm(arguments, plan, study, storage, deadline)
+        if arguments.promote:
+            _promote(arguments, plan, study, storage)
+        if arguments.experiments:
+            _queue(plan, study, arguments.experiments)
 
 
-def _arguments(kind: Kind) -> argparse.Namespace:
-    what = "CNN" if kind == "scratch" else "head on VGG16's features"
-    parser = argparse.ArgumentParser(description=f"Search for a better {what}; what is varied stands in params.yaml.")
-    parser.add_argument("--trials", type=int, required=True, help="trials that the study is to have finished")
-    parser.add_argument("--jobs", type=int, default=1, help="worker processes (%(default)s)")
-    parser.add_argument("--study", default=kind, help="the study's name (%(default)s)")
-    parser.add_argument("--storage", help="any Optuna storage (search.storage, else optuna.db here)")
-    parser.add_argument("--images", type=int, help=f"training photos a trial sees (search.{kind}.images)")
-    parser.add_argument("--epochs", type=int, help=f"epochs a trial has at most (search.{kind}.epochs)")
-    if kind == "scratch":
-        parser.add_argument("--size", type=int, help="pixels a side (search.scratch.size)")
-    parser.add_argument("--objectives", default="val_loss", help=f"one or more of {', '.join(DIRECTIONS)}, with commas")
-    parser.add_argument("--timeout", type=float, help="seconds after which the search stops (no limit)")
-    parser.add_argument("--seed", type=int, help="of what is sampled (search.seed)")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the settings (%(default)s)")
-    return parser.parse_args()
+def _run_and_confirm(
+    arguments: argparse.Namespace, plan: Plan, study: Study, storage: BaseStorage, deadline: float | None
+) -> None:
+    from dogs_vs_cats.tracking import tracked_run
+
+    with tracked_run(
+        f"study {plan.study}",
+        plan.settings.tracking,
+        plan.root,
+        params={"fidelity": str(plan.fidelity), "objectives": list(plan.objectives), "seed": plan.seed},
+        tags={"study": plan.study, "kind": f"{plan.kind}-study"},
+        resume=study.user_attrs.get(RUN),
+        system_metrics=False,
+    ) as tracked:
+        study.set_user_attr(RUN, tracked.id)
+        plan = replace(plan, run=tracked.id)
+        finished, confirmation = True, None
+        try:
+            if arguments.trials is not None:
+                finished = _drive(arguments, plan, study, storage, deadline)
+            if arguments.confirm and finished:
+                finished = _confirm(arguments, plan, study, storage, deadline)
+        finally:
+            # Whatever ended it: the trials that there are stay comparable, and can be looked at.
+            reconcile(plan, study)
+            confirmation = _confirmation(plan, study, storage)
+            _show(plan, study, tracked, confirmation)
+    print(counted(tally(study)) if finished else f"time is up: {counted(tally(study))}; run it again to go on")
+    for trial in study.best_trials:
+        values = ", ".join(f"{name} {value:.4f}" for name, value in zip(plan.objectives, trial.values, strict=True))
+        print(f"best: trial {trial.number}, {values}: {trial.params}")
+    if confirmation is not None:
+        print(confirmation)
 
 
-def _plan(kind: Kind, arguments: argparse.Namespace) -> Plan:
-    for name, least in {"trials": 1, "jobs": 1, "epochs": 1, "images": 10, "size": 16, "seed": 0}.items():
-        value = getattr(arguments, name, None)
-        if value is not None and value < least:
-            raise WorkflowError(f"--{name} {value}: it has to be {least} at least")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", arguments.study):
-        raise WorkflowError(
-            f"--study {arguments.study}: a name has letters, digits, dots, hyphens and underscores only"
-        )
-    objectives = tuple(part.strip() for part in arguments.objectives.split(","))
-    for objective in objectives:
-        if objective not in DIRECTIONS:
-            raise WorkflowError(f"--objectives {objective}: there are {', '.join(DIRECTIONS)}")
-    settings, root = load_settings(arguments.params), arguments.params.resolve().parent
-    section = settings.search.scratch if kind == "scratch" else settings.search.vgg16
-    fidelity = Fidelity(
-        images=arguments.images or section.images,
-        epochs=arguments.epochs or section.epochs,
-        size=getattr(arguments, "size", None) or getattr(section, "size", None),
+def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | None) -> None:
+    """Leave the report, and in MLflow the best trial's model and the main figures."""
+    best = next(iter(ranked(plan, study)), None)
+    if best is not None:
+        tracked.log_metrics({f"best_{name}": best.values[i] for i, name in enumerate(plan.objectives)})
+        tracked.set_tags({"best_trial": str(best.number)})
+        log_best_model(plan, study, tracked)
+        for name, figure in pictures(plan, study):
+            tracked.log_figure(figure, name)
+    if confirmation is not None:
+        tracked.set_tags({"confirmation": str(confirmation)})
+        gains = {"log_loss": confirmation.log_loss.mean, "accuracy": confirmation.accuracy.mean}
+        tracked.log_metrics({f"confirmed_gain_{name}": gain for name, gain in gains.items()})
+    page = write_report(plan, study, confirmation)
+    tracked.log_artifact(page, "search")
+    print(f"report: {page.relative_to(plan.root)}", flush=True)
+
+
+def _workers(arguments: argparse.Namespace) -> Workers:
+    if arguments.ray is None:
+        return Crew(arguments.jobs or 1)
+    from search.ray_crew import RayCrew
+
+    return RayCrew(arguments.ray, arguments.jobs, arguments.gpus_per_trial)
+
+
+def _drive(
+    arguments: argparse.Namespace, plan: Plan, study: Study, storage: BaseStorage, deadline: float | None
+) -> bool:
+    workers = _workers(arguments)
+    with Display(plan, study, workers.size) as display:
+        return drive(plan, study, storage, workers, deadline, display)
+
+
+def _confirm(
+    arguments: argparse.Namespace, plan: Plan, study: Study, storage: BaseStorage, deadline: float | None
+) -> bool:
+    best = winner(plan, study)
+    fidelity = full_fidelity(plan) if arguments.confirm_fidelity == "full" else plan.fidelity
+    confirming = confirmation_plan(plan, best, arguments.confirm, fidelity)
+    print(f"confirming trial {best.number} with {arguments.confirm} seeds: {fidelity}", flush=True)
+    opened = open_confirmation(confirming, storage)
+    try:
+        return _drive(arguments, confirming, opened, storage, deadline)
+    finally:
+        reconcile(confirming, opened)
+
+
+def _confirmation(plan: Plan, study: Study, storage: BaseStorage) -> Confirmation | None:
+    """What is known of the best trial's confirmation: at full fidelity if there is one, else at the study's."""
+    best = next(iter(ranked(plan, study)), None)
+    if best is None:
+        return None
+    names = {existing.study_name for existing in storage.get_all_studies()}
+    for fidelity in (full_fidelity(plan), plan.fidelity):
+        confirming = confirmation_plan(plan, best, 1, fidelity)
+        if confirming.study in names:
+            found = outcome(confirming, join_study(confirming, storage), best.number)
+            if found is not None:
+                return found
+    return None
+
+
+def _promote(arguments: argparse.Namespace, plan: Plan, study: Study, storage: BaseStorage) -> None:
+    best = winner(plan, study)
+    confirmation = _confirmation(plan, study, storage)
+    if confirmation is None:
+        raise WorkflowError(f"trial {best.number} of study {plan.study} is not confirmed: run --confirm 3 first")
+    if confirmation.outcome != "better":
+        raise WorkflowError(f"params.yaml stays as it is: {confirmation}")
+    promote(arguments.params, changes(plan, best))
+    print(
+        f"{arguments.params}: has the settings of trial {best.number} now. Make them the committed result with:\n"
+        f"dvc exp run --name {plan.study}-trial-{best.number}"
     )
-    dataset = check_data(kind, root, settings)
-    if arguments.images is None and fidelity.images is not None and fidelity.images > dataset.counts["train"]:
-        fidelity = Fidelity(None, fidelity.epochs, fidelity.size)
-    open_parts(kind, root, settings, fidelity)
-    return Plan(
-        kind=kind,
-        study=arguments.study,
-        storage=storage_url(arguments.storage or settings.search.storage, root),
-        root=root,
-        settings=settings,
-        fidelity=fidelity,
-        objectives=objectives,
-        seed=settings.search.seed if arguments.seed is None else arguments.seed,
-        trials=arguments.trials,
-        digest=dataset.digest,
-        driver=uuid.uuid4().hex,
-    )
 
 
-def _tell(study: Study, outcome: Outcome) -> None:
-    if outcome.number is None:
-        print(f"failed: {outcome.reason}", flush=True)
-        return
-    trial = study.get_trials(deepcopy=False)[outcome.number]
-    values = "" if trial.values is None else " " + ", ".join(f"{value:.4f}" for value in trial.values)
-    reason = f": {outcome.reason}" if outcome.reason else ""
-    print(f"trial {outcome.number} {outcome.state.lower()}{values}{reason}; {_counted(study)}", flush=True)
-
-
-def _counted(study: Study) -> str:
-    counts = tally(study)
-    return f"{counts.finished} finished, {counts.pruned} pruned, {counts.failed} failed"
+def _queue(plan: Plan, study: Study, count: int) -> None:
+    best = ranked(plan, study)[:count]
+    if not best:
+        raise WorkflowError(f"study {plan.study}: no trial has finished; run it with --trials first")
+    known = experiments(plan.root)
+    for trial in best:
+        name = f"{plan.study}-trial-{trial.number}"
+        if name not in known:
+            queue_experiment(plan.root, name, changes(plan, trial))
+        print(f"{name}: {'there already' if name in known else 'queued'}")
+    print("run them with: dvc queue start (or dvc exp run --run-all); dvc exp show lists them")

@@ -25,6 +25,7 @@ class Crew:
 
     def __init__(self, jobs: int) -> None:
         share_cores(jobs)
+        self.size = jobs
         self._workers: list[tuple[AbstractContextManager[Submit], Submit] | None] = [None] * jobs
         self._running: dict[Future[Outcome], int] = {}
 

@@ -1,20 +1,60 @@
 """Handing out a study's trials, until as many have finished as were asked for."""
 
 import time
-from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
 
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import TrialState
 
 from dogs_vs_cats.errors import WorkflowError
-from search.crew import Crew
 from search.plan import Plan
 from search.studies import OWNER, cut_off, tally
 from search.trials import Outcome
 
 FAILURES_IN_A_ROW = 10
 _POLL_SECONDS = 2.0
+
+
+class Workers(Protocol):
+    """Whatever runs trials: processes here (``Crew``), or a cluster (``RayCrew``).
+
+    Attributes:
+        size: trials at a time.
+    """
+
+    size: int
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    @property
+    def running(self) -> int:
+        """Trials under way."""
+
+    @property
+    def free(self) -> int:
+        """How many more it can take."""
+
+    def submit(self, plan: Plan) -> None:
+        """Have the study's next trial run."""
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """The outcomes of trials that have ended; waits so long for the first one."""
+
+
+class Observer(Protocol):
+    """Whoever wants to know how the search goes."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """A trial has ended."""
+
+    def refresh(self) -> None:
+        """Some time has passed."""
 
 
 class _TimeUpError(Exception):
@@ -25,67 +65,78 @@ def drive(
     plan: Plan,
     study: Study,
     storage: BaseStorage,
-    jobs: int,
-    timeout: float | None,
-    tell: Callable[[Outcome], None],
+    workers: Workers,
+    deadline: float | None,
+    observer: Observer,
 ) -> bool:
-    """Run trials in worker processes here until ``plan.trials`` have finished.
+    """Run trials until ``plan.trials`` have finished.
 
     Args:
         plan: the study.
         study: opened.
         storage: its storage.
-        jobs: worker processes.
-        timeout: seconds after which what still runs is cut off, to be run again by the next command; None: no limit.
-        tell: called for each trial that ends.
+        workers: who runs them; they are gone when this returns.
+        deadline: time of ``time.monotonic`` after which what still runs is cut off, to be run again by the next
+            command; None: no limit.
+        observer: told of each trial that ends, and every other second.
 
     Returns:
-        Whether as many have finished as were asked for; False after a timeout.
+        Whether as many have finished as were asked for; False after the deadline.
 
     Raises:
-        WorkflowError: after ten failures in a row, or when the storage does not answer.
+        WorkflowError: after ten failures in a row, or one of a confirmation, or when the storage does not answer.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
-    grace = 2.0 * plan.settings.search.heartbeat_seconds
     try:
-        with Crew(jobs) as crew:
-            _hand_out(plan, study, storage, crew, deadline, tell)
+        with workers:
+            _hand_out(plan, study, storage, workers, deadline, observer)
     except _TimeUpError:
         return False
     finally:
-        cut_off(study, storage, grace)
+        cut_off(study, storage, _grace(plan))
     return True
+
+
+def _grace(plan: Plan) -> float:
+    return 2.0 * plan.settings.search.heartbeat_seconds
 
 
 def _hand_out(
     plan: Plan,
     study: Study,
     storage: BaseStorage,
-    crew: Crew,
+    workers: Workers,
     deadline: float | None,
-    tell: Callable[[Outcome], None],
+    observer: Observer,
 ) -> None:
     failures = 0
     while True:
-        cut_off(study, storage, 2.0 * plan.settings.search.heartbeat_seconds)
-        for _ in range(min(crew.free, _missing(plan, study) - crew.running)):
-            crew.submit(plan)
-        if not crew.running and tally(study).done >= plan.trials:
+        cut_off(study, storage, _grace(plan))
+        for _ in range(min(workers.free, _missing(plan, study) - workers.running)):
+            workers.submit(plan)
+        if not workers.running and tally(study).done >= plan.trials:
             return
+        observer.refresh()
         pause = _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, deadline - time.monotonic())
         if pause <= 0:
             raise _TimeUpError
-        if not crew.running:
+        if not workers.running:
             time.sleep(pause)  # the last trials run elsewhere
             continue
-        for outcome in crew.wait(pause):
-            tell(outcome)
+        for outcome in workers.wait(pause):
+            observer.ended(outcome)
             failures = failures + 1 if outcome.is_failure else 0
-            if failures >= FAILURES_IN_A_ROW:
-                raise WorkflowError(
-                    f"{failures} trials in a row failed, the last one with: {outcome.reason}; "
-                    "mend that and run the same command again to go on"
-                )
+            _check_failures(plan, outcome, failures)
+
+
+def _check_failures(plan: Plan, outcome: Outcome, failures: int) -> None:
+    if failures and plan.candidates and outcome.number is not None:
+        # The same settings with the same seed would fail again.
+        raise WorkflowError(f"study {plan.study}: trial {outcome.number} failed: {outcome.reason}")
+    if failures >= FAILURES_IN_A_ROW:
+        raise WorkflowError(
+            f"{failures} trials in a row failed, the last one with: {outcome.reason}; "
+            "mend that and run the same command again to go on"
+        )
 
 
 def _missing(plan: Plan, study: Study) -> int:

@@ -1,7 +1,8 @@
 """What a study is: all that its workers need to know, wherever they run."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +66,8 @@ class Plan:
         seed: of what is sampled.
         trials: how many are to finish.
         digest: of the data, so that trials on other photos do not mix with these.
+        candidates: hyperparameters by name; where there are any, the study samples nothing, but trains each of these
+            with several seeds (``confirming.py``).
         run: the study's run in MLflow; empty before it has one.
         driver: names the process that hands out the trials.
     """
@@ -79,6 +82,7 @@ class Plan:
     seed: int
     trials: int
     digest: str
+    candidates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     run: str = ""
     driver: str = ""
 
@@ -97,12 +101,22 @@ class Plan:
         """``minimize`` or ``maximize``, an objective each."""
         return [DIRECTIONS[objective] for objective in self.objectives]
 
+    @property
+    def sign(self) -> int:
+        """What the first objective is multiplied by for less to be better."""
+        return 1 if self.directions[0] == "minimize" else -1
+
     def identity(self) -> dict[str, str]:
         """What all trials of a study must have in common, as texts by name."""
+        tried = (
+            {"candidates": _text(self.candidates)}
+            if self.candidates
+            else {"space": _text(self.search.space.model_dump(mode="json"))}
+        )
         varied = {*self.base.model_dump()} - {"epochs"}
         fixed = {key: value for key, value in self.base.model_dump(mode="json").items() if key in varied - SEARCHED}
         return {
-            "space": _text(self.search.space.model_dump(mode="json")),
+            **tried,
             "objectives": ", ".join(self.objectives),
             "fidelity": str(self.fidelity),
             "data": self.digest,

@@ -13,6 +13,10 @@ from dogs_vs_cats.settings import TrainScratchSettings, TrainVgg16Settings
 from dogs_vs_cats.spaces import ARTICLE_SCRATCH, ARTICLE_VGG16, FloatRange, ScratchSpace, TrainingSpace, Vgg16Space
 from search.plan import Kind, Plan, Trained
 
+CANDIDATE, SEED = "candidate", "seed"
+"""What the trials of a confirmation differ in."""
+MOST_SEED = 2**32 - 1
+
 
 class SeededByTrial(BaseSampler):
     """TPE with random numbers of its own for each trial, drawn from the study's seed and the trial's number.
@@ -86,6 +90,10 @@ def suggest(trial: BaseTrial, plan: Plan, size: int) -> Trained:
         Its settings.
     """
     space = plan.search.space
+    if plan.candidates:
+        params = plan.candidates[trial.suggest_categorical(CANDIDATE, list(plan.candidates))]
+        chosen = trial_settings(plan.kind, plan.base, params, size)
+        return chosen.model_copy(update={"epochs": plan.fidelity.epochs, "seed": trial.suggest_int(SEED, 0, MOST_SEED)})
     if isinstance(space, ScratchSpace):
         _suggest_scratch(trial, space, size)
     else:

@@ -17,8 +17,8 @@ from dogs_vs_cats.errors import WorkflowError
 from search.plan import PLAN, Plan
 from search.sampling import SeededByTrial, article_parameters
 
-OWNER, REASON = "owner", "reason"
-"""User attributes of a trial: the process that runs it, and why it failed."""
+OWNER, REASON, ARTICLE = "owner", "reason", "article"
+"""User attributes of a trial: the process that runs it, why it failed, and that it has the article's settings."""
 
 
 def owner(driver: str) -> dict[str, object]:
@@ -49,7 +49,8 @@ def open_study(plan: Plan, storage: BaseStorage) -> Study:
         )
         if PLAN not in study.user_attrs:
             study.set_user_attr(PLAN, identity)
-        study.enqueue_trial(article_parameters(plan.kind), user_attrs={"article": True}, skip_if_exists=True)
+        if not plan.candidates:
+            study.enqueue_trial(article_parameters(plan.kind), user_attrs={ARTICLE: True}, skip_if_exists=True)
     study = join_study(plan, storage)
     given = study.user_attrs.get(PLAN, {})
     differences = [name for name, value in identity.items() if given.get(name) != value]
@@ -109,6 +110,18 @@ def tally(study: Study) -> Tally:
     states = [trial.state for trial in study.get_trials(deepcopy=False)]
     order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING)
     return Tally(*(states.count(state) for state in order))
+
+
+def ranked(plan: Plan, study: Study) -> list[FrozenTrial]:
+    """The finished trials from the best first objective on, the earlier one first among equals."""
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return sorted(finished, key=lambda trial: (plan.sign * trial.values[0], trial.number))
+
+
+def article_trial(study: Study) -> FrozenTrial | None:
+    """The trial with the article's settings, the latest where it was cut off and run again."""
+    found = [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(ARTICLE)]
+    return found[-1] if found else None
 
 
 def not_needed(study: Study, number: int, trials: int) -> bool:

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from dogs_vs_cats.connection import reason
 from dogs_vs_cats.tracking import Run, client
 from search.plan import VGG16_WEIGHTS, Plan
-from search.studies import REASON
+from search.studies import REASON, ranked
 
 _STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 _LOGGED = "logged_trial"
@@ -45,7 +45,7 @@ def reconcile(plan: Plan, study: Study) -> None:
 
 def log_best_model(plan: Plan, study: Study, run: Run) -> None:
     """Log the best trial's model to the study's run, unless it is there, and drop the weights of earlier bests."""
-    best = best_trial(plan, study)
+    best = next(iter(ranked(plan, study)), None)
     if best is None:
         return
     weights = plan.kept / f"trial-{best.number}.weights.h5"
@@ -58,13 +58,6 @@ def log_best_model(plan: Plan, study: Study, run: Run) -> None:
     for other in plan.kept.glob("trial-*"):
         if other.name.split(".")[0] != f"trial-{best.number}":
             other.unlink()
-
-
-def best_trial(plan: Plan, study: Study) -> FrozenTrial | None:
-    """The finished trial with the best first objective, the earliest of equals; None where none has finished."""
-    finished = [trial for trial in study.get_trials(deepcopy=False) if trial.state is TrialState.COMPLETE]
-    sign = 1 if plan.directions[0] == "minimize" else -1
-    return min(finished, key=lambda trial: (sign * trial.values[0], trial.number), default=None)
 
 
 def _log(plan: Plan, run: Run, weights: Path) -> None:

@@ -9,11 +9,11 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
-from search.examples import open_parts
+from search.examples import Part, open_parts
 from search.plan import ARRAYS, RUN, Plan, Trained
 from search.sampling import suggest
 from search.storage import open_storage, storage_errors
-from search.studies import OWNER, REASON, join_study, not_needed, owner
+from search.studies import OWNER, REASON, join_study, not_needed, owner, ranked
 
 if TYPE_CHECKING:
     import keras
@@ -55,7 +55,7 @@ def run_trial(plan: Plan) -> Outcome:
     storage = open_storage(plan.storage, plan.settings.search.heartbeat_seconds)
     with storage_errors(plan.storage):
         study = join_study(plan, storage)
-        training = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)[0]
+        parts = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)
         ended: list[int] = []
 
         def objective(trial: Trial) -> Any:
@@ -63,8 +63,8 @@ def run_trial(plan: Plan) -> Outcome:
             trial.set_user_attr(OWNER, owner(plan.driver))
             try:
                 _check_needed(study, trial, plan)
-                settings = suggest(trial, plan, training.inputs.shape[1])
-                return _recorded(plan, study, trial, settings)
+                settings = suggest(trial, plan, parts[0].inputs.shape[1])
+                return _recorded(plan, study, trial, settings, parts)
             except optuna.TrialPruned:
                 raise
             except Exception as error:
@@ -79,9 +79,11 @@ def run_trial(plan: Plan) -> Outcome:
 def _check_needed(study: Study, trial: Trial, plan: Plan) -> None:
     if not_needed(study, trial.number, plan.trials):
         raise NotNeededError(f"{plan.trials} trials had begun before")
+    if plan.candidates and "fixed_params" not in study.get_trials(deepcopy=False)[trial.number].system_attrs:
+        raise NotNeededError("no candidate waits to be trained")
 
 
-def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained) -> Any:
+def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: tuple[Part, Part]) -> Any:
     """Train what the trial tries, and record it as an MLflow run below the study's."""
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
@@ -103,8 +105,8 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained) -> Any:
         system_metrics=False,
     ) as run:
         trial.set_user_attr(RUN, run.id)
-        model, description, training = _train(plan, trial, settings, dataset.classes, run.log_metrics)
-        values = _measure(plan, model, training)
+        model, description, training = _train(plan, trial, settings, parts, dataset.classes, run.log_metrics)
+        values = _measure(plan, model, training, parts[1])
         kept = training.kept
         facts = {
             **{f"validation_{name}": kept[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")},
@@ -116,13 +118,14 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained) -> Any:
         run.log_figure(pictures.learning_curves(training.history, f"trial {trial.number}"), "curves.png")
         for name, value in facts.items():
             trial.set_user_attr(name, value)
-        _keep(plan, study, trial, values, model, description)
+        if not plan.candidates:
+            _keep(plan, study, trial, values, model, description)
         run.set_tags({"state": "COMPLETE"})
     return [values[objective] for objective in plan.objectives]
 
 
 def _train(
-    plan: Plan, trial: Trial, settings: Trained, classes: list[str], log: Any
+    plan: Plan, trial: Trial, settings: Trained, parts: tuple[Part, Part], classes: list[str], log: Any
 ) -> "tuple[keras.Model, Description, Training]":
     from optuna_integration import KerasPruningCallback
 
@@ -133,7 +136,7 @@ def _train(
     from dogs_vs_cats.settings import TrainScratchSettings
     from dogs_vs_cats.training import train
 
-    training, validation = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)
+    training, validation = parts
     height, width, channels = training.inputs.shape[1:]
     is_cnn = isinstance(settings, TrainScratchSettings)
     description = Description(
@@ -162,7 +165,7 @@ def _train(
     return model, description, result
 
 
-def _measure(plan: Plan, model: "keras.Model", training: "Training") -> dict[str, float]:
+def _measure(plan: Plan, model: "keras.Model", training: "Training", validation: Part) -> dict[str, float]:
     """The objectives' values: latency in milliseconds a photo, in batches of 32, for the network that was trained."""
     values = {
         "val_loss": training.kept["val_log_loss"],
@@ -172,7 +175,6 @@ def _measure(plan: Plan, model: "keras.Model", training: "Training") -> dict[str
     if "latency" in plan.objectives:
         from dogs_vs_cats.evaluation import photos_per_second
 
-        validation = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)[1]
         values["latency"] = 1000 / photos_per_second(model.predict_on_batch, validation.inputs[:512])
     return {name: values[name] for name in plan.objectives}
 
@@ -183,10 +185,8 @@ def _keep(
     """Keep the weights of a trial that is the best so far, in place of the best before."""
     from dogs_vs_cats.models import write_model
 
-    first = plan.objectives[0]
-    sign = 1 if plan.directions[0] == "minimize" else -1
-    others = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if all(other.values is None or sign * values[first] < sign * other.values[0] for other in others):
+    found = plan.sign * values[plan.objectives[0]]
+    if all(found < plan.sign * best.values[0] for best in ranked(plan, study)[:1]):
         write_model(model, description, plan.kept / f"trial-{trial.number}.weights.h5")
 
 

@@ -1,0 +1,145 @@
+"""Confirming a study's best trial, and what becomes of it; real trainings on few small pictures."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import yaml
+
+from dogs_vs_cats.settings import load_settings
+from search.confirming import Confirmation, difference
+from search.settings_file import promote
+from tests.conftest import ROOT
+from tests.search.conftest import Project
+
+
+def test_a_gain_over_seeds_is_a_win_and_chance_is_a_tie() -> None:
+    clear = difference([0.20, 0.21, 0.22], [0.30, 0.32, 0.31], higher_is_better=False)
+    assert clear.mean == pytest.approx(0.1)
+    assert clear.interval == pytest.approx((0.07516, 0.12484), abs=1e-5)
+    assert clear.outcome == "better"
+    assert difference([0.30, 0.32, 0.31], [0.20, 0.21, 0.22], higher_is_better=False).outcome == "worse"
+    assert difference([0.9, 0.8, 0.85], [0.89, 0.82, 0.84], higher_is_better=True).outcome == "tie"
+
+
+def test_one_seed_is_a_tie_however_large_the_gain() -> None:
+    alone = difference([0.1], [0.9], higher_is_better=False)
+    assert alone.outcome == "tie"
+    sentence = str(Confirmation(7, "all training photos, 3 epochs at most", (1,), alone, alone))
+    assert sentence.startswith("A tie between trial 7 and the article's settings over 1 seed")
+    assert "one seed cannot tell" in sentence
+
+
+def test_promoting_keeps_every_comment_and_all_other_settings(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    before = (ROOT / "params.yaml").read_text()
+    params.write_text(before)
+    promote(params, {})
+    assert params.read_text() == before
+    changed: dict[str, object] = {
+        "train_scratch.optimizer.learning_rate": 1.5e-05,
+        "train_scratch.optimizer.momentum": None,
+        "train_scratch.network.convolutions": [{"filters": 16, "kernel": 5}, {"filters": 8, "kernel": 3}],
+        "train_scratch.network.dense": [],
+    }
+    promote(params, changed)
+    after = params.read_text()
+    assert [line.split("#")[1:] for line in after.splitlines() if "#" in line] == [
+        line.split("#")[1:] for line in before.splitlines() if "#" in line
+    ]
+    settings = load_settings(params)
+    assert settings.train_scratch.optimizer.learning_rate == 1.5e-05
+    assert settings.train_scratch.optimizer.momentum is None
+    assert [layer.filters for layer in settings.train_scratch.network.convolutions] == [16, 8]
+    assert settings.train_scratch.network.dense == []
+    untouched = yaml.safe_load(before)
+    for section in ("split", "decode", "train_vgg16", "search"):
+        assert yaml.safe_load(after)[section] == untouched[section]
+
+
+def test_settings_that_are_not_valid_are_not_written(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    before = (ROOT / "params.yaml").read_text()
+    params.write_text(before)
+    with pytest.raises(Exception, match="batch"):
+        promote(params, {"train_scratch.batch": -1})
+    assert params.read_text() == before
+    assert [*tmp_path.iterdir()] == [params]
+
+
+def test_the_best_trial_is_confirmed_promoted_and_queued(project: Project) -> None:
+    # Features so small that the article's learning rate gets nowhere in three epochs, and every higher one does.
+    for file in (project.folder / "data" / "features").glob("*.npy"):
+        np.save(file, np.load(file) * np.float32(0.003))
+    rates = {"low": 0.001, "high": 0.05}
+    project.set(
+        **{
+            "search.vgg16.space.optimizers": {"rmsprop": {"learning_rate": rates}},
+            "search.vgg16.space.losses": ["binary_crossentropy"],
+            "search.vgg16.space.weight_decay": [0.0],
+            "train_vgg16.epochs": 3,
+        }
+    )
+    assert "is not confirmed: run --confirm 3 first" in project.search("vgg16", "--trials", "4", "--promote", status=1)
+    project.search("vgg16", "--confirm", "2")
+    study = optuna.load_study(study_name="vgg16", storage=project.storage)
+    best = study.best_trial
+    confirmed = optuna.load_study(study_name=f"vgg16-confirm-{best.number}", storage=project.storage)
+    pairs = sorted((trial.params["candidate"], trial.params["seed"]) for trial in confirmed.trials)
+    seed = load_settings(project.folder / "params.yaml").train_vgg16.seed
+    assert pairs == [("article", seed + 1), ("article", seed + 2), ("best", seed + 1), ("best", seed + 2)]
+    assert {trial.user_attrs["epochs"] for trial in confirmed.trials} == {3}
+    report = json.loads((project.folder / "reports" / "search" / "vgg16.json").read_text())
+    found = report["confirmation"]
+    assert found["trial"] == best.number
+    assert found["seeds"] == [seed + 1, seed + 2]
+    values = {(trial.params["candidate"], trial.params["seed"]): trial.values for trial in confirmed.trials}
+    gains = [values["article", one][0] - values["best", one][0] for one in found["seeds"]]
+    assert found["log_loss"]["mean"] == pytest.approx(sum(gains) / 2)
+    # Going on with it trains only what is missing.
+    assert f"Trial {best.number} beats the article's settings over 3 seeds" in project.search("vgg16", "--confirm", "3")
+    confirmed = optuna.load_study(study_name=f"vgg16-confirm-{best.number}", storage=project.storage)
+    assert [trial.state.name for trial in confirmed.trials] == ["COMPLETE"] * 6
+
+    promoted = project.search("vgg16", "--promote")
+    assert f"dvc exp run --name vgg16-trial-{best.number}" in promoted
+    trained = load_settings(project.folder / "params.yaml").train_vgg16
+    assert trained.optimizer.learning_rate == best.params["rmsprop_learning_rate"]
+    assert trained.epochs == 3
+    assert trained.seed == seed
+
+
+def test_the_best_trials_are_queued_as_dvc_experiments_once(project: Project) -> None:
+    project.search("vgg16", "--trials", "3")
+    stage = {"cmd": "true", "params": ["train_vgg16"]}
+    (project.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train_vgg16": stage}}))
+    ignored = ["data", "models", "reports", "mlruns", "mlflow.db*", "optuna.db*"]
+    (project.folder / ".gitignore").write_text("\n".join(f"/{name}" for name in ignored) + "\n")
+    for command in (
+        ["git", "init", "-q"],
+        [sys.executable, "-m", "dvc", "init", "-q"],
+        ["git", "add", "."],
+        ["git", "-c", "user.name=me", "-c", "user.email=me@home", "commit", "-q", "-m", "begun"],
+    ):
+        subprocess.run(command, cwd=project.folder, check=True)
+    output = project.search("vgg16", "--experiments", "2")
+    ranking = sorted(optuna.load_study(study_name="vgg16", storage=project.storage).trials, key=lambda one: one.value)
+    names = [f"vgg16-trial-{trial.number}" for trial in ranking[:2]]
+    assert all(f"{name}: queued" in output for name in names)
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "exp", "show", "--csv"],
+        cwd=project.folder,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for trial, name in zip(ranking[:2], names, strict=True):
+        row = next(line for line in listed.splitlines() if name in line)
+        rate = trial.params[f"{trial.params['optimizer']}_learning_rate"]
+        assert f"{rate:.5g}"[:6] in row or str(rate)[:6] in row
+    again = project.search("vgg16", "--experiments", "2")
+    assert all(f"{name}: there already" in again for name in names)
