@@ -80,7 +80,9 @@ def importances(plan: Plan, study: Study) -> list[str]:
         return []
     target = (lambda trial: trial.values[0]) if len(plan.objectives) > 1 else None
     try:
-        return [*optuna.importance.get_param_importances(study, target=target)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of few trials, which the report says itself
+            return [*optuna.importance.get_param_importances(study, target=target)]
     except (ValueError, RuntimeError):
         return []  # all trials are alike
 
@@ -126,7 +128,7 @@ def _front(plan: Plan, study: Study) -> Any:
 def _drawn(draw: Callable[[], Any]) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore")  # of functions called experimental, and of few trials
             figure = draw()
     except (ValueError, RuntimeError) as error:
         return f"Optuna cannot draw this: {error}"

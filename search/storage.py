@@ -1,6 +1,7 @@
 """Optuna's storage: opened so that a trial whose process is gone is noticed, with errors a user can act on."""
 
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from dogs_vs_cats.connection import redacted
 from dogs_vs_cats.errors import WorkflowError
@@ -45,14 +46,23 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
         options = {"pool_pre_ping": True}
         if url.startswith("postgresql"):
             options["connect_args"] = {"connect_timeout": 10}
-    with storage_errors(url):
-        storage = RDBStorage(
+
+    def opened() -> RDBStorage:
+        return RDBStorage(
             url,
             engine_kwargs=options,
             heartbeat_interval=heartbeat_seconds,
             grace_period=2 * heartbeat_seconds,
             heartbeat_stale_trial_callback=retry,
         )
+
+    with storage_errors(url):
+        try:
+            storage = opened()
+        except (IntegrityError, ProgrammingError, OperationalError):
+            # Two processes made the tables at once: the other one has them by now. Anything else happens again.
+            time.sleep(1)
+            storage = opened()
     if url.startswith("sqlite:"):
         _take_turns(storage.engine)
     return storage

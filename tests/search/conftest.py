@@ -2,14 +2,18 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import yaml
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 
 from dogs_vs_cats.arrays import Dataset, create_array, write_dataset, write_files
 from dogs_vs_cats.weights import write_weights
@@ -51,6 +55,17 @@ class Project:
         """Change settings."""
         file = self.folder / "params.yaml"
         file.write_text(yaml.safe_dump(changed(yaml.safe_load(file.read_text()), **changes), sort_keys=False))
+
+    def trials(self, study: str) -> list[FrozenTrial]:
+        """The study's trials; none before there is one."""
+        storage = self.folder / "optuna.db"
+        if not storage.exists():
+            return []
+        with closing(sqlite3.connect(f"file:{storage}?mode=ro", uri=True)) as database, suppress(sqlite3.Error):
+            # Optuna would make the tables where they are missing, at the same time as the search does.
+            if database.execute("SELECT 1 FROM alembic_version, studies WHERE study_name = ?", [study]).fetchone():
+                return optuna.load_study(study_name=study, storage=self.storage).trials
+        return []
 
     @property
     def storage(self) -> str:

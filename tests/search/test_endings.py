@@ -10,16 +10,16 @@ import time
 from collections import Counter
 
 import numpy as np
-import optuna
 import psutil
 import pytest
+from optuna.trial import FrozenTrial
 
 from tests.conftest import ROOT
 from tests.search.conftest import Project
 
 
-def trials(project: Project) -> list[optuna.trial.FrozenTrial]:
-    return optuna.load_study(study_name="vgg16", storage=project.storage).trials
+def trials(project: Project) -> list[FrozenTrial]:
+    return project.trials("vgg16")
 
 
 def states(project: Project) -> Counter[str]:
@@ -30,10 +30,9 @@ def wait_for_running(project: Project, count: int) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         time.sleep(0.5)
-        if (project.folder / "optuna.db").exists() and "vgg16" in optuna.get_all_study_names(project.storage):
-            running = [one for one in trials(project) if one.state.name == "RUNNING" and one.intermediate_values]
-            if len(running) == count:
-                return
+        running = [one for one in trials(project) if one.state.name == "RUNNING" and one.intermediate_values]
+        if len(running) == count:
+            return
     pytest.fail("no trial runs")
 
 
@@ -62,34 +61,41 @@ def test_when_time_is_up_it_says_so_and_nothing_is_left_running(project: Project
     assert not states(project)["RUNNING"]
 
 
-def test_a_training_that_diverges_fails_its_trial_and_the_search_goes_on(project: Project) -> None:
-    project.set(
-        **{
-            "search.vgg16.space.optimizers": {
-                "rmsprop": {"learning_rate": {"low": 0.001, "high": 0.001}},
-                "sgd": {"learning_rate": {"low": 1e25, "high": 1e30}},
-            },
-            "search.vgg16.space.losses": ["binary_crossentropy", "squared"],
-        }
-    )
-    output = project.search("vgg16", "--trials", "3")
-    found = trials(project)
-    failed = [one for one in found if one.state.name == "FAIL"]
+def test_a_loss_that_is_not_a_number_fails_its_trial_with_the_reason(project: Project) -> None:
+    for file in (project.folder / "data" / "features").glob("*.npy"):
+        np.save(file, np.full_like(np.load(file), np.nan))
+    project.start("vgg16", "--trials", "4", "--jobs", "2").communicate(timeout=300)
+    # With a layer of ReLU between, what becomes of NaN differs between processors.
+    hopeless = [one for one in trials(project) if one.params.get("dense") == 0 and one.params["pooling"] == "flatten"]
+    assert hopeless
+    assert {one.state.name for one in hopeless} == {"FAIL"}
+    assert all("the loss was not a number in epoch 1" in one.user_attrs["reason"] for one in hopeless)
+
+
+def test_want_of_memory_fails_its_trial_and_the_search_goes_on(project: Project) -> None:
+    project.set(**{"search.vgg16.space.units": [256, 512, 1_000_000_000]})
+    output = project.search("vgg16", "--trials", "3", "--jobs", "2")
+    failed = [one for one in trials(project) if one.state.name == "FAIL"]
     assert failed
-    assert {one.params["optimizer"] for one in failed} == {"sgd"}
-    assert all("not finite" in one.user_attrs["reason"] or "nan" in one.user_attrs["reason"].lower() for one in failed)
-    assert sum(one.state.name in ("COMPLETE", "PRUNED") for one in found) == 3
-    assert f"3 finished, 0 pruned, {len(failed)} failed" in output or "pruned" in output
+    assert all(1_000_000_000 in one.params.values() for one in failed)
+    assert all(one.user_attrs["reason"] for one in failed)
+    counts = states(project)
+    assert counts["COMPLETE"] + counts["PRUNED"] == 3
+    assert f"{len(failed)} failed" in output
 
 
 def test_ten_failures_in_a_row_stop_it_with_the_reason(project: Project) -> None:
-    for file in (project.folder / "data" / "features").glob("*.npy"):
-        np.save(file, np.full_like(np.load(file), np.nan))
+    project.set(
+        **{
+            "search.vgg16.space.units": [256, 512, *range(1_000_000_000, 1_000_001_000)],
+            "search.vgg16.space.dense": {"low": 1, "high": 2},
+        }
+    )
     output = project.search("vgg16", "--trials", "3", "--jobs", "2", status=1)
     assert "error: 10 trials in a row failed, the last one with: " in output
     assert "run the same command again to go on" in output
     assert states(project)["FAIL"] >= 10
-    assert not states(project)["COMPLETE"]
+    assert states(project)["COMPLETE"] == 1
 
 
 def test_a_full_disk_is_one_clear_line_and_the_study_is_intact(project: Project) -> None:
