@@ -1,5 +1,6 @@
 """Compile, fit, stop and resume: the one way that stages and trials train."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -156,6 +157,8 @@ def train(
     if not progress.stopped and done < settings.epochs:
         total = len(batches) * settings.epochs
         hidden = None if show_progress else True
+        # Its own lock is a semaphore of the system, which a killed worker would leave behind.
+        tqdm.set_lock(threading.RLock())
         with tqdm(total=total, initial=len(batches) * done, disable=hidden, unit="batch", dynamic_ncols=True) as bar:
             end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bool(bar.disable))
             fitted.fit(

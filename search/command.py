@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from optuna.storages import BaseStorage
@@ -19,7 +20,7 @@ from search.figures import pictures
 from search.plan import RUN, Kind, Plan
 from search.report import write_report
 from search.settings_file import changes, experiments, promote, queue_experiment
-from search.storage import open_storage, storage_errors
+from search.storage import STORAGE_ERRORS, open_storage, storage_errors
 from search.studies import join_study, open_study, ranked, tally
 from search.tracked import log_best_model, reconcile
 from search.trials import check_importable
@@ -64,17 +65,19 @@ def _run_and_confirm(
     ) as tracked:
         study.set_user_attr(RUN, tracked.id)
         plan = replace(plan, run=tracked.id)
-        finished, confirmation = True, None
+        finished = True
         try:
             if arguments.trials is not None:
                 finished = _drive(arguments, plan, study, storage, deadline)
             if arguments.confirm and finished:
                 finished = _confirm(arguments, plan, study, storage, deadline)
-        finally:
-            # Whatever ended it: the trials that there are stay comparable, and can be looked at.
-            reconcile(plan, study)
-            confirmation = _confirmation(plan, study, storage)
-            _show(plan, study, tracked, confirmation)
+        except BaseException:
+            with suppress(OSError, *STORAGE_ERRORS):  # what ended the search is told, and not this
+                reconcile(plan, study)
+            raise
+        reconcile(plan, study)
+        confirmation = _confirmation(plan, study, storage)
+        _show(plan, study, tracked, confirmation)
     print(counted(tally(study)) if finished else f"time is up: {counted(tally(study))}; run it again to go on")
     for trial in study.best_trials:
         values = ", ".join(f"{name} {value:.4f}" for name, value in zip(plan.objectives, trial.values, strict=True))

@@ -20,6 +20,8 @@ DEFAULT_DATABASE = "optuna.db"
 SQLITE_SECONDS = 120
 """How long a worker waits for another one's write."""
 
+STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
+
 
 def storage_url(given: str | None, root: Path) -> str:
     """The storage's URL; a SQLite file with its absolute path, ``optuna.db`` in ``root`` where none is given."""
@@ -90,7 +92,7 @@ def storage_errors(url: str) -> Iterator[None]:
     """Turn a storage's errors into one line that names it."""
     try:
         yield
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except STORAGE_ERRORS as error:
         cause = error.__cause__ or error
         reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
         raise WorkflowError(

@@ -12,7 +12,7 @@ from dogs_vs_cats.errors import WorkflowError
 from search.examples import Part, open_parts
 from search.plan import ARRAYS, RUN, Plan, Trained
 from search.sampling import suggest
-from search.storage import open_storage, storage_errors
+from search.storage import STORAGE_ERRORS, open_storage, storage_errors
 from search.studies import OWNER, REASON, join_study, not_needed, owner, ranked
 
 if TYPE_CHECKING:
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 class NotNeededError(Exception):
     """Enough trials had begun before this one."""
+
+
+class _StorageLostError(BaseException):
+    """The storage failed in the middle of a trial.
+
+    No ``Exception``: Optuna would write the trial off as failed, where it only was cut off.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(frozen=True)
@@ -67,11 +78,16 @@ def run_trial(plan: Plan) -> Outcome:
                 return _recorded(plan, study, trial, settings, parts)
             except optuna.TrialPruned:
                 raise
+            except STORAGE_ERRORS as error:
+                raise _StorageLostError(error) from error
             except Exception as error:
                 trial.set_user_attr(REASON, f"{type(error).__name__}: {error}".splitlines()[0][:2000])
                 raise
 
-        study.optimize(objective, n_trials=1, catch=(Exception,))
+        try:
+            study.optimize(objective, n_trials=1, catch=(Exception,))
+        except _StorageLostError as lost:
+            raise lost.error from None
         trial = study.trials[ended[0]]
     return Outcome(trial.number, trial.state.name, trial.user_attrs.get(REASON, ""))
 
