@@ -14,7 +14,8 @@ import numpy as np
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
 import_tensorflow()
-from dogs_vs_cats.feeding import Examples, open_bottleneck  # noqa: E402
+from dogs_vs_cats.examples import Examples  # noqa: E402
+from dogs_vs_cats.features import open_bottleneck  # noqa: E402
 from dogs_vs_cats.models import predict  # noqa: E402
 from dogs_vs_cats.networks import build_head  # noqa: E402
 from dogs_vs_cats.reproducibility import prepare  # noqa: E402

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dogs_vs_cats.arrays import create_array, release
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.examples import Examples, open_images
 from dogs_vs_cats.ncnn_engine import NcnnPool, count_workers
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
@@ -253,3 +254,21 @@ def open_features(features: Path, split: str, n: int | None = None) -> NDArray[n
     if n is not None and len(found) != n:
         raise WorkflowError(f"{file}: features of {len(found)} photos, where there are {n} photos; {mend}")
     return found
+
+
+def open_bottleneck(arrays: Path, features: Path, split: str) -> Examples:
+    """The bottleneck features of a labelled split.
+
+    Args:
+        arrays: the folder that the decode stage left, for the labels.
+        features: the folder that the bottleneck stage left.
+        split: train, validation or test.
+
+    Returns:
+        ``(n, height, width, 512)`` float32 features and their labels, memory-mapped.
+
+    Raises:
+        WorkflowError: if either is missing, damaged, or of another length than the other.
+    """
+    labels = open_images(arrays, split).labels
+    return Examples(open_features(features, split, len(labels)), labels)

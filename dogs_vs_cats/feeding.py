@@ -1,73 +1,16 @@
 """Batches for Keras from memory-mapped arrays, in an order that depends on the seed and the epoch alone."""
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.arrays import open_split, release
-from dogs_vs_cats.features import open_features
+from dogs_vs_cats.arrays import release
 
 _RELEASE_EVERY = 64
 """Batches between two releases of mapped pages, which would count as this process's memory otherwise."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """What a model is trained or validated on.
-
-    Attributes:
-        inputs: ``(n, ...)`` images or features, usually memory-mapped.
-        labels: ``(n,)`` 0 for the first class, 1 for the second.
-    """
-
-    inputs: NDArray[Any]
-    labels: NDArray[np.uint8]
-
-    def __post_init__(self) -> None:
-        if len(self.inputs) != len(self.labels):
-            raise ValueError(f"{len(self.inputs)} inputs have {len(self.labels)} labels")
-
-
-def open_images(arrays: Path, split: str) -> Examples:
-    """The decoded photos of a labelled split.
-
-    Args:
-        arrays: the folder that the decode stage left.
-        split: train, validation or test.
-
-    Returns:
-        ``(n, size, size, 3)`` uint8 images and their labels, memory-mapped.
-
-    Raises:
-        WorkflowError: if the arrays are missing or damaged.
-    """
-    opened = open_split(arrays, split)
-    if opened.labels is None:
-        raise ValueError(f"{split} photos have no labels")
-    return Examples(opened.images, opened.labels)
-
-
-def open_bottleneck(arrays: Path, features: Path, split: str) -> Examples:
-    """The bottleneck features of a labelled split.
-
-    Args:
-        arrays: the folder that the decode stage left, for the labels.
-        features: the folder that the bottleneck stage left.
-        split: train, validation or test.
-
-    Returns:
-        ``(n, height, width, 512)`` float32 features and their labels, memory-mapped.
-
-    Raises:
-        WorkflowError: if either is missing, damaged, or of another length than the other.
-    """
-    labels = open_images(arrays, split).labels
-    return Examples(open_features(features, split, len(labels)), labels)
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]

@@ -9,7 +9,7 @@ import keras
 from dogs_vs_cats import pictures
 from dogs_vs_cats.arrays import Dataset
 from dogs_vs_cats.checkpoints import checkpoint_folder, track_as, tracked_as
-from dogs_vs_cats.feeding import Examples
+from dogs_vs_cats.examples import Examples
 from dogs_vs_cats.logged_models import DIGEST_TAG
 from dogs_vs_cats.models import Description, digest, predict, write_model
 from dogs_vs_cats.networks import describe_layers

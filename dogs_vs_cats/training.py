@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from dogs_vs_cats.checkpoints import Progress
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.feeding import Batches, Examples
+from dogs_vs_cats.examples import Examples
+from dogs_vs_cats.feeding import Batches
 from dogs_vs_cats.losses import build_loss
 from dogs_vs_cats.optimizers import build_optimizer
 from dogs_vs_cats.settings import TrainingSettings

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +12,13 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.arrays import Dataset, create_array, open_split, read_dataset, release
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.examples import Examples
 from dogs_vs_cats.features import open_features
 from dogs_vs_cats.settings import Settings
 from search.plan import ARRAYS, FEATURES, VGG16_WEIGHTS, Fidelity, Kind
 
 _ROWS = 256
 """Rows copied at a time."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """Inputs and labels of a split.
-
-    Attributes:
-        inputs: (n, ...) memory-mapped.
-        labels: (n,) uint8.
-    """
-
-    inputs: NDArray[Any]
-    labels: NDArray[np.uint8]
 
 
 def check_data(kind: Kind, root: Path, settings: Settings) -> Dataset:
@@ -69,7 +56,7 @@ def check_data(kind: Kind, root: Path, settings: Settings) -> Dataset:
     return dataset
 
 
-def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -> tuple[Part, Part]:
+def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -> tuple[Examples, Examples]:
     """The training and the validation part, at a study's fidelity.
 
     Where a study wants fewer photos or smaller ones, the first process that opens them writes them to ``data/search``,
@@ -104,7 +91,7 @@ def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -
         inputs = source
         if len(where) < len(source) or size is not None:
             inputs = _cut_down(source, where, size, settings.decode.resampling, root, split, made_from)
-        parts.append(Part(inputs, opened.labels[where]))
+        parts.append(Examples(inputs, opened.labels[where]))
     return parts[0], parts[1]
 
 

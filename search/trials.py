@@ -9,7 +9,8 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
-from search.examples import Part, open_parts
+from dogs_vs_cats.examples import Examples
+from search.examples import open_parts
 from search.plan import ARRAYS, RUN, Plan, Trained
 from search.sampling import suggest
 from search.storage import STORAGE_ERRORS, open_storage, storage_errors
@@ -99,7 +100,7 @@ def _check_needed(study: Study, trial: Trial, plan: Plan) -> None:
         raise NotNeededError("no candidate waits to be trained")
 
 
-def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: tuple[Part, Part]) -> Any:
+def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: tuple[Examples, Examples]) -> Any:
     """Train what the trial tries, and record it as an MLflow run below the study's."""
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
@@ -141,12 +142,11 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
 
 
 def _train(
-    plan: Plan, trial: Trial, settings: Trained, parts: tuple[Part, Part], classes: list[str], log: Any
+    plan: Plan, trial: Trial, settings: Trained, parts: tuple[Examples, Examples], classes: list[str], log: Any
 ) -> "tuple[keras.Model, Description, Training]":
     from optuna_integration import KerasPruningCallback
 
     from dogs_vs_cats.augmentation import build_augmentation
-    from dogs_vs_cats.feeding import Examples
     from dogs_vs_cats.models import Description
     from dogs_vs_cats.reproducibility import prepare
     from dogs_vs_cats.settings import TrainScratchSettings
@@ -167,8 +167,8 @@ def _train(
     model = description.build()
     result = train(
         model,
-        Examples(training.inputs, training.labels),
-        Examples(validation.inputs, validation.labels),
+        training,
+        validation,
         settings,
         augmentation=build_augmentation(settings.augmentation, settings.seed)
         if isinstance(settings, TrainScratchSettings)
@@ -181,7 +181,7 @@ def _train(
     return model, description, result
 
 
-def _measure(plan: Plan, model: "keras.Model", training: "Training", validation: Part) -> dict[str, float]:
+def _measure(plan: Plan, model: "keras.Model", training: "Training", validation: Examples) -> dict[str, float]:
     """The objectives' values: latency in milliseconds a photo, in batches of 32, for the network that was trained."""
     values = {
         "val_loss": training.kept["val_log_loss"],

@@ -19,7 +19,7 @@ def main() -> None:
     import_tensorflow()
     from dogs_vs_cats.arrays import read_dataset
     from dogs_vs_cats.augmentation import build_augmentation
-    from dogs_vs_cats.feeding import open_images
+    from dogs_vs_cats.examples import open_images
     from dogs_vs_cats.models import Description, exported
     from dogs_vs_cats.recording import train_and_record
 

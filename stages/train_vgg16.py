@@ -20,7 +20,7 @@ def main() -> None:
 
     import_tensorflow()
     from dogs_vs_cats.arrays import read_dataset
-    from dogs_vs_cats.feeding import open_bottleneck
+    from dogs_vs_cats.features import open_bottleneck
     from dogs_vs_cats.models import Description, exported
     from dogs_vs_cats.recording import train_and_record
     from dogs_vs_cats.weights import build_vgg16

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from dogs_vs_cats.feeding import Batches, Examples, encode
+from dogs_vs_cats.examples import Examples
+from dogs_vs_cats.feeding import Batches, encode
 
 INPUTS = np.arange(10, dtype=np.float32)[:, None]
 LABELS = (np.arange(10) % 2).astype(np.uint8)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.augmentation import build_augmentation
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.feeding import Examples
+from dogs_vs_cats.examples import Examples
 from dogs_vs_cats.models import predict
 from dogs_vs_cats.networks import build_cnn
 from dogs_vs_cats.reproducibility import prepare
