@@ -79,7 +79,9 @@ class Confirmation:
             f"{_interval(self.log_loss, _loss)}"
         )
         if self.outcome == "better":
-            return f"Trial {self.trial} beats the article's settings {over}: {figures}."
+            also = {"better": "and in accuracy", "tie": "not in accuracy", "worse": "and loses in accuracy"}
+            how = f"in log-loss, {also[self.accuracy.outcome]}"
+            return f"Trial {self.trial} beats the article's settings {how}, {over}: {figures}."
         if self.outcome == "worse":
             return f"Trial {self.trial} does worse than the article's settings {over}: {figures}."
         why = "one seed cannot tell" if count == 1 else "chance alone may explain the difference"

@@ -38,7 +38,7 @@ def interactive(plan: Plan, study: Study) -> Iterator[tuple[str, str, "str | Any
     yield (
         "History",
         "Each trial that finished, and the best so far.",
-        _drawn(lambda: visualization.plot_optimization_history(study, **named)),
+        _readable(plan, _drawn(lambda: visualization.plot_optimization_history(study, **named))),
     )
     important = importances(plan, study)
     yield (
@@ -64,7 +64,7 @@ def interactive(plan: Plan, study: Study) -> Iterator[tuple[str, str, "str | Any
         yield (
             "Learning curves",
             "Validation log-loss by epoch, counted from 0; curves that end early were pruned.",
-            _drawn(lambda: visualization.plot_intermediate_values(study)),
+            _readable(plan, _drawn(lambda: visualization.plot_intermediate_values(study))),
         )
     yield (
         "Timeline",
@@ -114,6 +114,8 @@ def pictures(plan: Plan, study: Study) -> Iterator[tuple[str, "Figure"]]:
             warnings.simplefilter("ignore")
             figure = draw().figure
         figure.set_size_inches(10, 6)
+        if plan.objectives[0] == "val_loss" and name in ("history", "learning_curves"):
+            figure.axes[0].set_yscale("log")
         figure.set_layout_engine("tight")
         yield f"search/{name}.png", figure
         plt.close(figure)
@@ -133,3 +135,10 @@ def _drawn(draw: Callable[[], Any]) -> Any:
     except (ValueError, RuntimeError) as error:
         return f"Optuna cannot draw this: {error}"
     return figure if figure.data else "No trial has anything to show here yet."
+
+
+def _readable(plan: Plan, figure: Any) -> Any:
+    """Losses on a logarithmic axis: next to a trial that diverged, no other could be told from the best."""
+    if plan.objectives[0] == "val_loss" and not isinstance(figure, str):
+        figure.update_yaxes(type="log")
+    return figure
