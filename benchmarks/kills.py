@@ -51,7 +51,7 @@ def main() -> None:
     for kill in range(1, arguments.kills + 1):
         before = done(trials(study))
         search = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-        seconds = chance.uniform(2, 45)
+        seconds = chance.uniform(2, 60)
         time.sleep(seconds)
         assert search.poll() is None, "the study ended before it could be killed: give it more --trials"
         os.killpg(search.pid, signal.SIGKILL)

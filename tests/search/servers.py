@@ -83,6 +83,8 @@ def ray_cluster(folder: Path, cores: int) -> Iterator[str]:
     port = free_port()
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": ""}
     options = [f"--port={port}", f"--num-cpus={cores}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
+    # Ray believes in it, TensorFlow does not see it: enough to test how trials are handed out.
+    options.append("--num-gpus=1")
     with (folder / "ray.log").open("w") as log:
         head = subprocess.Popen(
             [str(program), "start", "--head", "--block", *options, "--object-store-memory=80000000"],

@@ -4,6 +4,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import optuna
@@ -100,7 +101,7 @@ def test_a_ray_cluster_runs_the_trials(project: Project, cluster: str) -> None:
 def test_a_trial_killed_on_the_cluster_runs_again(project: Project, cluster: str) -> None:
     import psutil
 
-    process = project.start("vgg16", "--trials", "2", "--ray", cluster, "--jobs", "1", "--epochs", "60")
+    process = project.start("vgg16", "--trials", "2", "--ray", cluster, "--gpus-per-trial", "1", "--epochs", "60")
     deadline = time.monotonic() + 120
     killed = False
     while not killed and time.monotonic() < deadline:
@@ -118,6 +119,9 @@ def test_a_trial_killed_on_the_cluster_runs_again(project: Project, cluster: str
     states = Counter(trial.state.name for trial in found)
     assert states["COMPLETE"] + states["PRUNED"] == 2
     assert states["FAIL"] == 1
+    # A GPU each, and there is one.
+    ran = sorted((one for one in found if one.datetime_start and one.datetime_complete), key=lambda one: one.number)
+    assert all(one.datetime_complete <= other.datetime_start for one, other in pairwise(ran))
 
 
 @pytest.mark.parametrize(
@@ -134,7 +138,18 @@ def test_a_cluster_that_is_not_there_is_one_clear_line(project: Project, options
     assert "Traceback" not in output
 
 
+def test_without_ray_it_says_how_to_install_it(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = tmp_path_factory.mktemp("hidden")
+    (hidden / "ray.py").write_text("raise ModuleNotFoundError('ray')")
+    monkeypatch.setenv("PYTHONPATH", str(hidden))
+    output = project.search("vgg16", "--trials", "1", "--ray", "127.0.0.1:6379", status=1)
+    assert "--ray: Ray is not installed; pip install 'dogs-vs-cats[ray]' adds it" in output
+    assert "Traceback" not in output
+
+
 def test_more_gpus_than_the_cluster_has_is_one_clear_line(project: Project, cluster: str) -> None:
-    output = project.search("vgg16", "--trials", "1", "--ray", cluster, "--gpus-per-trial", "1", status=1)
+    output = project.search("vgg16", "--trials", "1", "--ray", cluster, "--gpus-per-trial", "2", status=1)
     assert "no machine of the cluster" in output
     assert "Traceback" not in output

@@ -1,5 +1,6 @@
 """Searches as a user runs them: processes, a database, kills, on few small pictures."""
 
+import json
 import os
 import signal
 import time
@@ -45,6 +46,23 @@ def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(proje
     models = {output.model_id for output in of_study.outputs.model_outputs}
     assert {mlflow.get_logged_model(model).name for model in models} == {"best"}
     assert of_study.data.tags["best_trial"] == str(best.number)
+
+
+def test_two_objectives_give_a_pareto_front_in_the_report(project: Project) -> None:
+    output = project.search("scratch", "--trials", "3", "--jobs", "2", "--objectives", "val_loss,parameters")
+    study = optuna.load_study(study_name="scratch", storage=project.storage)
+    assert output.count("best: trial") == len(study.best_trials)
+    assert all(len(trial.values) == 2 for trial in study.trials)
+    page = (project.folder / "reports" / "search" / "scratch.html").read_text()
+    assert "<h2>Pareto front</h2>" in page
+    assert "src=" not in page.split("</script>")[-1]
+    facts = json.loads((project.folder / "reports" / "search" / "scratch.json").read_text())
+    assert facts["pareto_front"] == [trial.number for trial in study.best_trials]
+    mlflow = client(load_settings(project.folder / "params.yaml").tracking, project.folder)
+    run = study.user_attrs["mlflow_run_id"]
+    assert {"search/pareto_front.png", "search/history.png", "search/timeline.png", "search/scratch.html"} <= {
+        file.path for file in mlflow.list_artifacts(run, "search")
+    }
 
 
 def test_one_worker_with_the_same_seed_tries_the_same(project: Project) -> None:
