@@ -43,7 +43,7 @@ def interactive(plan: Plan, study: Study) -> Iterator[tuple[str, str, "str | Any
     important = importances(plan, study)
     yield (
         "Importances",
-        "How much of the spread between trials each hyperparameter accounts for, among those that all trials have.",
+        "How much each hyperparameter accounts for what sets the better finished trials apart (PED-ANOVA).",
         _drawn(lambda: visualization.plot_param_importances(study, **named))
         if important
         else "There are too few finished trials to tell which hyperparameters matter.",
@@ -74,7 +74,7 @@ def interactive(plan: Plan, study: Study) -> Iterator[tuple[str, str, "str | Any
 
 
 def importances(plan: Plan, study: Study) -> list[str]:
-    """Hyperparameters that all finished trials have, from the most important on; none where too few finished."""
+    """Hyperparameters from the most important on; none where too few trials finished."""
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(finished) < 3:  # noqa: PLR2004 - of two, nothing can be told
         return []
