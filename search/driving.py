@@ -110,7 +110,7 @@ def _hand_out(
 ) -> None:
     failures = 0
     while True:
-        cut_off(study, storage, _grace(plan))
+        cut_off(study, storage, _grace(plan), plan.driver)
         for _ in range(min(workers.free, _missing(plan, study) - workers.running)):
             workers.submit(plan)
         if not workers.running and tally(study).done >= plan.trials:

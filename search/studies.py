@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,11 +15,14 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
-from search.plan import PLAN, Plan
+from search.plan import PLAN, RUN, Plan
 from search.sampling import SeededByTrial, article_parameters
 
 OWNER, REASON, ARTICLE = "owner", "reason", "article"
 """User attributes of a trial: the process that runs it, why it failed, and that it has the article's settings."""
+
+DEATHS, MOST_DEATHS = "deaths", 3
+"""User attribute of a trial: how often its process died under it while the search went on; and how often it may."""
 
 
 def owner(driver: str) -> dict[str, object]:
@@ -134,13 +138,15 @@ def not_needed(study: Study, number: int, trials: int) -> bool:
     return sum(trial.state is not TrialState.FAIL for trial in before) >= trials
 
 
-def cut_off(study: Study, storage: BaseStorage, grace_seconds: float) -> list[int]:
+def cut_off(study: Study, storage: BaseStorage, grace_seconds: float, driver: str = "") -> list[int]:
     """Mark trials whose process on this machine is gone as failed, and queue them to be run again.
 
     Args:
         study: the study.
         storage: its storage.
         grace_seconds: a trial that nobody has put a name to for so long was cut off while it began.
+        driver: the search that goes on. A trial of its own whose process died ``MOST_DEATHS`` times is given up: it may
+            be what kills it, by wanting more memory than there is.
 
     Returns:
         Their numbers. Trials of other machines are left to their heartbeat.
@@ -149,19 +155,36 @@ def cut_off(study: Study, storage: BaseStorage, grace_seconds: float) -> list[in
     optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_gone(trial, grace_seconds):
-            retry(study, storage, trial, "cut off: its process ended")
+            deaths = trial.user_attrs.get(DEATHS, 0) + _is_of(trial, driver)
+            if deaths < MOST_DEATHS:
+                if _end(study, storage, trial, "cut off: its process ended"):
+                    _queue_again(study, trial, deaths)
+            else:
+                _end(study, storage, trial, f"its process died {deaths} times: killed, perhaps for want of memory")
             found.append(trial.number)
     return found
 
 
-def retry(study: Study, storage: BaseStorage, trial: FrozenTrial, reason: str) -> None:
-    """End a running trial as failed, and queue its hyperparameters again."""
+def _is_of(trial: FrozenTrial, driver: str) -> bool:
+    return bool(driver) and trial.user_attrs.get(OWNER, {}).get("driver") == driver
+
+
+def _end(study: Study, storage: BaseStorage, trial: FrozenTrial, reason: str) -> bool:
+    """End a running trial as failed; False where another process did it, or the trial ended by itself."""
     try:
         storage.set_trial_user_attr(trial._trial_id, REASON, reason)  # noqa: SLF001 - no public way to a trial elsewhere
         study.tell(trial.number, state=TrialState.FAIL)
     except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-        return  # another process did it, or the trial ended
-    RetryHeartbeatStaleTrialCallback()(study, trial)
+        return False
+    return True
+
+
+def _queue_again(study: Study, trial: FrozenTrial, deaths: int) -> None:
+    """Queue a trial's hyperparameters, without the name of the process that is gone."""
+    again = copy(trial)
+    again.user_attrs = {name: value for name, value in trial.user_attrs.items() if name not in (OWNER, RUN)}
+    again.user_attrs[DEATHS] = deaths
+    RetryHeartbeatStaleTrialCallback()(study, again)
 
 
 def _is_gone(trial: FrozenTrial, grace_seconds: float) -> bool:

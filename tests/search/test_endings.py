@@ -37,6 +37,7 @@ def wait_for_running(project: Project, count: int) -> None:
 
 
 def test_ctrl_c_stops_cleanly_and_the_study_goes_on(project: Project) -> None:
+    project.set(**{"search.pruner": None})
     options = ("--trials", "3", "--jobs", "2", "--epochs", "300")
     process = project.start("vgg16", *options)
     wait_for_running(project, 2)
@@ -83,6 +84,27 @@ def test_want_of_memory_fails_its_trial_and_the_search_goes_on(project: Project)
     counts = states(project)
     assert counts["COMPLETE"] + counts["PRUNED"] == 3
     assert f"{len(failed)} failed" in output
+
+
+def test_a_trial_whose_process_dies_again_and_again_is_given_up(project: Project) -> None:
+    process = project.start("vgg16", "--trials", "2", "--epochs", "2000", "--timeout", "150")
+    for death in range(3):
+        wait_for_running(project, 1)
+        running = next(one for one in trials(project) if one.state.name == "RUNNING")
+        assert running.user_attrs.get("deaths", 0) == death
+        assert running.user_attrs["article"]
+        psutil.Process(running.user_attrs["owner"]["pid"]).kill()
+        while trials(project)[running.number].state.name == "RUNNING":
+            time.sleep(0.2)
+    wait_for_running(project, 1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    found = trials(project)
+    assert [one.user_attrs["reason"] for one in found[:2]] == ["cut off: its process ended"] * 2
+    assert found[2].user_attrs["reason"] == "its process died 3 times: killed, perhaps for want of memory"
+    # The next one tries something else.
+    assert found[3].params != found[0].params
+    assert "article" not in found[3].user_attrs
 
 
 def test_ten_failures_in_a_row_stop_it_with_the_reason(project: Project) -> None:
