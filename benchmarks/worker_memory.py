@@ -8,6 +8,8 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import optuna
@@ -30,20 +32,24 @@ def main() -> None:
     used: dict[int, float] = {}
     while search.poll() is None:
         time.sleep(0.3)
-        workers = [
-            child for child in psutil.Process(search.pid).children() if "spawn_main" in " ".join(child.cmdline())
-        ]
         try:
             loaded = optuna.load_study(study_name=study, storage="sqlite:///optuna.db")
         except KeyError:
             continue  # not made yet
         ended = sum(trial.state.is_finished() for trial in loaded.get_trials(deepcopy=False))
-        if workers and ended not in used:
-            used[ended] = max(worker.memory_full_info().uss for worker in workers) / 1e6
+        if ended not in used:
+            used[ended] = max(_workers_memory(search.pid), default=0) / 1e6
     for ended, megabytes in used.items():
         print(f"after {ended:3} trials: {megabytes:6.0f} MB")
     if search.returncode:
         sys.exit(search.returncode)
+
+
+def _workers_memory(search: int) -> Iterator[int]:
+    for child in psutil.Process(search).children():
+        with suppress(psutil.NoSuchProcess):  # it ended just now, or is about to
+            if "spawn_main" in " ".join(child.cmdline()):
+                yield child.memory_full_info().uss
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def test_a_storage_that_stops_is_one_clear_line_and_the_study_goes_on(project: P
 
 def test_a_ray_cluster_runs_the_trials(project: Project, cluster: str) -> None:
     output = project.search("vgg16", "--trials", "4", "--ray", cluster)
-    found = trials(project.storage, "vgg16")
+    found = project.trials("vgg16")
     assert sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in found) == 4
     assert "best: trial" in output
     # Tasks of Ray, not processes of the command: both of its cores were in use.
@@ -106,16 +106,15 @@ def test_a_trial_killed_on_the_cluster_runs_again(project: Project, cluster: str
     killed = False
     while not killed and time.monotonic() < deadline:
         time.sleep(0.5)
-        if (project.folder / "optuna.db").exists():
-            running = [one for one in trials(project.storage, "vgg16") if one.state.name == "RUNNING"]
-            if running and "owner" in running[0].user_attrs:
-                psutil.Process(running[0].user_attrs["owner"]["pid"]).kill()
-                killed = True
+        running = [one for one in project.trials("vgg16") if one.state.name == "RUNNING"]
+        if running and "owner" in running[0].user_attrs:
+            psutil.Process(running[0].user_attrs["owner"]["pid"]).kill()
+            killed = True
     assert killed
     output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
     assert "its Ray task died" in output
-    found = trials(project.storage, "vgg16")
+    found = project.trials("vgg16")
     states = Counter(trial.state.name for trial in found)
     assert states["COMPLETE"] + states["PRUNED"] == 2
     assert states["FAIL"] == 1
