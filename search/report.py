@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -56,11 +57,15 @@ def write_report(plan: Plan, study: Study, confirmation: Confirmation | None) ->
     """
     folder = plan.root / "reports" / "search"
     facts = summary(plan, study, confirmation)
-    with whole_file(folder / f"{plan.study}.json") as file:
-        file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     page = folder / f"{plan.study}.html"
-    with whole_file(page) as file:
-        file.write_text(render(plan, study, facts, confirmation), encoding="utf-8")
+    text = render(plan, study, facts, confirmation)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two commands that share a study end at the same time.
+    with FileLock(folder / f".{plan.study}.lock"):
+        with whole_file(folder / f"{plan.study}.json") as file:
+            file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        with whole_file(page) as file:
+            file.write_text(text, encoding="utf-8")
     return page
 
 

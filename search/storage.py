@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dogs_vs_cats.errors import WorkflowError
 DEFAULT_DATABASE = "optuna.db"
 SQLITE_SECONDS = 120
 """How long a worker waits for another one's write."""
+_TRIES = 10
 
 STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
@@ -59,15 +60,22 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
         )
 
     with storage_errors(url):
-        try:
-            storage = opened()
-        except (IntegrityError, ProgrammingError, OperationalError):
-            # Two processes made the tables at once: the other one has them by now. Anything else happens again.
-            time.sleep(1)
-            storage = opened()
+        storage = _patiently(opened)
     if url.startswith("sqlite:"):
         _take_turns(storage.engine)
     return storage
+
+
+def _patiently(opened: Callable[[], RDBStorage]) -> RDBStorage:
+    """Open a storage again where another process was making its tables at the same time."""
+    for _ in range(_TRIES):
+        try:
+            return opened()
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(1)
+    return opened()
 
 
 def _take_turns(engine: Engine) -> None:

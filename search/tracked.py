@@ -57,7 +57,7 @@ def log_best_model(plan: Plan, study: Study, run: Run) -> None:
         study.set_user_attr(_LOGGED, best.number)
     for other in plan.kept.glob("trial-*"):
         if other.name.split(".")[0] != f"trial-{best.number}":
-            other.unlink()
+            other.unlink(missing_ok=True)  # another command that shares the study was quicker
 
 
 def _log(plan: Plan, run: Run, weights: Path) -> None:

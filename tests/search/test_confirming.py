@@ -101,11 +101,11 @@ def test_the_best_trial_is_confirmed_promoted_and_queued(project: Project) -> No
     gains = [values["article", one][0] - values["best", one][0] for one in found["seeds"]]
     assert found["log_loss"]["mean"] == pytest.approx(sum(gains) / 2)
     # Going on with it trains only what is missing.
-    assert f"Trial {best.number} beats the article's settings in log-loss" in project.search("vgg16", "--confirm", "3")
+    promoted = project.search("vgg16", "--confirm", "3", "--promote")
+    assert f"Trial {best.number} beats the article's settings in log-loss" in promoted
     confirmed = optuna.load_study(study_name=f"vgg16-confirm-{best.number}", storage=project.storage)
     assert [trial.state.name for trial in confirmed.trials] == ["COMPLETE"] * 6
 
-    promoted = project.search("vgg16", "--promote")
     assert f"dvc exp run --name vgg16-trial-{best.number}" in promoted
     trained = load_settings(project.folder / "params.yaml").train_vgg16
     assert trained.optimizer.learning_rate == best.params["rmsprop_learning_rate"]
