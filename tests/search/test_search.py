@@ -79,10 +79,8 @@ def test_a_killed_search_goes_on_and_its_cut_off_trials_run_again(project: Proje
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         time.sleep(1)
-        if (project.folder / "optuna.db").exists():
-            names = optuna.get_all_study_names(project.storage)
-            if "vgg16" in names and states(project, "vgg16")["RUNNING"] == 2:
-                break
+        if sum(trial.state.name == "RUNNING" for trial in project.trials("vgg16")) == 2:
+            break
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     before = states(project, "vgg16")
