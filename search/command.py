@@ -21,7 +21,7 @@ from search.plan import RUN, Kind, Plan
 from search.report import write_report
 from search.settings_file import changes, experiments, promote, queue_experiment
 from search.storage import STORAGE_ERRORS, open_storage, storage_errors
-from search.studies import join_study, open_study, ranked, tally
+from search.studies import best_trial, join_study, open_study, ranked, tally
 from search.tracked import log_best_model, reconcile
 from search.trials import check_importable
 
@@ -88,7 +88,7 @@ def _run_and_confirm(
 
 def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | None) -> None:
     """Leave the report, and in MLflow the best trial's model and the main figures."""
-    best = next(iter(ranked(plan, study)), None)
+    best = best_trial(plan, study)
     if best is not None:
         tracked.log_metrics({f"best_{name}": best.values[i] for i, name in enumerate(plan.objectives)})
         tracked.set_tags({"best_trial": str(best.number)})
@@ -136,7 +136,7 @@ def _confirm(
 
 def _confirmation(plan: Plan, study: Study, storage: BaseStorage) -> Confirmation | None:
     """What is known of the best trial's confirmation: at full fidelity if there is one, else at the study's."""
-    best = next(iter(ranked(plan, study)), None)
+    best = best_trial(plan, study)
     if best is None:
         return None
     names = {existing.study_name for existing in storage.get_all_studies()}

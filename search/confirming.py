@@ -13,7 +13,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.wording import percent, points
 from search.plan import Fidelity, Plan
 from search.sampling import CANDIDATE, SEED, article_parameters
-from search.studies import ARTICLE, open_study, ranked
+from search.studies import ARTICLE, best_trial, open_study
 
 ARTICLE_NAME, WINNER_NAME = "article", "best"
 CONFIDENCE = 0.95
@@ -109,7 +109,7 @@ def winner(plan: Plan, study: Study) -> FrozenTrial:
     Raises:
         WorkflowError: if none has finished, or the best one has the article's settings.
     """
-    best = next(iter(ranked(plan, study)), None)
+    best = best_trial(plan, study)
     if best is None:
         raise WorkflowError(f"study {plan.study}: no trial has finished; run it with --trials first")
     if best.user_attrs.get(ARTICLE) or best.params == article_parameters(plan.kind):

@@ -25,10 +25,7 @@ def interactive(plan: Plan, study: Study) -> Iterator[tuple[str, str, "str | Any
         Title, what it shows, and a plotly figure, or a sentence on why there is none.
     """
     many = len(plan.objectives) > 1
-    named: dict[str, Any] = {
-        "target": (lambda trial: trial.values[0]) if many else None,
-        "target_name": plan.objectives[0],
-    }
+    named = _target(plan)
     if many:
         yield (
             "Pareto front",
@@ -78,11 +75,10 @@ def importances(plan: Plan, study: Study) -> list[str]:
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(finished) < 3:  # noqa: PLR2004 - of two, nothing can be told
         return []
-    target = (lambda trial: trial.values[0]) if len(plan.objectives) > 1 else None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of few trials, which the report says itself
-            return [*optuna.importance.get_param_importances(study, target=target)]
+            return [*optuna.importance.get_param_importances(study, target=_target(plan)["target"])]
     except (ValueError, RuntimeError):
         return []  # all trials are alike
 
@@ -96,10 +92,7 @@ def pictures(plan: Plan, study: Study) -> Iterator[tuple[str, "Figure"]]:
     from optuna.visualization import matplotlib as drawing
 
     many = len(plan.objectives) > 1
-    named: dict[str, Any] = {
-        "target": (lambda trial: trial.values[0]) if many else None,
-        "target_name": plan.objectives[0],
-    }
+    named = _target(plan)
     wanted: dict[str, Callable[[], Any]] = {"history": lambda: drawing.plot_optimization_history(study, **named)}
     if importances(plan, study):
         wanted["importances"] = lambda: drawing.plot_param_importances(study, **named)
@@ -119,6 +112,12 @@ def pictures(plan: Plan, study: Study) -> Iterator[tuple[str, "Figure"]]:
         figure.set_layout_engine("tight")
         yield f"search/{name}.png", figure
         plt.close(figure)
+
+
+def _target(plan: Plan) -> dict[str, Any]:
+    """The first objective, as Optuna's figures take it."""
+    many = len(plan.objectives) > 1
+    return {"target": (lambda trial: trial.values[0]) if many else None, "target_name": plan.objectives[0]}
 
 
 def _front(plan: Plan, study: Study) -> Any:

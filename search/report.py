@@ -16,7 +16,7 @@ from search.display import counted
 from search.figures import interactive
 from search.plan import RUN, Plan
 from search.sampling import article_parameters, trial_settings
-from search.studies import REASON, article_trial, ranked, tally
+from search.studies import REASON, article_trial, best_trial, tally
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -71,7 +71,7 @@ def write_report(plan: Plan, study: Study, confirmation: Confirmation | None) ->
 
 def summary(plan: Plan, study: Study, confirmation: Confirmation | None) -> dict[str, Any]:
     """What a study found, as plain values."""
-    best, article = next(iter(ranked(plan, study)), None), article_trial(study)
+    best, article = best_trial(plan, study), article_trial(study)
     counts = tally(study)
     return {
         "study": plan.study,
@@ -121,7 +121,7 @@ def render(plan: Plan, study: Study, facts: dict[str, Any], confirmation: Confir
         lstrip_blocks=True,
     )
     figures = [(title, about, _embedded(figure)) for title, about, figure in interactive(plan, study)]
-    best = next(iter(ranked(plan, study)), None)
+    best = best_trial(plan, study)
     return environment.get_template("study.html.j2").render(
         facts=facts,
         what="CNN" if plan.kind == "scratch" else "head on VGG16's features",

@@ -122,6 +122,11 @@ def ranked(plan: Plan, study: Study) -> list[FrozenTrial]:
     return sorted(finished, key=lambda trial: (plan.sign * trial.values[0], trial.number))
 
 
+def best_trial(plan: Plan, study: Study) -> FrozenTrial | None:
+    """The first of the ranked trials; None where none has finished."""
+    return next(iter(ranked(plan, study)), None)
+
+
 def article_trial(study: Study) -> FrozenTrial | None:
     """The trial with the article's settings, the latest where it was cut off and run again."""
     found = [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(ARTICLE)]

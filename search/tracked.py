@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 from dogs_vs_cats.connection import reason
 from dogs_vs_cats.tracking import Run, client
 from search.plan import VGG16_WEIGHTS, Plan
-from search.studies import REASON, ranked
+from search.studies import REASON, best_trial
 
 _STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 _LOGGED = "logged_trial"
@@ -45,7 +45,7 @@ def reconcile(plan: Plan, study: Study) -> None:
 
 def log_best_model(plan: Plan, study: Study, run: Run) -> None:
     """Log the best trial's model to the study's run, unless it is there, and drop the weights of earlier bests."""
-    best = next(iter(ranked(plan, study)), None)
+    best = best_trial(plan, study)
     if best is None:
         return
     weights = plan.kept / f"trial-{best.number}.weights.h5"
