@@ -1,0 +1,32 @@
+"""``dogs-vs-cats``: the console command that all others stand under."""
+
+import argparse
+from importlib import import_module
+
+from dogs_vs_cats.entry import run
+
+COMMANDS: dict[str, str] = {}
+"""Each command, its module's name here, and what it does in a line."""
+
+
+def main() -> None:
+    """Hand the command line to the module of the command that it names."""
+    run(_main)
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="dogs-vs-cats",
+        description="Put the trained models to use, and look into them.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="commands:\n" + "\n".join(f"  {name:10} {does}" for name, does in COMMANDS.items()),
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what it takes")
+    given = parser.parse_args()
+    # Only the command that runs is imported: TensorFlow and the page's server take seconds.
+    import_module(f"commands.{given.command}").main(given.arguments)
+
+
+if __name__ == "__main__":
+    main()
