@@ -9,6 +9,8 @@ LOCK ?= cpu
 # The first interpreter on the path that really runs and is a version that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done)
+# Processes that share the tests: most of them wait for a command that uses one core.
+TESTERS ?= 2
 READY := $(VENV)/ready-$(LOCK)
 # In a recipe: the environment's commands first, as after `source .venv/bin/activate`.
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
@@ -38,7 +40,7 @@ article: $(READY)  ## The article's own settings, as a DVC experiment
 	$(IN_VENV) dvc exp run -S bottleneck.scaling=article -S split.test=0
 
 test: check  ## Set up, then every check: format, lint, types, tests
-	$(IN_VENV) python -m pytest
+	$(IN_VENV) python -m pytest --numprocesses $(TESTERS) --dist loadscope
 
 check: $(READY)  ## The fast checks alone: format, lint, types
 	$(IN_VENV) ruff format --check .
