@@ -1,6 +1,8 @@
 """``dvc.yaml`` names all that a stage runs: DVC itself does not trace imports."""
 
 import ast
+from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +57,28 @@ def test_a_stage_depends_on_exactly_the_code_it_runs(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_the_module_of_its_name_with_paths_it_declares(stage: str) -> None:
-    command = STAGES[stage]["cmd"].split()
+    command = STAGES[stage]["cmd"].split("#")[0].split()
     assert command[:3] == ["python", "-m", f"stages.{stage}"]
     declared = [str(path) for kind in ("deps", "outs", "metrics") for path in STAGES[stage].get(kind, [])]
     for option, path in zip(command[3::2], command[4::2], strict=True):
         assert option.startswith("--")
         assert any(name == path or name.startswith(f"{path}/") for name in declared), path
+
+
+def _called_size(section: Any, key: str) -> Iterator[str]:
+    if isinstance(section, dict):
+        for name, value in section.items():
+            if name in ("size", "nfiles"):
+                yield f"{key}.{name}"
+            yield from _called_size(value, f"{key}.{name}")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_setting_that_the_run_cache_does_not_see_stands_in_the_command(stage: str) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    for section in STAGES[stage].get("params", []):
+        for key in _called_size(reduce(lambda inner, name: inner[name], section.split("."), values), section):
+            assert f"${{{key}}}" in STAGES[stage]["cmd"]
 
 
 def test_every_section_of_the_settings_is_some_stages() -> None:

@@ -191,6 +191,16 @@ def test_the_same_seed_gives_the_same_result_to_the_last_digit(project: Project)
             assert path in timed or after[stage][path] == digest, path
 
 
+def test_photos_are_decoded_again_for_another_size_and_come_out_of_the_cache_for_the_first(project: Project) -> None:
+    for size in (32, 48):
+        project.set(**{"decode.size": size})
+        project.run("dvc", "repro", "decode")
+        images = np.load(project.folder / "data/arrays/test_images.npy", mmap_mode="r")
+        assert images.shape == (20, size, size, 3)
+    project.run("git", "checkout", "--", ".")
+    assert _ran(project.run("dvc", "repro")) == []
+
+
 def test_an_experiment_runs_what_depends_on_its_setting_and_shows_beside_the_committed_result(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "--name", "shorter", "--set-param", "train_vgg16.epochs=1")
     assert set(_ran(printed)) - {"settings"} <= {"train_vgg16", "compare", "submission"}
