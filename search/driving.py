@@ -9,8 +9,8 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from dogs_vs_cats.errors import WorkflowError
-from search.plan import Plan
-from search.studies import OWNER, cut_off, tally
+from search.plan import OWNER, Plan
+from search.studies import cut_off, tally
 from search.trials import Outcome
 
 FAILURES_IN_A_ROW = 10

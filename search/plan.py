@@ -27,8 +27,8 @@ DIRECTIONS: dict[str, Direction] = {
 }
 """The objectives. ``val_loss`` is the validation log-loss, whatever loss a trial is trained on, so that all compare."""
 
-PLAN, RUN = "plan", "mlflow_run_id"
-"""User attributes: what a study is, and the run in MLflow of a study or a trial."""
+PLAN, RUN, OWNER = "plan", "mlflow_run_id", "owner"
+"""User attributes: what a study is, the run in MLflow of a study or a trial, and the process that runs a trial."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from search.display import counted
 from search.figures import interactive
 from search.plan import RUN, Plan
 from search.sampling import article_parameters, trial_settings
-from search.studies import REASON, article_trial, best_trial, tally
+from search.studies import article_trial, best_trial, tally, why_failed
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -175,7 +175,7 @@ def _row(trial: FrozenTrial) -> dict[str, str]:
         if "validation_accuracy" in trial.user_attrs
         else "",
         "seconds": "" if duration is None else f"{duration.total_seconds():.0f} s",
-        "reason": str(trial.user_attrs.get(REASON, "")),
+        "reason": why_failed(trial),
         "params": ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in trial.params.items()

@@ -3,18 +3,22 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from dogs_vs_cats.connection import redacted
 from dogs_vs_cats.errors import WorkflowError
+from search.plan import OWNER, RUN
 
 DEFAULT_DATABASE = "optuna.db"
 SQLITE_SECONDS = 120
@@ -42,7 +46,6 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
         WorkflowError: if it is not there, or does not answer.
     """
     quiet_optuna()
-    retry = RetryHeartbeatStaleTrialCallback()
     options: dict[str, object] = {"connect_args": {"timeout": SQLITE_SECONDS}}
     if not url.startswith("sqlite:"):
         # A connection that the server has closed is noticed before it is used.
@@ -56,7 +59,7 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
             engine_kwargs=options,
             heartbeat_interval=heartbeat_seconds,
             grace_period=2 * heartbeat_seconds,
-            heartbeat_stale_trial_callback=retry,
+            heartbeat_stale_trial_callback=queue_again,
         )
 
     with storage_errors(url):
@@ -64,6 +67,20 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
     if url.startswith("sqlite:"):
         _take_turns(storage.engine)
     return storage
+
+
+def queue_again(study: Study, trial: FrozenTrial, known: Mapping[str, object] | None = None) -> None:
+    """Queue a cut-off trial's hyperparameters, without the name of the process that is gone and its run.
+
+    Args:
+        study: the study.
+        trial: the trial that was cut off.
+        known: user attributes of the new one, beside the old one's.
+    """
+    again = copy(trial)
+    kept = {name: value for name, value in trial.user_attrs.items() if name not in (OWNER, RUN)}
+    again.user_attrs = kept | dict(known or {})
+    RetryHeartbeatStaleTrialCallback()(study, again)
 
 
 def _patiently(opened: Callable[[], RDBStorage]) -> RDBStorage:

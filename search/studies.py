@@ -3,23 +3,23 @@
 import json
 import socket
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import optuna
 import psutil
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
-from optuna.storages import BaseStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
-from search.plan import PLAN, RUN, Plan
+from search.plan import OWNER, PLAN, Plan
 from search.sampling import SeededByTrial, article_parameters
+from search.storage import queue_again
 
-OWNER, REASON, ARTICLE = "owner", "reason", "article"
-"""User attributes of a trial: the process that runs it, why it failed, and that it has the article's settings."""
+REASON, ARTICLE = "reason", "article"
+"""User attributes of a trial: why it failed, and that it has the article's settings."""
 
 DEATHS, MOST_DEATHS = "deaths", 3
 """User attribute of a trial: how often its process died under it while the search went on; and how often it may."""
@@ -143,6 +143,14 @@ def not_needed(study: Study, number: int, trials: int) -> bool:
     return sum(trial.state is not TrialState.FAIL for trial in before) >= trials
 
 
+def why_failed(trial: FrozenTrial) -> str:
+    """Why a trial failed; empty if it did not."""
+    if trial.state is not TrialState.FAIL:
+        return ""
+    # Optuna itself ends a trial of another machine that has fallen silent, and gives no reason.
+    return str(trial.user_attrs.get(REASON, "cut off: no sign of life from its process"))
+
+
 def cut_off(study: Study, storage: BaseStorage, grace_seconds: float, driver: str = "") -> list[int]:
     """Mark trials whose process on this machine is gone as failed, and queue them to be run again.
 
@@ -157,16 +165,17 @@ def cut_off(study: Study, storage: BaseStorage, grace_seconds: float, driver: st
         Their numbers. Trials of other machines are left to their heartbeat.
     """
     found = []
-    optuna.storages.fail_stale_trials(study)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if _is_gone(trial, grace_seconds):
             deaths = trial.user_attrs.get(DEATHS, 0) + _is_of(trial, driver)
             if deaths < MOST_DEATHS:
                 if _end(study, storage, trial, "cut off: its process ended"):
-                    _queue_again(study, trial, deaths)
+                    queue_again(study, trial, {DEATHS: deaths})
             else:
                 _end(study, storage, trial, f"its process died {deaths} times: killed, perhaps for want of memory")
             found.append(trial.number)
+    # After those that are known to be gone, which get a reason: Optuna gives none.
+    optuna.storages.fail_stale_trials(study)
     return found
 
 
@@ -182,14 +191,6 @@ def _end(study: Study, storage: BaseStorage, trial: FrozenTrial, reason: str) ->
     except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
         return False
     return True
-
-
-def _queue_again(study: Study, trial: FrozenTrial, deaths: int) -> None:
-    """Queue a trial's hyperparameters, without the name of the process that is gone."""
-    again = copy(trial)
-    again.user_attrs = {name: value for name, value in trial.user_attrs.items() if name not in (OWNER, RUN)}
-    again.user_attrs[DEATHS] = deaths
-    RetryHeartbeatStaleTrialCallback()(study, again)
 
 
 def _is_gone(trial: FrozenTrial, grace_seconds: float) -> bool:

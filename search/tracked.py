@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 from dogs_vs_cats.connection import reason
 from dogs_vs_cats.tracking import Run, client
 from search.plan import VGG16_WEIGHTS, Plan
-from search.studies import REASON, best_trial
+from search.studies import best_trial, why_failed
 
 _STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 _LOGGED = "logged_trial"
@@ -37,7 +37,7 @@ def reconcile(plan: Plan, study: Study) -> None:
             status = None if trial is None else _STATUS.get(trial.state)
             if trial is not None and status is not None and run.info.status != status:
                 mlflow.set_terminated(run.info.run_id, status)
-                if why := trial.user_attrs.get(REASON):
+                if why := why_failed(trial):
                     mlflow.set_tag(run.info.run_id, "error", why)
     except (MlflowException, OSError) as error:
         print(f"MLflow: {reason(error)}; states of trials are brought in line the next time", flush=True)

@@ -11,10 +11,10 @@ from optuna.trial import Trial, TrialState
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.examples import Examples
 from search.examples import open_parts
-from search.plan import ARRAYS, RUN, Plan, Trained
+from search.plan import ARRAYS, OWNER, RUN, Plan, Trained
 from search.sampling import suggest
 from search.storage import STORAGE_ERRORS, open_storage, storage_errors
-from search.studies import OWNER, REASON, join_study, not_needed, owner, ranked
+from search.studies import REASON, join_study, not_needed, owner, ranked, why_failed
 
 if TYPE_CHECKING:
     import keras
@@ -90,7 +90,7 @@ def run_trial(plan: Plan) -> Outcome:
         except _StorageLostError as lost:
             raise lost.error from None
         trial = study.trials[ended[0]]
-    return Outcome(trial.number, trial.state.name, trial.user_attrs.get(REASON, ""))
+    return Outcome(trial.number, trial.state.name, why_failed(trial))
 
 
 def _check_needed(study: Study, trial: Trial, plan: Plan) -> None:

@@ -61,7 +61,7 @@ def test_two_machines_finish_exactly_as_many_trials_and_repeat_no_draw(project: 
 def test_a_storage_that_stops_is_one_clear_line_and_the_study_goes_on(project: Project, server: Postgresql) -> None:
     options = ("--trials", "3", "--study", "stopped", "--storage", server.url, "--epochs", "30")
     process = project.start("vgg16", *options)
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         time.sleep(1)
         if any(trial.state.is_finished() for trial in trials(server.url, "stopped")):
@@ -102,7 +102,7 @@ def test_a_trial_killed_on_the_cluster_runs_again(project: Project, cluster: str
     import psutil
 
     process = project.start("vgg16", "--trials", "2", "--ray", cluster, "--gpus-per-trial", "1", "--epochs", "60")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     killed = False
     while not killed and time.monotonic() < deadline:
         time.sleep(0.5)

@@ -76,7 +76,7 @@ def test_one_worker_with_the_same_seed_tries_the_same(project: Project) -> None:
 def test_a_killed_search_goes_on_and_its_cut_off_trials_run_again(project: Project) -> None:
     options = ("--trials", "4", "--jobs", "2", "--epochs", "40")
     process = project.start("vgg16", *options)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         time.sleep(1)
         if sum(trial.state.name == "RUNNING" for trial in project.trials("vgg16")) == 2:

@@ -16,9 +16,9 @@ from optuna.trial import TrialState
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings import Settings
-from search.plan import Fidelity, Plan
+from search.plan import OWNER, Fidelity, Plan
 from search.storage import open_storage
-from search.studies import OWNER, REASON, cut_off, not_needed, open_study, owner, tally
+from search.studies import cut_off, not_needed, open_study, owner, tally, why_failed
 
 # Optuna's own loop keeps a trial's heartbeat; these trials have none.
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")
@@ -114,7 +114,7 @@ def test_a_trial_whose_process_is_gone_runs_again(plan: Plan, storage: BaseStora
     assert cut_off(study, storage, 60) == [0]
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
-    assert study.trials[0].user_attrs[REASON] == "cut off: its process ended"
+    assert why_failed(study.trials[0]) == "cut off: its process ended"
     assert study.trials[2].params == dead.params == {"convolutions": 3}
 
 
@@ -128,6 +128,19 @@ def test_trials_of_other_machines_are_left_to_their_heartbeat(plan: Plan, storag
     study = open_study(plan, storage)
     study.ask().set_user_attr(OWNER, owner("me") | {"host": "elsewhere", "pid": 1})
     assert cut_off(study, storage, 60) == []
+
+
+def test_a_trial_of_another_machine_that_falls_silent_runs_again_under_nobodys_name(plan: Plan) -> None:
+    storage = open_storage(plan.storage, heartbeat_seconds=1)
+    study = open_study(plan, storage)
+    silent = study.ask()
+    silent.set_user_attr(OWNER, owner("me") | {"host": "elsewhere", "pid": 1})
+    storage.record_heartbeat(silent._trial_id)
+    time.sleep(4)
+    assert cut_off(study, storage, 60) == []
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert why_failed(study.trials[0]) == "cut off: no sign of life from its process"
+    assert OWNER not in study.trials[1].user_attrs
 
 
 def test_a_trial_cut_off_before_it_had_a_name_is_noticed_later(plan: Plan, storage: BaseStorage) -> None:
