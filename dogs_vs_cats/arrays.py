@@ -13,6 +13,7 @@ import numpy as np
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.outputs import whole_file
+from dogs_vs_cats.sections import Resampling
 
 REPAIR = "make it again with: dvc repro -f decode"
 
@@ -43,6 +44,7 @@ class Dataset:
         size: pixels a side of the decoded photos.
         digest: SHA-256 of the images folder's index, 64 hex digits.
         counts: photos in each split that has any.
+        resampling: how the photos were resized; Lanczos where arrays of an older version do not say.
     """
 
     source: str
@@ -51,6 +53,7 @@ class Dataset:
     size: int
     digest: str
     counts: dict[str, int]
+    resampling: Resampling = "lanczos"
 
     @property
     def article_comparable(self) -> bool:

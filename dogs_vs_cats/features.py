@@ -14,7 +14,8 @@ from tqdm import tqdm
 from dogs_vs_cats.arrays import create_array, release
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.examples import Examples, open_images
-from dogs_vs_cats.ncnn_engine import NcnnPool, count_workers
+from dogs_vs_cats.ncnn_engine import ChannelScaling, NcnnPool, count_workers
+from dogs_vs_cats.ncnn_networks import vgg16_network
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 from dogs_vs_cats.weights import build_vgg16, check_size, read_tensors
@@ -32,9 +33,8 @@ CHANNELS = 512
 REDUCTION = 32
 """Five poolings: how many times fewer pixels a side the features have."""
 
-# Factor, offset of each channel, whether RGB becomes BGR first.
 # Source of the means: keras.applications.imagenet_utils, mode "caffe".
-SCALINGS: dict[Scaling, tuple[float, tuple[float, ...], bool]] = {
+SCALINGS: dict[Scaling, ChannelScaling] = {
     "imagenet": (1.0, (-103.939, -116.779, -123.68), True),
     "article": (1 / 255, (0.0, 0.0, 0.0), False),
 }
@@ -203,7 +203,7 @@ def open_engine(
     if engine == "auto" and has_gpu:
         yield _with_tensorflow(weights, scaling, batch, size)
         return
-    with NcnnPool(tensors, SCALINGS[scaling], workers or count_workers(size)) as pool:
+    with NcnnPool(vgg16_network(tensors), SCALINGS[scaling], workers or count_workers(size)) as pool:
         del tensors
         compare(np.concatenate([found for _, found in sorted(pool.compute(sample))]), reference)
         yield lambda photos, out: _write(photos, pool.compute(photos), out)

@@ -1,18 +1,22 @@
 """A trained model on disk: its weights, and the description it is built again from."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dogs_vs_cats.arrays import release
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.networks import build_cnn, build_head, second_class
+from dogs_vs_cats.sections import Resampling
 from dogs_vs_cats.settings import CnnSettings, HeadSettings
+
+if TYPE_CHECKING:
+    import keras
 
 Kind = Literal["scratch", "vgg16"]
 KINDS: tuple[Kind, ...] = ("scratch", "vgg16")
@@ -24,6 +28,7 @@ class Description(BaseModel):
     Attributes:
         kind: the CNN from scratch, or the head on VGG16's features.
         size: pixels a side of the photos it takes.
+        resampling: how photos were resized to that; Lanczos where a description of an older version does not say.
         classes: the two classes; the model gives the probability of the second.
         features: shape of one photo's bottleneck features; None for the CNN.
         scaling: how photos are scaled for VGG16; None for the CNN.
@@ -34,20 +39,23 @@ class Description(BaseModel):
 
     kind: Kind
     size: int
+    resampling: Resampling = "lanczos"
     classes: tuple[str, str]
     features: tuple[int, int, int] | None
     scaling: Literal["imagenet", "article"] | None
     network: CnnSettings | HeadSettings
 
-    def build(self) -> keras.Model:
+    def build(self) -> "keras.Model":
         """The trained network, with new weights."""
+        from dogs_vs_cats.networks import build_cnn, build_head
+
         if isinstance(self.network, CnnSettings):
             return build_cnn(self.network, self.size)
         assert self.features is not None
         return build_head(self.network, self.features)
 
 
-def write_model(model: keras.Model, description: Description, weights: Path) -> None:
+def write_model(model: "keras.Model", description: Description, weights: Path) -> None:
     """Write ``NAME.weights.h5`` and beside it ``NAME.json``; equal weights give equal bytes."""
     weights.parent.mkdir(parents=True, exist_ok=True)
     for path, write in (
@@ -81,7 +89,7 @@ class Predictor:
         model: the Keras network, with its trained weights.
     """
 
-    def __init__(self, description: Description, model: keras.Model) -> None:
+    def __init__(self, description: Description, model: "keras.Model") -> None:
         self.description, self.model = description, model
 
     @property
@@ -102,14 +110,55 @@ class Predictor:
         return predict(self.model, inputs, batch)
 
 
-def predict(model: keras.Model, inputs: NDArray[Any], batch: int = 64) -> NDArray[np.float64]:
+def predict(model: "keras.Model", inputs: NDArray[Any], batch: int = 64) -> NDArray[np.float64]:
     """P(second class) ``(n,)`` from a network of either output."""
+    from dogs_vs_cats.networks import second_class
+
     parts = []
     for start in range(0, len(inputs), batch):
         outputs = model.predict_on_batch(np.array(inputs[start : start + batch]))
         parts.append(np.asarray(second_class(outputs), dtype=np.float64))
         release(inputs)
     return np.concatenate(parts)
+
+
+def read_description(weights: Path) -> Description:
+    """Read what the weights ``NAME.weights.h5`` belong to, from ``NAME.json`` beside them.
+
+    Raises:
+        WorkflowError: if that is missing or damaged; it names the stage that makes it.
+    """
+    path = describing(weights)
+    try:
+        return Description.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkflowError(f"{path}: no trained model there; {advice(weights)}") from None
+    except (ValidationError, UnicodeDecodeError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "no text"
+        raise WorkflowError(f"{path}: not a model's description ({reason}); {advice(weights)}") from None
+
+
+@contextmanager
+def loading(weights: Path) -> Iterator[None]:
+    """Name the file, and the stage that makes it, in what goes wrong while weights are read in the ``with`` block.
+
+    Raises:
+        WorkflowError: if they are missing, or do not fit their description.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise WorkflowError(f"{error.filename or weights}: no trained model there; {advice(weights)}") from None
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise WorkflowError(
+            f"{weights}: its weights do not fit {describing(weights).name} ({reason}); {advice(weights)}"
+        ) from None
+
+
+def advice(weights: Path) -> str:
+    """The command that makes a model."""
+    return f"run dvc repro train_{describing(weights).stem}"
 
 
 def load_predictor(weights: Path) -> Predictor:
@@ -124,23 +173,14 @@ def load_predictor(weights: Path) -> Predictor:
     Raises:
         WorkflowError: if either file is missing or does not fit the other; it names the stage that makes them.
     """
-    path = describing(weights)
-    advice = f"run dvc repro train_{path.stem}"
-    try:
-        description = Description.model_validate_json(path.read_text(encoding="utf-8"))
+    description = read_description(weights)
+    with loading(weights):
         model = description.build()
         model.load_weights(weights)
-    except FileNotFoundError as error:
-        raise WorkflowError(f"{error.filename or weights}: no trained model there; {advice}") from None
-    except ValidationError as error:
-        raise WorkflowError(f"{path}: not a model's description ({error.errors()[0]['msg']}); {advice}") from None
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise WorkflowError(f"{weights}: its weights do not fit {path.name} ({reason}); {advice}") from None
     return Predictor(description, model)
 
 
-def exported(model: keras.Model, description: Description, vgg16: keras.Model | None = None) -> keras.Model:
+def exported(model: "keras.Model", description: Description, vgg16: "keras.Model | None" = None) -> "keras.Model":
     """The model as others use it: photos in, a probability out, made of Keras's own layers alone.
 
     Args:
@@ -151,6 +191,10 @@ def exported(model: keras.Model, description: Description, vgg16: keras.Model | 
     Returns:
         A model from ``(n, size, size, 3)`` uint8 RGB photos to ``(n,)`` float32 P(second class).
     """
+    import keras
+
+    from dogs_vs_cats.networks import second_class
+
     photos = keras.layers.Input((description.size, description.size, 3), dtype="uint8", name="photos")
     x = keras.ops.cast(photos, "float32")
     if description.kind == "vgg16":

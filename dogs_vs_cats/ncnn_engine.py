@@ -1,4 +1,4 @@
-"""VGG16's features by ncnn, one single-threaded process a core: on a CPU twice as fast as TensorFlow.
+"""Networks run by ncnn, one single-threaded process a core: on a CPU twice as fast as TensorFlow.
 
 ncnn's speed comes from Winograd convolutions; its threads are slower than its processes (they share Python's lock and
 split layers too small to be split). Every photo is computed alone, so the features do not depend on how many
@@ -6,55 +6,32 @@ processes there are.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.ncnn_networks import BINARY, OUTPUT, TEXT, Network
 from dogs_vs_cats.processes import Submit, worker_processes
-from dogs_vs_cats.weights import LAYERS, Tensor
 
+ChannelScaling: TypeAlias = tuple[float, tuple[float, ...], bool]
+"""Factor, offset of each channel, and whether RGB is reversed to BGR before them."""
+
+_PLANES = 3  # dimensions of an output that is no row of values
 _PHOTOS_A_TASK = 8  # under a second of work: what is redone when a process dies, and waited for at Ctrl-C
 _LIVES = 3  # how often the processes may die before it is taken for hopeless
 # What a process takes, measured from 32 to 1024 pixels a side: Winograd's copies of the weights, and layers' outputs.
 _BYTES_A_PROCESS, _BYTES_A_PIXEL = 320_000_000, 2300
 
 # ---------------------------------------------------------------- in the worker processes
-
-
-def write_network(tensors: Sequence[Tensor], folder: Path) -> None:
-    """Write VGG16's convolutions and poolings as ncnn reads them.
-
-    Args:
-        tensors: kernel (3, 3, in, out) and bias (out,) of each layer in turn.
-        folder: where to leave ``vgg16.param`` (text) and ``vgg16.bin``.
-
-    Source: ncnn's param and model file structure, https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure
-    """
-    lines = ["Input photo 0 1 photo"]
-    last, block = "photo", "block1"
-    with (folder / "vgg16.bin").open("wb") as binary:
-        for (name, (_, filters)), kernel, bias in zip(LAYERS.items(), tensors[::2], tensors[1::2], strict=True):
-            if not name.startswith(block):
-                lines.append(f"Pooling {block}_pool 1 1 {last} {block}_pool 0=0 1=2 2=2 5=1")
-                last, block = f"{block}_pool", name.partition("_")[0]
-            # filters, 3x3, padded by 1, with a bias, so many weights, ReLU
-            lines.append(f"Convolution {name} 1 1 {last} {name} 0={filters} 1=3 4=1 5=1 6={kernel.size} 9=1")
-            last = name
-            binary.write(bytes(4))  # the tag of plain float32
-            binary.write(np.ascontiguousarray(kernel.transpose(3, 2, 0, 1), dtype="<f4").tobytes())
-            binary.write(np.ascontiguousarray(bias, dtype="<f4").tobytes())
-    lines.append(f"Pooling {block}_pool 1 1 {last} features 0=0 1=2 2=2 5=1")
-    header = f"7767517\n{len(lines)} {len(lines)}\n"
-    (folder / "vgg16.param").write_text(header + "\n".join(lines) + "\n", encoding="ascii")
 
 
 @cache
@@ -72,31 +49,42 @@ def _load_network(folder: str) -> Any:
         # Every reduced precision this version has: the features are TensorFlow's only in plain float32.
         if name.startswith(("use_fp16", "use_bf16", "use_int8")):
             setattr(options, name, False)
-    if network.load_param(f"{folder}/vgg16.param") or network.load_model(f"{folder}/vgg16.bin"):
-        raise WorkflowError("ncnn could not load VGG16; set bottleneck.engine: tensorflow")
+    if network.load_param(f"{folder}/{TEXT}") or network.load_model(f"{folder}/{BINARY}"):
+        raise WorkflowError("ncnn could not load the network; set bottleneck.engine: tensorflow")
     return network
 
 
-def _compute(
-    folder: str, scaling: tuple[float, tuple[float, ...], bool], photos: NDArray[np.uint8]
-) -> NDArray[np.float32]:
-    """Features (n, h, w, 512) of photos (n, size, size, 3), one after the other."""
+def compute(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a network on photos, one after the other, in this process.
+
+    Args:
+        folder: where ``Network.write`` wrote it; loaded once a process.
+        scaling: factor, offset of each channel, and whether RGB is reversed to BGR before them.
+        photos: (n, size, size, 3) uint8 RGB.
+
+    Returns:
+        What it computes of each, planes with their channels last: VGG16's features are (n, h, w, 512) float32.
+
+    Raises:
+        WorkflowError: if ncnn is missing or fails.
+    """
     network = _load_network(folder)
     import ncnn
 
     factor, offset, reverse = scaling
-    features = []
+    computed = []
     for photo in photos:
         values = photo.astype(np.float32)[..., :: -1 if reverse else 1]
         scaled = values * np.float32(factor) + np.asarray(offset, np.float32)
         planes = np.ascontiguousarray(scaled.transpose(2, 0, 1))
         extractor = network.create_extractor()
         failed = extractor.input("photo", ncnn.Mat(planes))
-        status, found = extractor.extract("features")
+        status, found = extractor.extract(OUTPUT)
         if failed or status:
             raise WorkflowError("ncnn could not compute a photo's features; set bottleneck.engine: tensorflow")
-        features.append(np.array(found).transpose(1, 2, 0))
-    return np.stack(features)
+        values = np.array(found)
+        computed.append(values.transpose(1, 2, 0) if values.ndim == _PLANES else values)
+    return np.stack(computed)
 
 
 # ---------------------------------------------------------------- in the parent
@@ -116,18 +104,18 @@ def count_workers(size: int) -> int:
 
 
 class NcnnPool:
-    """Processes that compute VGG16's features; used as a context manager.
+    """Processes that run a network; used as a context manager.
 
     Args:
-        tensors: kernel (3, 3, in, out) and bias (out,) of each layer in turn.
+        network: VGG16, alone or with what was trained on its features.
         scaling: factor, offset of each channel, and whether RGB is reversed to BGR before them.
         workers: how many processes.
     """
 
     def __init__(
         self,
-        tensors: Sequence[Tensor],
-        scaling: tuple[float, tuple[float, ...], bool],
+        network: Network,
+        scaling: ChannelScaling,
         workers: int,
     ) -> None:
         self._workers = workers
@@ -135,7 +123,7 @@ class NcnnPool:
         self._folder = tempfile.TemporaryDirectory()
         self._processes = ExitStack()
         self._submit: Submit | None = None
-        write_network(tensors, Path(self._folder.name))
+        network.write(Path(self._folder.name))
 
     def __enter__(self) -> Self:
         return self
@@ -154,7 +142,7 @@ class NcnnPool:
         return self._submit
 
     def compute(self, photos: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Compute features, in whatever order they are ready.
+        """Run the network on photos; results come in whatever order they are ready.
 
         Photos whose process died are done again.
 
@@ -162,7 +150,8 @@ class NcnnPool:
             photos: (n, size, size, 3) uint8 RGB; read a few at a time.
 
         Yields:
-            The position of a first photo, and the features (m, h, w, 512) of it and those after it.
+            The position of a first photo, and what the network computes of it and those after it, (m, ...) float32 as
+            of the function ``compute``.
 
         Raises:
             WorkflowError: if the processes die again and again.
@@ -175,11 +164,11 @@ class NcnnPool:
                 while todo and len(running) < 2 * self._workers:
                     start = todo[-1]
                     few = np.array(photos[start : start + _PHOTOS_A_TASK])
-                    future = self._start()(_compute, self._folder.name, self._scaling, few)
+                    future = self._start()(compute, self._folder.name, self._scaling, few)
                     running[future] = todo.pop()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    features = future.result()
-                    yield running.pop(future), features
+                    found = future.result()
+                    yield running.pop(future), found
             except BrokenProcessPool:
                 lives -= 1
                 if not lives:

@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-import imagehash
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -73,6 +72,9 @@ def inspect(data: bytes) -> Fingerprint | Refusal:
         image = _load(data)
     except RefusedPhotoError as error:
         return Refusal(str(error))
+    # Here, not above: predicting needs no hashes, and elsewhere may not have what they come from.
+    import imagehash
+
     perceptual_hash = int(str(imagehash.phash(image)), 16)
     return Fingerprint(hashlib.sha256(data).hexdigest(), perceptual_hash, image.width, image.height)
 

@@ -10,7 +10,7 @@ from dogs_vs_cats.comparison import Candidate
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation import photos_per_second
 from dogs_vs_cats.features import open_features
-from dogs_vs_cats.models import KINDS, Predictor, exported, load_predictor
+from dogs_vs_cats.models import KINDS, Description, Predictor, exported, load_predictor
 from dogs_vs_cats.weights import build_vgg16
 
 # Enough to time each model by; VGG16 takes 10 to 20 photos a second on two cores.
@@ -33,13 +33,26 @@ def load_predictors(models: Path, dataset: Dataset) -> dict[str, Predictor]:
     predictors: dict[str, Predictor] = {}
     for kind in KINDS:
         predictors[kind] = load_predictor(models / f"{kind}.weights.h5")
-        described = predictors[kind].description
-        if (list(described.classes), described.size) != (list(dataset.classes), dataset.size):
-            raise WorkflowError(
-                f"{models / kind}.json: trained on {' and '.join(described.classes)} at {described.size} pixels, the "
-                f"arrays hold {' and '.join(dataset.classes)} at {dataset.size}; run dvc repro"
-            )
+        check_fit(models / f"{kind}.json", predictors[kind].description, dataset)
     return predictors
+
+
+def check_fit(path: Path, description: Description, dataset: Dataset) -> None:
+    """Refuse a model of other photos than those that there are.
+
+    Args:
+        path: of the model's description.
+        description: what it was trained on.
+        dataset: the decoded photos.
+
+    Raises:
+        WorkflowError: if it was trained on other classes, or another size.
+    """
+    if (list(description.classes), description.size) != (list(dataset.classes), dataset.size):
+        raise WorkflowError(
+            f"{path}: trained on {' and '.join(description.classes)} at {description.size} pixels, the "
+            f"arrays hold {' and '.join(dataset.classes)} at {dataset.size}; run dvc repro"
+        )
 
 
 def predict_split(predictor: Predictor, arrays: Path, features: Path, split: str) -> np.ndarray:

@@ -13,6 +13,7 @@ Keep = Literal["best", "last", "average"]
 OptimizerName = Literal["sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad"]
 LossName = Literal["binary_crossentropy", "focal", "hinge", "squared"]
 PoolingEnd = Literal["flatten", "global_average"]
+Resampling = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 HeadPooling = Literal["flatten", "global_average", "global_max"]
 
 

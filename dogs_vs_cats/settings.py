@@ -17,6 +17,7 @@ from dogs_vs_cats.sections import (
     PoolingEnd,
     Positive,
     Rate,
+    Resampling,
     Section,
     Seed,
     Share,
@@ -92,7 +93,7 @@ class DecodeSettings(Section):
     """The decoded arrays' size, and how photos are resized to it."""
 
     size: Annotated[int, Field(ge=16, le=1024)]
-    resampling: Literal["nearest", "bilinear", "bicubic", "lanczos"]
+    resampling: Resampling
 
 
 class BottleneckSettings(Section):

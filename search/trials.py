@@ -158,6 +158,7 @@ def _train(
     description = Description(
         kind=plan.kind,
         size=height if is_cnn else plan.settings.decode.size,
+        resampling=plan.settings.decode.resampling,
         classes=(classes[0], classes[1]),
         features=None if is_cnn else (height, width, channels),
         scaling=None if is_cnn else plan.settings.bottleneck.scaling,

@@ -32,7 +32,9 @@ def main() -> None:
                 write_files(arrays, split, [photo.file for photo in photos], labels)
                 decode_split(photos, arguments.images, arrays / f"{split}_images.npy", settings)
         digest = hashlib.sha256((arguments.images / INDEX).read_bytes()).hexdigest()
-        dataset = Dataset(facts.source, facts.classes, facts.unlabelled_rejected, settings.size, digest, counts)
+        dataset = Dataset(
+            facts.source, facts.classes, facts.unlabelled_rejected, settings.size, digest, counts, settings.resampling
+        )
         write_dataset(arrays, dataset)
 
 

@@ -27,6 +27,7 @@ def main() -> None:
     description = Description(
         kind="scratch",
         size=dataset.size,
+        resampling=dataset.resampling,
         classes=(dataset.classes[0], dataset.classes[1]),
         features=None,
         scaling=None,

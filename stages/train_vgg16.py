@@ -32,6 +32,7 @@ def main() -> None:
     description = Description(
         kind="vgg16",
         size=dataset.size,
+        resampling=dataset.resampling,
         classes=(dataset.classes[0], dataset.classes[1]),
         features=training.inputs.shape[1:],
         scaling=scaling,
