@@ -5,7 +5,9 @@ from importlib import import_module
 
 from dogs_vs_cats.entry import run
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "predict": "the class of photos, and how sure the model is of it",
+}
 """Each command, its module's name here, and what it does in a line."""
 
 
