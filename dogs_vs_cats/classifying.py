@@ -91,7 +91,7 @@ class Classifier:
             decoded = [item for item in batch if not isinstance(item, Unread)]
             probabilities = iter(self.probabilities(np.stack([pixels for _, pixels in decoded])) if decoded else ())
             for item in batch:
-                yield item if isinstance(item, Unread) else self._answer(item[0], float(next(probabilities)))
+                yield item if isinstance(item, Unread) else self.answer(str(item[0]), float(next(probabilities)))
 
     def probabilities(self, photos: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Calibrated P(second class), (n,), of decoded photos (n, size, size, 3).
@@ -114,9 +114,10 @@ class Classifier:
         except OSError as error:
             return Unread(str(file), error.strerror or str(error))
 
-    def _answer(self, file: Path, second: float) -> Answer:
+    def answer(self, photo: str, second: float) -> Answer:
+        """What a calibrated P(second class) says of a photo."""
         position = int(predicted(np.array([second]))[0])
-        return Answer(str(file), self.classes[position], max(second, 1 - second), second)
+        return Answer(photo, self.classes[position], max(second, 1 - second), second)
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:

@@ -64,9 +64,10 @@ def redacted(uri: str) -> str:
 
 
 def quiet_mlflow() -> None:
-    """Import MLflow without its telemetry, log lines and warnings."""
+    """Import MLflow without its telemetry, log lines, bars and warnings."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

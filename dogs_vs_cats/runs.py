@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,8 +86,28 @@ class Run:
             registered_model: the registered model that gets a new version; None: none does.
             version_tags: the new version's tags, by which ``set_alias`` finds it.
         """
+        self.log_folder(
+            lambda folder: save_model(model, folder), name, registered_model=registered_model, version_tags=version_tags
+        )
+
+    def log_folder(
+        self,
+        write: Callable[[Path], None],
+        name: str,
+        *,
+        registered_model: str | None = None,
+        version_tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log a model in MLflow's format, and register a version of it.
+
+        Args:
+            write: writes it to a folder that is not there yet.
+            name: as for ``log_model``.
+            registered_model: likewise.
+            version_tags: likewise.
+        """
         with self._file(name) as folder:
-            save_model(model, folder)
+            write(folder)
             self._outbox.put(
                 Logged(
                     identity=uuid.uuid4().hex,
