@@ -26,6 +26,7 @@ URI_PREFIX = "models:/"
 _URI = re.compile(rf"{URI_PREFIX}(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 _BATCH = 32  # photos at a time; another number of them is traced anew
 _DIMENSIONS = 4
+_OTHER = "not a model that this workflow trained, which takes decoded photos of two classes"
 
 
 def by_keras(model: "keras.Model") -> Compute:
@@ -67,13 +68,14 @@ def open_registered(uri: str, project: Path) -> Classifier:
         run = mlflow.get_run(version.run_id)
         model = _load(version, address)
     except (MlflowException, OSError) as error:
-        raise WorkflowError(f"{uri}: {reason(error)}; train and register models with: dvc repro") from None
+        why = reason(error).rstrip(".")
+        raise WorkflowError(f"{uri}: {why}; train and register models with: dvc repro") from None
     classes = (version.tags or {}).get("classes", "").split(", ")
     resampling = run.data.params.get("resampling", "lanczos")
     shape = model.inputs[0].shape
     fits = len(shape) == _DIMENSIONS and model.inputs[0].dtype == "uint8" and len(model.outputs[0].shape) == 1
     if len(classes) != 2 or resampling not in RESAMPLING or not fits:  # noqa: PLR2004
-        raise WorkflowError(f"{uri}: no model of this workflow, which take decoded photos of two classes")
+        raise WorkflowError(f"{uri}: {_OTHER}")
     temperatures = (run.data.metrics.get(f"{split}_temperature") for split in ("test", "validation"))
     return Classifier(
         name=f"{URI_PREFIX}{version.name}/{version.version}",
@@ -92,12 +94,17 @@ def _find(mlflow: "MlflowClient", match: re.Match[str]) -> "ModelVersion":
 
 
 def _load(version: "ModelVersion", address: str) -> Any:
-    import_tensorflow()
-    import mlflow.keras
+    import mlflow
 
     mlflow.set_tracking_uri(address)
     mlflow.set_registry_uri(address)
+    uri = f"{URI_PREFIX}{version.name}/{version.version}"
+    if "keras" not in mlflow.models.get_model_info(uri).flavors:
+        raise WorkflowError(f"{uri}: {_OTHER}")
+    import_tensorflow()
+    import mlflow.keras
+
     with warnings.catch_warnings():
         # Keras 3.15 reads its variables in a way that NumPy 2 calls outdated.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        return mlflow.keras.load_model(f"{URI_PREFIX}{version.name}/{version.version}")
+        return mlflow.keras.load_model(uri)
