@@ -18,8 +18,7 @@ def main(arguments: list[str]) -> None:
     # Here, not above: --help and bad arguments are answered at once.
     from tqdm import tqdm
 
-    from dogs_vs_cats.classifying import find_photos
-    from dogs_vs_cats.trained_models import open_classifier
+    from dogs_vs_cats.trained_models import find_photos, open_classifier
 
     files = find_photos(given.photos)
     unread = 0

@@ -1,6 +1,6 @@
 """Photos as people have them: files in, classes with calibrated probabilities out."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation import apply_temperature, predicted
 from dogs_vs_cats.photos import RefusedPhotoError, decode, in_threads
-from dogs_vs_cats.raw_photos import folder_store
 from dogs_vs_cats.sections import Resampling
 
 Compute: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
@@ -77,7 +76,7 @@ class Classifier:
         """Classify photos, a batch at a time; memory does not grow with their number.
 
         Args:
-            files: as ``find_photos`` finds them; they may change or vanish meanwhile.
+            files: in any number; they may change or vanish meanwhile.
 
         Yields:
             An answer or a reason for each, in their order.
@@ -118,29 +117,3 @@ class Classifier:
         """What a calibrated P(second class) says of a photo."""
         position = int(predicted(np.array([second]))[0])
         return Answer(photo, self.classes[position], max(second, 1 - second), second)
-
-
-def find_photos(paths: Sequence[Path]) -> list[Path]:
-    """The files to classify.
-
-    Args:
-        paths: photos, and folders with photos in them or in their folders.
-
-    Returns:
-        Files as named, whatever their ending; of a folder those with a photo's ending, sorted, hidden ones left out.
-
-    Raises:
-        WorkflowError: if a path is missing or something else, or a folder has no photos.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_file():
-            found.append(path)
-        elif path.is_dir():
-            names = folder_store(path, links=True).names
-            if not names:
-                raise WorkflowError(f"{path}: no photos in this folder; name one with .jpg, .png or the like in it")
-            found += [path / name for name in names]
-        else:
-            raise WorkflowError(f"{path}: {'no file or folder' if path.exists() else 'no such file or folder'}")
-    return found

@@ -2,7 +2,7 @@
 
 import importlib.util
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from dogs_vs_cats.arrays import read_dataset
-from dogs_vs_cats.classifying import Answer, Classifier, Compute, Unread, find_photos
+from dogs_vs_cats.classifying import Answer, Classifier, Compute, Unread
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.features import SCALINGS
 from dogs_vs_cats.models import KINDS, Description, Kind, exported, load_predictor, loading, read_description
@@ -21,6 +21,7 @@ from dogs_vs_cats.ncnn_engine import ChannelScaling, NcnnPool, compute, count_wo
 from dogs_vs_cats.ncnn_networks import Network, cnn_network, head_network
 from dogs_vs_cats.predicting import check_fit
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+from dogs_vs_cats.raw_photos import folder_store
 from dogs_vs_cats.registered_models import URI_PREFIX, by_keras, open_registered
 from dogs_vs_cats.settings import CnnSettings
 from dogs_vs_cats.weights import build_vgg16, read_tensors
@@ -183,7 +184,8 @@ def classify(
     """Classify photos with a project's model.
 
     Args:
-        paths: photos, and folders of photos.
+        paths: photos, and folders of photos. Many start processes, each of which imports the calling script: its
+            own work belongs under ``if __name__ == "__main__":``.
         model: as for ``open_classifier``.
         project: the project's folder.
         engine: as for ``open_classifier``.
@@ -197,6 +199,32 @@ def classify(
     files = find_photos([Path(path) for path in paths])
     with open_classifier(Path(project), model, engine=engine, photos=len(files)) as classifier:
         yield from classifier.classify(files)
+
+
+def find_photos(paths: Sequence[Path]) -> list[Path]:
+    """The files to classify.
+
+    Args:
+        paths: photos, and folders with photos in them or in their folders.
+
+    Returns:
+        Files as named, whatever their ending; of a folder those with a photo's ending, sorted, hidden ones left out.
+
+    Raises:
+        WorkflowError: if a path is missing or something else, or a folder has no photos.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_file():
+            found.append(path)
+        elif path.is_dir():
+            names = folder_store(path, links=True).names
+            if not names:
+                raise WorkflowError(f"{path}: no photos in this folder; name one with .jpg, .png or the like in it")
+            found += [path / name for name in names]
+        else:
+            raise WorkflowError(f"{path}: {'no file or folder' if path.exists() else 'no such file or folder'}")
+    return found
 
 
 def _weights(project: Path, kind: Kind) -> Path:

@@ -1,0 +1,218 @@
+"""``dogs-vs-cats predict`` and ``dogs-vs-cats package``: what a user sees, and photos sent to a real model server."""
+
+import base64
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+
+from commands import package, predict
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.logged_models import DIGEST_TAG, save_model
+from dogs_vs_cats.models import digest
+from dogs_vs_cats.tracking import client
+from dogs_vs_cats.trained_models import classify, find_model
+from tests.conftest import ROOT
+from tests.mlflow_server import free_port, put_database, tracking
+from tests.photo_project import TEMPERATURES, encoded, photo, write_comparison, write_project
+
+# Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+DOGS_VS_CATS = Path(sys.executable).with_name("dogs-vs-cats")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with an empty MLflow, and three files to classify, one of them no photo."""
+    project = tmp_path_factory.mktemp("project")
+    write_project(project)
+    write_comparison(project, better="scratch")
+    shutil.copyfile(ROOT / "params.yaml", project / "params.yaml")
+    put_database(project)
+    (project / "photos").mkdir()
+    for seed in (1, 2):
+        (project / f"photos/{seed}.jpg").write_bytes(encoded(photo(seed)))
+    (project / "photos/text.jpg").write_bytes(b"text")
+    return project
+
+
+@pytest.fixture
+def project(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project as the current folder."""
+    monkeypatch.chdir(trained)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return trained
+
+
+def test_one_photo_is_answered_in_a_table_by_the_installed_command_without_tensorflow(
+    project: Path, tmp_path: Path
+) -> None:
+    started = [str(DOGS_VS_CATS), "predict", "photos/1.jpg"]
+    # What imports TensorFlow, Keras or MLflow would fail.
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('tensorflow', 'keras', 'mlflow')))\n"
+    (tmp_path / "sitecustomize.py").write_text(blocked)
+    done = subprocess.run(
+        started, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (answer,) = classify("photos/1.jpg")
+    assert "scratch, calibrated" in done.stdout
+    assert "photos/1.jpg" in done.stdout
+    assert f"{vars(answer)['probability']:.1%}" in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_and_csv_say_the_same_and_a_bad_photo_is_in_both(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in ("--json", "--csv"):
+        with pytest.raises(SystemExit) as ended:
+            predict.main(["photos", option])
+        assert ended.value.code == 1
+    printed = capsys.readouterr()
+    assert "1 of 3 photos could not be decoded" in printed.err
+    end = printed.out.index("photo,")
+    rows, lines = json.loads(printed.out[:end]), list(csv.DictReader(printed.out[end:].splitlines()))
+    assert [row["photo"] for row in rows] == ["photos/1.jpg", "photos/2.jpg", "photos/text.jpg"]
+    assert rows[0]["model"] == "scratch"
+    assert rows[0]["probability"] == pytest.approx(max(rows[0]["p_dogs"], 1 - rows[0]["p_dogs"]), abs=1e-6)
+    assert rows[2] == {
+        "photo": "photos/text.jpg", "class": None, "probability": None, "p_dogs": None, "model": "scratch",
+        "error": "not a picture",
+    }  # fmt: skip
+    assert [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows] == lines
+
+
+def test_bad_arguments_are_told_at_once(project: Path) -> None:
+    for arguments, told in ((["nowhere.jpg"], "nowhere.jpg: no such"), (["photos", "--model", "x"], "model x: choose")):
+        with pytest.raises(WorkflowError, match=told):
+            predict.main(arguments)
+    with pytest.raises(SystemExit):
+        predict.main([])
+    with pytest.raises(WorkflowError, match="photos: is there already"):
+        package.main(["photos"])
+
+
+def test_registered_models_are_used_as_they_were_calibrated(
+    project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    trained = find_model(project, "scratch")
+    settings = tracking().model_copy(update={"registered_model": "dogs-vs-cats"})
+    mlflow = client(settings, project)
+    run = mlflow.create_run(mlflow.create_experiment("e", (project / "mlruns/artifacts").as_uri())).info.run_id
+    save_model(trained.keras_model(), tmp_path / "model")
+    mlflow.create_registered_model("dogs-vs-cats")
+    tags = {DIGEST_TAG: digest(trained.weights), "kind": "scratch", "classes": "cats, dogs"}
+    mlflow.create_model_version("dogs-vs-cats", (tmp_path / "model").as_uri(), run, tags)
+    mlflow.set_registered_model_alias("dogs-vs-cats", "champion", "1")
+    mlflow.log_param(run, "resampling", "bilinear")
+
+    predict.main(["photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats/1"])
+    printed = capsys.readouterr()
+    assert "models:/dogs-vs-cats/1 was never compared: its probabilities are not calibrated" in printed.err
+    mlflow.log_metric(run, "test_temperature", TEMPERATURES["scratch"])
+    predict.main(["photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats@champion"])
+    (row,) = json.loads(capsys.readouterr().out)
+    (answer,) = classify("photos/1.jpg", model="scratch")
+    assert row["p_dogs"] == pytest.approx(vars(answer)["second"], abs=1e-5)
+    assert row["p_dogs"] != json.loads(printed.out)[0]["p_dogs"]
+
+    package.main([])
+    assert "models:/dogs-vs-cats-photos@champion" in capsys.readouterr().out
+    photos = mlflow.get_model_version_by_alias("dogs-vs-cats-photos", "champion")
+    assert photos.run_id == run
+    assert photos.tags[DIGEST_TAG] == tags[DIGEST_TAG]
+    for model, told in (
+        ("models:/dogs-vs-cats-photos@champion", "not a model that this workflow trained"),
+        ("models:/dogs-vs-cats@nobody", "alias nobody not found; train and register"),
+        ("models:/dogs-vs-cats", "write models:/NAME@ALIAS or"),
+    ):
+        with pytest.raises(WorkflowError, match=told):
+            predict.main(["photos", "--model", model])
+
+
+@pytest.fixture
+def server(project: Path, tmp_path: Path) -> Iterator[str]:
+    """``mlflow models serve`` on what ``package`` wrote, in a folder that is no project."""
+    package.main([str(tmp_path / "model")])
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--model-uri", "model"]
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), "--workers", "1"],
+            cwd=tmp_path, env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    try:
+        for _ in range(300):
+            with suppress(requests.ConnectionError):
+                if requests.get(f"http://127.0.0.1:{port}/ping", timeout=10).ok:
+                    break
+            assert process.poll() is None, (tmp_path / "server.log").read_text()
+            time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_model_server_answers_as_predict_does_and_refuses_what_it_cannot_answer(project: Path, server: str) -> None:
+    texts = [base64.b64encode((project / f"photos/{seed}.jpg").read_bytes()).decode() for seed in (1, 2)]
+    answered = requests.post(server, json={"inputs": texts}, timeout=60)
+    assert answered.status_code == 200, answered.text
+    answers = [vars(answer) for answer in classify("photos/1.jpg", "photos/2.jpg")]
+    for found, expected in zip(answered.json()["predictions"], answers, strict=True):
+        assert found["class"] == expected["label"]
+        assert found["probability"] == pytest.approx(expected["probability"], abs=1e-9)
+        assert found["probabilities"]["dogs"] == pytest.approx(expected["second"], abs=1e-9)
+
+    for inputs, told in (
+        ([*texts, base64.b64encode(b"text").decode()], "photo 3 of 3: not a picture"),
+        (["%"], "photo 1 of 1: not base64"),
+        ([""], "photo 1 of 1: no bytes"),
+        ([], "0 photos; send 1 to 64"),
+        (["A"] * 65, "65 photos; send 1 to 64"),
+        (["A" * 27_000_000], "photo 1 of 1: more than 20 MB"),
+        ([3], "list[str]"),
+        (None, "Expected list"),
+    ):
+        refused = requests.post(server, json={"inputs": inputs}, timeout=60)
+        assert refused.status_code == 400, refused.text
+        assert told in refused.json()["message"]
+        assert len(refused.content) < 2000
+    for body in ("", "{", "null", "[]", '"text"', "{}", '{"photos": []}'):
+        refused = requests.post(server, body, headers={"Content-Type": "application/json"}, timeout=60)
+        assert refused.status_code == 400, (body, refused.text)
+
+
+def test_what_is_packaged_needs_neither_tensorflow_nor_the_project(project: Path, tmp_path: Path) -> None:
+    package.main([str(tmp_path / "model"), "--model", "vgg16"])
+    required = (tmp_path / "model/requirements.txt").read_text()
+    assert "tensorflow" not in required
+    assert {line.partition("==")[0] for line in required.split()} >= {"mlflow", "ncnn", "numpy", "pillow", "scipy"}
+    np.save(tmp_path / "photo.npy", np.frombuffer((project / "photos/1.jpg").read_bytes(), np.uint8))
+    code = """
+import base64, sys
+sys.modules.update(dict.fromkeys(("tensorflow", "keras", "imagehash", "h5py", "tqdm", "joblib")))
+import mlflow, numpy
+model = mlflow.pyfunc.load_model("model")
+assert sys.modules["dogs_vs_cats"].__file__.startswith(sys.argv[1]), sys.modules["dogs_vs_cats"].__file__
+print(model.predict([base64.b64encode(numpy.load("photo.npy").tobytes()).decode()])[0].probability)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert printed.returncode == 0, printed.stderr
+    (answer,) = classify("photos/1.jpg", model="vgg16")
+    assert float(printed.stdout.split()[-1]) == pytest.approx(vars(answer)["probability"], abs=1e-9)

@@ -1,0 +1,88 @@
+"""A project's folder with both models, untrained, of a size at which VGG16 takes no time, and photos for them."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dogs_vs_cats.models import Description, write_model
+from dogs_vs_cats.settings import CnnSettings, HeadSettings
+from dogs_vs_cats.weights import Tensor, write_weights
+from tests.vgg16 import random_tensors
+
+SIZE = 48
+TEMPERATURES = {"scratch": 2.0, "vgg16": 5.0}
+CNN: dict[str, Any] = {
+    "convolutions": [{"filters": 4, "kernel": 3}, {"filters": 6, "kernel": 4}],
+    "batch_normalization": False,
+    "convolution_dropout": 0.2,
+    "pooling_end": "flatten",
+    "dense": [5],
+    "dense_dropout": 0.5,
+    "output": "softmax",
+}
+HEAD: dict[str, Any] = {"pooling": "flatten", "dense": [4], "dropout": [0.5], "output": "sigmoid"}
+
+
+def description(kind: str, network: dict[str, Any], **changes: Any) -> Description:
+    """What a model's weights belong to."""
+    scratch = kind == "scratch"
+    return Description.model_validate(
+        {
+            "kind": kind,
+            "size": SIZE,
+            "resampling": "bilinear",
+            "classes": ("cats", "dogs"),
+            "features": None if scratch else (1, 1, 512),
+            "scaling": None if scratch else "imagenet",
+            "network": CnnSettings.model_validate(network) if scratch else HeadSettings.model_validate(network),
+        }
+        | changes
+    )
+
+
+def write_trained(described: Description, project: Path) -> None:
+    """Write a model with random weights, none of which is what Keras begins with."""
+    random = np.random.default_rng(3)
+    model = described.build()
+    # So little that a batch normalisation's variances, 1 before, stay positive.
+    model.set_weights([weights + random.normal(0, 0.05, weights.shape) for weights in model.get_weights()])
+    write_model(model, described, project / "models" / f"{described.kind}.weights.h5")
+
+
+def write_project(project: Path) -> None:
+    """Write what the workflow leaves and predicting needs."""
+    write_trained(description("scratch", CNN), project)
+    write_trained(description("vgg16", HEAD), project)
+    (project / "data/weights").mkdir(parents=True)
+    write_weights(small_tensors(), project / "data/weights/vgg16.weights.h5")
+    (project / "reports").mkdir()
+    write_comparison(project)
+
+
+def small_tensors() -> list[Tensor]:
+    """VGG16 with random weights and features so small that a head's output stays away from 0 and 1."""
+    return [tensor * np.float32(0.7) for tensor in random_tensors()]
+
+
+def write_comparison(project: Path, better: str = "vgg16", classes: tuple[str, str] = ("cats", "dogs")) -> None:
+    """Write what predicting reads of ``comparison.json``, among more."""
+    models = {kind: {"temperature": temperature, "name": kind} for kind, temperature in TEMPERATURES.items()}
+    comparison = {"better": better, "classes": classes, "models": models, "source": "zip"}
+    (project / "reports/comparison.json").write_text(json.dumps(comparison), encoding="utf-8")
+
+
+def photo(seed: int = 0, width: int = 90, height: int = 60) -> Image.Image:
+    """Large patches, no two photos alike."""
+    patches = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    return Image.fromarray(patches).resize((width, height), Image.Resampling.NEAREST)
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """The bytes of a file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
