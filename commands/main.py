@@ -8,6 +8,7 @@ from dogs_vs_cats.entry import run
 COMMANDS: dict[str, str] = {
     "predict": "the class of photos, and how sure the model is of it",
     "package": "a model that mlflow models serve gives photos to",
+    "explain": "show where the models look in a photo, and what their convolutions make of it",
 }
 """Each command, its module's name here, and what it does in a line."""
 

@@ -69,7 +69,7 @@ def inspect(data: bytes) -> Fingerprint | Refusal:
     Source: Zauner, "Implementation and benchmarking of perceptual image hash functions" (2010), as imagehash's phash.
     """
     try:
-        image = _load(data)
+        image = load(data)
     except RefusedPhotoError as error:
         return Refusal(str(error))
     # Here, not above: predicting needs no hashes, and elsewhere may not have what they come from.
@@ -94,7 +94,7 @@ def decode(data: bytes, size: int, resampling: str) -> np.ndarray:
         RefusedPhotoError: if it is no photo that can be decoded; its text is the reason.
     """
     # In full first: JPEG's own scaled decoding is faster for photos of 5 megapixels, but differs by up to 12 of 255.
-    return np.asarray(_load(data).resize((size, size), RESAMPLING[resampling]))
+    return np.asarray(load(data).resize((size, size), RESAMPLING[resampling]))
 
 
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -122,8 +122,18 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
         pool.shutdown(cancel_futures=True)
 
 
-def _load(data: bytes) -> Image.Image:
-    """Decode in full, to upright RGB."""
+def load(data: bytes) -> Image.Image:
+    """Decode a photo in full, as it is.
+
+    Args:
+        data: the file's bytes.
+
+    Returns:
+        An RGB image, upright.
+
+    Raises:
+        RefusedPhotoError: if it is no photo that can be decoded; its text is the reason.
+    """
     if not data:
         raise RefusedPhotoError("no bytes")
     _silence_pillow()

@@ -29,18 +29,19 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 _DOTS_PER_INCH = 130
 
 
-def _figure(width: float, height: float, title: str) -> Figure:
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """An empty white figure of so many inches; the title may hold any text."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     if title:
-        figure.suptitle(_plain(title), fontsize=12, fontweight="bold")
+        figure.suptitle(plain(title), fontsize=12, fontweight="bold")
     return figure
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Class and file names are the user's: a dollar in one must not start a formula."""
     return text.replace("$", r"\$")
 
@@ -69,7 +70,7 @@ def learning_curves(history: pd.DataFrame, title: str) -> Figure:
     """
     from matplotlib.ticker import MaxNLocator
 
-    figure = _figure(10, 4, title)
+    figure = new_figure(10, 4, title)
     epochs = history["epoch"].to_numpy()
     marker = "o" if len(epochs) <= 25 else None  # noqa: PLR2004 - more dots than this hide the lines
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
@@ -107,14 +108,14 @@ def confusion(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[s
 
     counts = np.asarray(confusion_matrix(labels, probabilities))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = _figure(4.6, 4.4, title)
+    figure = new_figure(4.6, 4.4, title)
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         share = float(shares[row, column])
         text = f"{count:,}\n{percent(share)}"
         axes.text(column, row, text, ha="center", va="center", fontsize=13, color=_ink_on(share))
-    names = [_plain(shorten(name, 18)) for name in classes]
+    names = [plain(shorten(name, 18)) for name in classes]
     axes.set_xticks([0, 1], names)
     axes.set_yticks([0, 1], names, rotation=90, va="center")
     axes.set(xlabel="predicted class", ylabel="true class")
@@ -133,7 +134,7 @@ def reliability(curves: Mapping[str, Sequence[ReliabilityBin]], title: str) -> F
     Returns:
         The curves over the diagonal of a calibrated model; below, how many photos each confidence has.
     """
-    figure = _figure(5.4, 5.6, title)
+    figure = new_figure(5.4, 5.6, title)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0.5, 1], [0.5, 1], color=GREY, linestyle=":", linewidth=1.5, label="perfectly calibrated")
     styles = zip((BLUE, ORANGE, GREEN, PURPLE), ("o", "s", "^", "D"), ("-", "--", "-.", ":"), strict=True)
@@ -142,7 +143,7 @@ def reliability(curves: Mapping[str, Sequence[ReliabilityBin]], title: str) -> F
         filled = [group for group in bins if group.count]
         confidences = [group.confidence for group in filled]
         accuracies = [group.accuracy for group in filled]
-        upper.plot(confidences, accuracies, line, color=colour, marker=marker, markersize=5, label=_plain(name))
+        upper.plot(confidences, accuracies, line, color=colour, marker=marker, markersize=5, label=plain(name))
         edges = [bins[0].lower, *(group.upper for group in bins)]
         lower.stairs([group.count for group in bins], edges, color=colour, linestyle=line, linewidth=1.6)
         widest = max(widest, *(float(group.count) for group in bins))
@@ -169,7 +170,7 @@ def accuracies(ours: Mapping[str, tuple[float, float, float]], marks: Mapping[st
     """
     from matplotlib.ticker import PercentFormatter
 
-    figure = _figure(8, 1.3 + 0.75 * len(ours), title)
+    figure = new_figure(8, 1.3 + 0.75 * len(ours), title)
     axes = figure.subplots()
     for row, (name, (accuracy, lower, upper)) in enumerate(ours.items()):
         spread = [[max(accuracy - lower, 0)], [max(upper - accuracy, 0)]]
@@ -181,7 +182,7 @@ def accuracies(ours: Mapping[str, tuple[float, float, float]], marks: Mapping[st
         if name in marks:
             label = None if axes.get_legend_handles_labels()[1].count("the article's") else "the article's"
             axes.plot(marks[name], row, "D", color=ORANGE, markersize=7, label=label, markerfacecolor="white")
-    axes.set_yticks(range(len(ours)), [_plain(name) for name in ours])
+    axes.set_yticks(range(len(ours)), [plain(name) for name in ours])
     axes.set_ylim(len(ours) - 0.4, -0.7)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
     axes.margins(x=0.08)
@@ -224,7 +225,7 @@ def network(layers: Sequence[tuple[str, Sequence[int | None], int]], title: str)
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
     step = 0.42  # inches a layer
-    figure = _figure(7.2, 1.1 + step * (len(layers) + 1), title)
+    figure = new_figure(7.2, 1.1 + step * (len(layers) + 1), title)
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set(xlim=(0, 1), ylim=(len(layers) + 1.1, -0.9))
@@ -238,7 +239,7 @@ def network(layers: Sequence[tuple[str, Sequence[int | None], int]], title: str)
         )
         axes.add_patch(box)
         size = " x ".join(f"{side:,}" for side in shape if side is not None)
-        cells = (_plain(shorten(name, 44)), size, f"{parameters:,}" if parameters else "-")
+        cells = (plain(shorten(name, 44)), size, f"{parameters:,}" if parameters else "-")
         for (x, _, side), text in zip(columns, cells, strict=True):
             axes.text(x, row, text, ha=side, va="center", fontsize=10)
         if row:
@@ -266,7 +267,7 @@ def photos(images: np.ndarray, captions: Sequence[str], title: str, columns: int
     """
     rows = max(-(-len(captions) // columns), 1)
     # One row for a line of text is enough; a grid of one photo still needs a photo's height.
-    figure = _figure(2.3 * columns, 0.5 + (2.85 * rows if len(captions) else 1.0), title)
+    figure = new_figure(2.3 * columns, 0.5 + (2.85 * rows if len(captions) else 1.0), title)
     if not len(captions):
         axes = figure.subplots()
         axes.set_axis_off()
@@ -277,7 +278,7 @@ def photos(images: np.ndarray, captions: Sequence[str], title: str, columns: int
         if cell < len(captions):
             axes.imshow(np.asarray(images[cell]))
             lines = "\n".join(shorten(line, 30) for line in captions[cell].split("\n"))
-            axes.text(0.5, -0.04, _plain(lines), transform=axes.transAxes, ha="center", va="top", fontsize=9)
+            axes.text(0.5, -0.04, plain(lines), transform=axes.transAxes, ha="center", va="top", fontsize=9)
     return figure
 
 

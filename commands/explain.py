@@ -1,0 +1,95 @@
+"""What the trained models see in a photo, as a folder of pictures."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dogs_vs_cats.comparison import NAMES
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.photos import RefusedPhotoError, decode, load
+from dogs_vs_cats.settings import load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from dogs_vs_cats.explaining import OpenNetwork
+
+MODELS, VGG16 = Path("models"), Path("data/weights/vgg16.weights.h5")
+REPORTS = Path("reports/explain")
+
+
+def main(arguments: list[str]) -> None:
+    """Draw what both models, or one, see in a photo, and what the article's kernels make of it."""
+    parser = argparse.ArgumentParser(
+        prog="dogs-vs-cats explain",
+        description="Where the trained models look in a photo (Grad-CAM), what their convolutions make of it, "
+        "and what the article's kernels do.",
+    )
+    parser.add_argument("photo", type=Path, help="the photo")
+    parser.add_argument("--model", choices=NAMES, action="append", help="this model alone; without it, both")
+    parser.add_argument("--output", type=Path, help=f"folder for the pictures (without it, {REPORTS}/PHOTO-NAME)")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the settings (%(default)s)")
+    given = parser.parse_args(arguments)
+    folder = given.output or REPORTS / given.photo.stem
+    settings = load_settings(given.params).decode
+    data = given.photo.read_bytes()
+    try:
+        photo = load(data)
+    except RefusedPhotoError as error:
+        raise WorkflowError(f"{given.photo}: {error}; give a photo that other programs can open") from None
+
+    # Here, not above: TensorFlow takes seconds to import.
+    from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()
+    import numpy as np
+
+    from dogs_vs_cats import explaining_pictures
+    from dogs_vs_cats.explaining import open_network
+    from dogs_vs_cats.kernels import brightness
+    from dogs_vs_cats.models import load_predictor
+    from dogs_vs_cats.pictures import save_png
+    from dogs_vs_cats.weights import build_vgg16
+
+    predictors = {kind: load_predictor(MODELS / f"{kind}.weights.h5") for kind in given.model or NAMES}
+    whole = np.asarray(photo)
+    grey = brightness(decode(data, settings.size, settings.resampling))
+    drawn = explaining_pictures.kernels(grey, whole.shape[:2], "The article's kernels")
+    save_png(drawn, folder / "kernels.png")
+    print(f"{folder / 'kernels.png'}: what the article's kernels make of the photo in grey")
+    for kind, predictor in predictors.items():
+        described = predictor.description
+        backbone = build_vgg16(described.size, VGG16) if kind == "vgg16" else None
+        network = open_network(predictor.model, described, backbone)
+        squashed = decode(data, described.size, settings.resampling)
+        for name, what, figure in _figures(network, kind, described.classes, whole, squashed):
+            save_png(figure, folder / name)
+            print(f"{folder / name}: {what}")
+
+
+def _figures(
+    network: OpenNetwork, kind: str, classes: tuple[str, str], photo: NDArray[np.uint8], squashed: NDArray[np.uint8]
+) -> Iterator[tuple[str, str, Figure]]:
+    """Every picture of one model: its file, what it shows, the figure."""
+    from dogs_vs_cats import explaining_pictures as pictures
+    from dogs_vs_cats.explaining import feature_maps, first_filters, grad_cam
+
+    name, shape = NAMES[kind], photo.shape[:2]
+    evidence, probabilities = grad_cam(network, squashed[None])
+    said = pictures.saying(float(probabilities[0]), classes)
+    heat = pictures.grad_cam(photo, evidence[0], float(probabilities[0]), classes, name)
+    yield f"{kind}_grad_cam.png", f"where the {name} looks; it says {said}", heat
+    kernel = first_filters(network)
+    weights = pictures.filters(kernel, f"{name}: the {kernel.shape[-1]} filters of its first convolution")
+    yield f"{kind}_filters.png", "the filters of its first convolution", weights
+    blocks = feature_maps(network, squashed)
+    for number, block in enumerate(blocks, start=1):
+        steps = ", ".join(step.name for step in block.steps)
+        maps = pictures.feature_maps(block, shape, f"{name}: convolution {number} of {len(blocks)}")
+        yield f"{kind}_maps_{number:02}.png", f"maps after {steps}", maps
