@@ -51,22 +51,23 @@ def main(arguments: list[str]) -> None:
     import numpy as np
 
     from dogs_vs_cats import explaining_pictures
-    from dogs_vs_cats.explaining import open_network
-    from dogs_vs_cats.kernels import brightness
+    from dogs_vs_cats.explaining import open_predictor
+    from dogs_vs_cats.kernels import article_pictures, brightness
     from dogs_vs_cats.models import load_predictor
     from dogs_vs_cats.pictures import save_png
-    from dogs_vs_cats.weights import build_vgg16
 
     predictors = {kind: load_predictor(MODELS / f"{kind}.weights.h5") for kind in given.model or NAMES}
     whole = np.asarray(photo)
     grey = brightness(decode(data, settings.size, settings.resampling))
-    drawn = explaining_pictures.kernels(grey, whole.shape[:2], "The article's kernels")
+    drawn = explaining_pictures.kernels(article_pictures(grey), whole.shape[:2], "The article's kernels")
     save_png(drawn, folder / "kernels.png")
     print(f"{folder / 'kernels.png'}: what the article's kernels make of the photo in grey")
     for kind, predictor in predictors.items():
         described = predictor.description
-        backbone = build_vgg16(described.size, VGG16) if kind == "vgg16" else None
-        network = open_network(predictor.model, described, backbone)
+        network = open_predictor(predictor, VGG16)
+        if not network.convolutions:
+            print(f"the {NAMES[kind]} has no convolution to look into")
+            continue
         squashed = decode(data, described.size, settings.resampling)
         for name, what, figure in _figures(network, kind, described.classes, whole, squashed):
             save_png(figure, folder / name)
@@ -78,7 +79,8 @@ def _figures(
 ) -> Iterator[tuple[str, str, Figure]]:
     """Every picture of one model: its file, what it shows, the figure."""
     from dogs_vs_cats import explaining_pictures as pictures
-    from dogs_vs_cats.explaining import feature_maps, first_filters, grad_cam
+    from dogs_vs_cats.explaining import first_filters, grad_cam
+    from dogs_vs_cats.feature_maps import feature_maps
 
     name, shape = NAMES[kind], photo.shape[:2]
     evidence, probabilities = grad_cam(network, squashed[None])

@@ -1,7 +1,8 @@
-"""What a trained network sees in a photo: Grad-CAM, feature maps, the filters of its first convolution."""
+"""Where a trained network looks in a photo (Grad-CAM), and the filters that it looks with."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,11 +12,10 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.evaluation import correct
 from dogs_vs_cats.features import SCALINGS, scale_layers
-from dogs_vs_cats.models import Description
+from dogs_vs_cats.models import Description, Predictor
+from dogs_vs_cats.weights import build_vgg16
 
 CONVOLUTIONS = (layers.Conv2D, layers.SeparableConv2D, layers.DepthwiseConv2D)
-_UNSEEN = (layers.Dropout, layers.SpatialDropout2D, layers.ZeroPadding2D)
-"""Layers whose output shows nothing that their input does not."""
 
 
 @dataclass(frozen=True)
@@ -41,36 +41,44 @@ class OpenNetwork:
 
     @property
     def convolutions(self) -> list[keras.layers.Layer]:
-        """Its convolutions, the first one first; at least one.
-
-        Raises:
-            ValueError: if it has none.
-        """
-        found = [layer for layer in self.seeing.layers if isinstance(layer, CONVOLUTIONS)]
-        if not found:
-            raise ValueError(f"the network {self.seeing.name} has no convolution to look into")
-        return found
+        """Its convolutions, the first one first; without any there is nothing here to look into."""
+        return [layer for layer in self.seeing.layers if isinstance(layer, CONVOLUTIONS)]
 
 
-def open_network(model: keras.Model, description: Description, vgg16: keras.Model | None = None) -> OpenNetwork:
+def open_network(model: keras.Model, description: Description, backbone: keras.Model | None = None) -> OpenNetwork:
     """Lay a trained model open.
 
     Args:
         model: the trained network.
         description: what it is.
-        vgg16: the backbone with its weights, for the head.
+        backbone: VGG16 with its weights, for the head.
     """
     if description.kind == "scratch":
         return OpenNetwork(model)
-    if vgg16 is None or description.scaling is None:
+    if backbone is None or description.scaling is None:
         raise ValueError("the vgg16 model needs its backbone and its scaling")
     photos = keras.Input((description.size, description.size, 3), name="photos")
     return OpenNetwork(
-        vgg16,
+        backbone,
         scale=keras.Model(photos, scale_layers(photos, description.scaling)),
         deciding=model,
         reversed_channels=SCALINGS[description.scaling][2],
     )
+
+
+def open_predictor(predictor: Predictor, vgg16: Path) -> OpenNetwork:
+    """Lay a loaded model open.
+
+    Args:
+        predictor: the model.
+        vgg16: the file with VGG16's ImageNet weights, read for the head only.
+
+    Raises:
+        WorkflowError: if those weights are missing or damaged.
+    """
+    description = predictor.description
+    backbone = build_vgg16(description.size, vgg16) if description.kind == "vgg16" else None
+    return open_network(predictor.model, description, backbone)
 
 
 def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -82,7 +90,7 @@ def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.flo
     with a sign holds both classes' Grad-CAM.
 
     Args:
-        network: with a dense layer on top, of one sigmoid or two softmax outputs.
+        network: has convolutions, and a dense layer on top, of one sigmoid or two softmax outputs.
         photos: (n, size, size, 3) RGB, 0 to 255.
 
     Returns:
@@ -132,99 +140,11 @@ def _log_odds(network: OpenNetwork, last: keras.layers.Layer) -> keras.Model:
     return keras.Model(last.output, keras.Model(classifier.input, log_odds)(network.seeing.output))
 
 
-@dataclass(frozen=True)
-class Step:
-    """What comes out of one layer.
-
-    Attributes:
-        name: of the operation: convolution 3x3, ReLU, max pooling 2x2.
-        maps: (rows, columns, channels) float32.
-    """
-
-    name: str
-    maps: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A convolution and what follows it, up to the next one.
-
-    Attributes:
-        name: of the convolution's layer.
-        steps: the convolution first, before any activation of its own.
-    """
-
-    name: str
-    steps: list[Step]
-
-
-def feature_maps(network: OpenNetwork, photo: NDArray[Any]) -> list[Block]:
-    """What comes out of each convolution, activation and pooling.
-
-    Args:
-        network: the trained network.
-        photo: (size, size, 3) RGB, 0 to 255.
-
-    Returns:
-        A block a convolution, in the network's order.
-
-    Source: what Zeiler and Fergus, "Visualizing and understanding convolutional networks", arXiv 1311.2901 (2013),
-    call feature maps.
-    """
-    outputs: list[Any] = []
-    names: list[list[str]] = []
-    convolutions = network.convolutions
-    for layer in network.seeing.layers[network.seeing.layers.index(convolutions[0]) :]:
-        if isinstance(layer, CONVOLUTIONS):
-            names.append([])
-            fused = layer.activation is not keras.activations.linear
-            outputs.append(_without_activation(layer) if fused else layer.output)
-            names[-1].append(f"convolution {_sides(layer.kernel_size)}")
-            if fused:
-                outputs.append(layer.output)
-                names[-1].append(_activation(layer))
-        elif len(layer.output.shape) == 4 and not isinstance(layer, _UNSEEN):  # noqa: PLR2004
-            outputs.append(layer.output)
-            names[-1].append(_operation(layer))
-    found = iter(keras.Model(network.seeing.input, outputs)(network.scaled(photo[np.newaxis]), training=False))
-    return [
-        Block(layer.name, [Step(name, np.asarray(ops.cast(next(found)[0], "float32"))) for name in steps])
-        for layer, steps in zip(convolutions, names, strict=True)
-    ]
-
-
-def _without_activation(layer: keras.layers.Layer) -> Any:
-    twin = type(layer).from_config({**layer.get_config(), "activation": "linear", "name": f"{layer.name}_linear"})
-    outputs = twin(layer.input)
-    twin.set_weights(layer.get_weights())
-    return outputs
-
-
-def _operation(layer: keras.layers.Layer) -> str:
-    if isinstance(layer, layers.ReLU):
-        return "ReLU"
-    if isinstance(layer, layers.Activation):
-        return _activation(layer)
-    pooled = {layers.MaxPooling2D: "max pooling", layers.AveragePooling2D: "average pooling"}
-    if type(layer) in pooled:
-        return f"{pooled[type(layer)]} {_sides(layer.pool_size)}"
-    return "batch normalisation" if isinstance(layer, layers.BatchNormalization) else type(layer).__name__
-
-
-def _activation(layer: keras.layers.Layer) -> str:
-    name = str(layer.activation.__name__)
-    return "ReLU" if name == "relu" else name
-
-
-def _sides(sides: tuple[int, int]) -> str:
-    return "x".join(str(side) for side in sides)
-
-
 def first_filters(network: OpenNetwork) -> NDArray[np.float32]:
     """The weights that the first convolution looks at a photo with.
 
     Args:
-        network: the trained network; its first convolution takes the photo's three colours.
+        network: has a convolution; the first one takes the photo's three colours.
 
     Returns:
         (rows, columns, 3, filters), the colours in the order red, green, blue.
@@ -233,16 +153,16 @@ def first_filters(network: OpenNetwork) -> NDArray[np.float32]:
     return kernel[:, :, ::-1] if network.reversed_channels else kernel
 
 
-def telling_photos(labels: NDArray[Any], probabilities: Mapping[str, NDArray[Any]], limit: int) -> list[int]:
+def telling_photos(labels: NDArray[Any], probabilities: Mapping[str, NDArray[Any]]) -> list[int]:
     """A few photos that show models both right and wrong: of each outcome and class the one they are surest of.
 
     Args:
         labels: (n,) the photos' classes, 0 or 1.
         probabilities: by model, (n,) P(second class).
-        limit: how many at most.
 
     Returns:
-        Their positions: those first that all models are right on, the ones that all are wrong on last.
+        Their positions, at most four for one model and eight for two: first those that all models are right on, last
+        those that all are wrong on.
     """
     given = np.array(list(probabilities.values()))
     rights = np.array([correct(labels, one) for one in given])
@@ -251,4 +171,4 @@ def telling_photos(labels: NDArray[Any], probabilities: Mapping[str, NDArray[Any
     surest: dict[tuple[Any, ...], int] = {}
     for index in np.argsort(-sureness, kind="stable"):
         surest.setdefault((*(~rights[:, index]).tolist(), int(labels[index])), int(index))
-    return [surest[outcome] for outcome in sorted(surest)][:limit]
+    return [surest[outcome] for outcome in sorted(surest)]

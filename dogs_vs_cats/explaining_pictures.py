@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dogs_vs_cats.kernels import BRIGHTEST, article_pictures
 from dogs_vs_cats.pictures import GREY, new_figure, plain, shorten
 from dogs_vs_cats.wording import percent
 
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from numpy.typing import NDArray
 
-    from dogs_vs_cats.explaining import Block
+    from dogs_vs_cats.feature_maps import Block
 
 _SHOWN_MAPS = 8
+_BRIGHTEST = 255
 _GAP = 0.06  # between pictures side by side, as a share of a picture's width
 _HEAT = "inferno"
 _HEAT_SCALE = "Grad-CAM, as a share of\nthe strongest places"
@@ -182,23 +182,23 @@ def filters(kernel: NDArray[np.float32], title: str) -> Figure:
     return figure
 
 
-def kernels(grey: NDArray[np.uint8], shape: tuple[int, int], title: str) -> Figure:
-    """What the article's five kernels make of a photo in grey.
+def kernels(made: Mapping[str, NDArray[Any]], shape: tuple[int, int], title: str) -> Figure:
+    """What kernels make of a photo in grey.
 
     Args:
-        grey: (rows, columns) uint8 brightness.
+        made: by its title, each picture (rows, columns): with values below 0 drawn in two colours, else 0 to 255 in grey.
         shape: height and width of the photo, whose shape the pictures are shown in.
         title: above the figure.
 
     Returns:
-        The grey photo and the five pictures, each with its scale.
+        The pictures, three a row, each with its scale.
     """
     width, height = _panel(shape, 2.9)
-    figure = new_figure(width * 3 + 2.3, height * 2 + 1.2, title)
-    pictures = {"the photo in grey": grey.astype(np.float64), **article_pictures(grey)}
-    for axes, (name, picture) in zip(figure.subplots(2, 3).flat, pictures.items(), strict=True):
+    rows = -(-len(made) // 3)
+    figure = new_figure(width * 3 + 2.3, (height + 0.4) * rows + 0.4, title)
+    for axes, (name, picture) in zip(figure.subplots(rows, 3, squeeze=False).flat, made.items(), strict=False):
         signed = picture.min() < 0
-        reach = float(np.abs(picture).max()) if signed else float(BRIGHTEST)
+        reach = float(np.abs(picture).max()) if signed else float(_BRIGHTEST)
         _strip(axes, shape, [name])
         colours = "RdBu_r" if signed else "gray"
         shown = _place(axes, picture, shape, cmap=colours, vmin=-reach if signed else 0, vmax=reach)
@@ -245,7 +245,7 @@ def _lay_over(
 ) -> AxesImage:
     """Lay the positive part over the photo in grey, as a share of ``reach``."""
     shape = photo.shape[:2]
-    _place(axes, photo.mean(axis=2), shape, column, cmap="gray", vmin=0, vmax=BRIGHTEST)
+    _place(axes, photo.mean(axis=2), shape, column, cmap="gray", vmin=0, vmax=_BRIGHTEST)
     heat = np.maximum(evidence, 0) / reach
     return _place(axes, heat, shape, column, cmap=_HEAT, vmin=0, vmax=1, alpha=0.6, interpolation="bilinear")
 

@@ -64,9 +64,11 @@ def article_pictures(grey: NDArray[np.number]) -> dict[str, NDArray[np.float64]]
         grey: (height, width) brightness, 0 to 255.
 
     Returns:
-        By title, (height, width) each: box blurs (0 to 255), Gx and Gy (-1020 to 1020), Sobel's magnitude (0 to 255).
+        By title, (height, width) each: the picture itself and box blurs (0 to 255), Gx and Gy (-1020 to 1020), Sobel's
+        magnitude (0 to 255).
     """
     return {
+        "in grey": np.asarray(grey, dtype=np.float64),
         "box blur 3x3": convolve(grey, box(3)),
         "box blur 8x8": convolve(grey, box(8)),
         "Gx: brighter to the right": convolve(grey, np.array(RISE_TO_THE_RIGHT, dtype=np.float64)),

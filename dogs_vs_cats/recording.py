@@ -5,13 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
-from dogs_vs_cats import pictures
+from dogs_vs_cats import explaining_pictures, pictures
 from dogs_vs_cats.arrays import Dataset
 from dogs_vs_cats.checkpoints import checkpoint_folder, track_as, tracked_as
 from dogs_vs_cats.examples import Examples
+from dogs_vs_cats.explaining import OpenNetwork, first_filters, grad_cam, open_network, telling_photos
 from dogs_vs_cats.logged_models import DIGEST_TAG
-from dogs_vs_cats.models import Description, digest, predict, write_model
+from dogs_vs_cats.models import Description, digest, exported, predict, write_model
 from dogs_vs_cats.networks import describe_layers
 from dogs_vs_cats.outputs import whole_file
 from dogs_vs_cats.reproducibility import prepare
@@ -32,7 +35,8 @@ def train_and_record(
     tracking: TrackingSettings,
     root: Path,
     augmentation: Callable[[], keras.layers.Layer | None] = lambda: None,
-    export: Callable[[keras.Model], keras.Model],
+    backbone: Callable[[], keras.Model | None] = lambda: None,
+    photos: NDArray[np.uint8],
 ) -> None:
     """Train a model, write it with its results, and record all of it as an MLflow run; go on where a kill cut it off.
 
@@ -47,7 +51,8 @@ def train_and_record(
         tracking: the ``tracking`` section.
         root: the project's folder; unfinished trainings wait in its ``models/.unfinished``.
         augmentation: makes the layer that changes training images.
-        export: turns the trained network into the model that takes photos.
+        backbone: makes what stands between photos and the network, with its weights.
+        photos: (n, size, size, 3) the validation photos.
     """
     params = settings.model_dump(mode="json")
     checkpoint = checkpoint_folder(
@@ -76,8 +81,10 @@ def train_and_record(
         )
         write_model(model, description, weights)
         write_results(result, len(training.labels), reports)
-        log_results(run, result, model, validation, dataset.classes)
-        log_model(run, export(model), description, weights, tracking)
+        below = backbone()
+        network = open_network(model, description, below)
+        log_results(run, result, model, validation, photos, network, dataset.classes)
+        log_model(run, exported(model, description, below), description, weights, tracking)
     result.forget()
 
 
@@ -122,6 +129,8 @@ def log_results(
     training: Training,
     model: keras.Model,
     validation: Examples,
+    photos: NDArray[np.uint8],
+    network: OpenNetwork,
     classes: list[str],
 ) -> None:
     """Log a training's outcome to its MLflow run.
@@ -131,6 +140,8 @@ def log_results(
         training: what the training left.
         model: the trained network.
         validation: the examples that its confusion is shown on.
+        photos: (n, size, size, 3) the photos that these were made from.
+        network: the trained network, laid open.
         classes: the two classes.
     """
     probabilities = predict(model, validation.inputs)
@@ -155,6 +166,22 @@ def log_results(
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=100)
     run.log_text("\n".join(lines) + "\n", "model/summary.txt")
+    if network.convolutions:
+        chosen = telling_photos(validation.labels, {name: probabilities})
+        _log_looks(run, network, np.array(photos[chosen]), validation.labels[chosen], classes, name)
+
+
+def _log_looks(
+    run: Run, network: OpenNetwork, photos: NDArray[np.uint8], labels: NDArray[np.uint8], classes: list[str], name: str
+) -> None:
+    looks = {name: grad_cam(network, photos)}
+    title = f"{name}: where it looks in validation photos"
+    run.log_figure(
+        explaining_pictures.where_models_look(photos, labels, classes, looks, title), "explained/grad_cam.png"
+    )
+    kernel = first_filters(network)
+    title = f"{name}: the {kernel.shape[-1]} filters of its first convolution"
+    run.log_figure(explaining_pictures.filters(kernel, title), "explained/first_filters.png")
 
 
 def log_model(

@@ -1,14 +1,20 @@
 """Compare the two models on photos that neither was tuned on, and say what can be claimed."""
 
 import argparse
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from dogs_vs_cats.arrays import has_split, open_split, read_dataset
-from dogs_vs_cats.comparison import Reported, as_json, compare, flat_metrics
+from dogs_vs_cats.arrays import Split, has_split, open_split, read_dataset
+from dogs_vs_cats.comparison import NAMES, Candidate, Reported, as_json, compare, flat_metrics
 from dogs_vs_cats.making import made_from
 from dogs_vs_cats.outputs import whole_file, whole_folder
 from dogs_vs_cats.report import figures, render
 from stages.command import parse_arguments, project_root, run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dogs_vs_cats.models import Predictor
 
 
 def main() -> None:
@@ -44,11 +50,12 @@ def main() -> None:
     from dogs_vs_cats.reproducibility import prepare
 
     prepare(rules.seed)
+    predictors = load_predictors(arguments.models, dataset)
     candidates = {
         kind: examine(
             predictor, split, arguments.arrays, arguments.features, arguments.vgg16, arguments.training / kind
         )
-        for kind, predictor in load_predictors(arguments.models, dataset).items()
+        for kind, predictor in predictors.items()
     }
     reported = Reported(
         source=dataset.source,
@@ -62,11 +69,33 @@ def main() -> None:
     comparison = compare(candidates, reported, rules)
     histories = {kind: pd.read_csv(arguments.training / kind / "history.csv") for kind in candidates}
     drawn = figures(comparison, candidates, reported, histories, shown.images, rules.calibration_bins)
+    where = _where_they_look(predictors, candidates, shown, dataset.classes, arguments.vgg16)
+    drawn |= {"grad_cam": where} if where else {}
     page = render(comparison, drawn, shown.images, histories, made_from(arguments.params, dataset.counts))
     _write(arguments, comparison, page, drawn)
     digests = {kind: digest(arguments.models / f"{kind}.weights.h5") for kind in candidates}
     publish(comparison, arguments.report, digests, arguments.settings.tracking, project_root())
     print(comparison["verdict"])
+
+
+def _where_they_look(
+    predictors: dict[str, "Predictor"], candidates: dict[str, Candidate], shown: Split, classes: list[str], vgg16: Path
+) -> "Figure | None":
+    """Grad-CAM of the models that have convolutions; None if none has."""
+    import numpy as np
+
+    from dogs_vs_cats.explaining import grad_cam, open_predictor, telling_photos
+    from dogs_vs_cats.explaining_pictures import where_models_look
+
+    networks = {kind: open_predictor(predictor, vgg16) for kind, predictor in predictors.items()}
+    networks = {kind: network for kind, network in networks.items() if network.convolutions}
+    if not networks:
+        return None
+    assert shown.labels is not None
+    chosen = telling_photos(shown.labels, {kind: candidates[kind].probabilities for kind in networks})
+    photos = np.array(shown.images[chosen])
+    looks = {NAMES[kind]: grad_cam(network, photos) for kind, network in networks.items()}
+    return where_models_look(photos, shown.labels[chosen], classes, looks, "Where each model looks")
 
 
 def _write(arguments: argparse.Namespace, comparison: dict[str, Any], page: str, drawn: dict[str, Any]) -> None:

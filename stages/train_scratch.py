@@ -20,7 +20,7 @@ def main() -> None:
     from dogs_vs_cats.arrays import read_dataset
     from dogs_vs_cats.augmentation import build_augmentation
     from dogs_vs_cats.examples import open_images
-    from dogs_vs_cats.models import Description, exported
+    from dogs_vs_cats.models import Description
     from dogs_vs_cats.recording import train_and_record
 
     dataset = read_dataset(arguments.arrays)
@@ -33,10 +33,11 @@ def main() -> None:
         scaling=None,
         network=settings.network,
     )
+    validation = open_images(arguments.arrays, "validation")
     train_and_record(
         description,
         open_images(arguments.arrays, "train"),
-        open_images(arguments.arrays, "validation"),
+        validation,
         settings,
         dataset,
         weights=arguments.model,
@@ -44,7 +45,7 @@ def main() -> None:
         tracking=arguments.settings.tracking,
         root=project_root(),
         augmentation=lambda: build_augmentation(settings.augmentation, settings.seed),
-        export=lambda model: exported(model, description),
+        photos=validation.inputs,
     )
 
 

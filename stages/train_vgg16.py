@@ -7,7 +7,7 @@ def main() -> None:
     """Train, write the head and its metrics, record the run with the whole model in MLflow."""
     arguments = parse_arguments(
         "Train the head on VGG16's features",
-        arrays="decoded photos, for their labels",
+        arrays="decoded photos, for their labels and for pictures of some",
         features="bottleneck features",
         vgg16="VGG16's ImageNet weights, for the model that takes photos",
         model="weights to write; their description goes beside them",
@@ -20,8 +20,9 @@ def main() -> None:
 
     import_tensorflow()
     from dogs_vs_cats.arrays import read_dataset
+    from dogs_vs_cats.examples import open_images
     from dogs_vs_cats.features import open_bottleneck
-    from dogs_vs_cats.models import Description, exported
+    from dogs_vs_cats.models import Description
     from dogs_vs_cats.recording import train_and_record
     from dogs_vs_cats.weights import build_vgg16
 
@@ -48,7 +49,8 @@ def main() -> None:
         reports=arguments.reports,
         tracking=arguments.settings.tracking,
         root=project_root(),
-        export=lambda model: exported(model, description, build_vgg16(dataset.size, arguments.vgg16)),
+        backbone=lambda: build_vgg16(dataset.size, arguments.vgg16),
+        photos=open_images(arguments.arrays, "validation").inputs,
     )
 
 
