@@ -186,7 +186,7 @@ def kernels(made: Mapping[str, NDArray[Any]], shape: tuple[int, int], title: str
     """What kernels make of a photo in grey.
 
     Args:
-        made: by its title, each picture (rows, columns): with values below 0 drawn in two colours, else 0 to 255 in grey.
+        made: by its title, each picture (rows, columns): in two colours where values are below 0, else grey, 0 to 255.
         shape: height and width of the photo, whose shape the pictures are shown in.
         title: above the figure.
 
