@@ -1,6 +1,6 @@
 # Targets with a text behind ## are listed by plain `make`.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu repro article test check format lock ui send submit clean
+.PHONY: help setup setup-gpu repro article tour test check format lock ui send submit clean
 SHELL := /bin/bash
 
 VENV ?= .venv
@@ -38,6 +38,9 @@ repro: $(READY)  ## Set up, then run the whole workflow: dvc repro
 
 article: $(READY)  ## The article's own settings, as a DVC experiment
 	$(IN_VENV) dvc exp run -S bottleneck.scaling=article -S split.test=0
+
+tour: $(READY)  ## The pictures of docs/tour.md, after make repro
+	$(IN_VENV) dogs-vs-cats tour
 
 test: check  ## Set up, then every check: format, lint, types, tests
 	$(IN_VENV) python -m pytest --numprocesses $(TESTERS) --dist loadscope

@@ -9,6 +9,7 @@ COMMANDS: dict[str, str] = {
     "predict": "the class of photos, and how sure the model is of it",
     "package": "a model that mlflow models serve gives photos to",
     "explain": "show where the models look in a photo, and what their convolutions make of it",
+    "tour": "make the pictures of docs/tour.md, the article retold, from the trained models",
 }
 """Each command, its module's name here, and what it does in a line."""
 

@@ -103,7 +103,7 @@ def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.flo
     import tensorflow as tf
 
     last = _last_maps(network)
-    to_maps, to_log_odds = keras.Model(network.seeing.input, last.output), _log_odds(network, last)
+    to_maps, to_log_odds = keras.Model(network.seeing.inputs, last.output), _log_odds(network, last)
     maps = to_maps(network.scaled(photos), training=False)
     # From the maps on only: the gradient through the convolutions before them would be thrown away.
     with tf.GradientTape() as tape:
@@ -137,7 +137,7 @@ def _log_odds(network: OpenNetwork, last: keras.layers.Layer) -> keras.Model:
     log_odds = logits if dense.units == 1 else logits[:, 1:] - logits[:, :1]
     if network.deciding is None:
         return keras.Model(last.output, log_odds)
-    return keras.Model(last.output, keras.Model(classifier.input, log_odds)(network.seeing.output))
+    return keras.Model(last.output, keras.Model(classifier.inputs, log_odds)(network.seeing.output))
 
 
 def first_filters(network: OpenNetwork) -> NDArray[np.float32]:

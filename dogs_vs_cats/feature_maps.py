@@ -70,7 +70,7 @@ def feature_maps(network: OpenNetwork, photo: NDArray[Any]) -> list[Block]:
         elif len(layer.output.shape) == 4 and not isinstance(layer, _UNSEEN):  # noqa: PLR2004
             outputs.append(layer.output)
             names[-1].append(_operation(layer))
-    found = iter(keras.Model(network.seeing.input, outputs)(network.scaled(photo[np.newaxis]), training=False))
+    found = iter(keras.Model(network.seeing.inputs, outputs)(network.scaled(photo[np.newaxis]), training=False))
     return [
         Block(layer.name, [Step(name, np.asarray(ops.cast(next(found)[0], "float32"))) for name in steps])
         for layer, steps in zip(convolutions, names, strict=True)

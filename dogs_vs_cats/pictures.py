@@ -287,6 +287,8 @@ def png_bytes(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     metadata: dict[str, Any] = {"Software": None}
     figure.savefig(buffer, format="png", dpi=_DOTS_PER_INCH, metadata=metadata)
+    # Laid out again, a figure with colour bars would shrink a little each time.
+    figure.set_layout_engine("none")
     return buffer.getvalue()
 
 

@@ -61,8 +61,9 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_figure_is_drawn_without_a_warning_and_twice_alike(name: str) -> None:
-    first, second = (pictures.png_bytes(DRAWINGS[name]()) for _ in range(2))
-    assert first == second
+    figure = DRAWINGS[name]()
+    first, again, second = (pictures.png_bytes(drawn) for drawn in (figure, figure, DRAWINGS[name]()))
+    assert first == again == second
     with Image.open(io.BytesIO(first)) as image:
         assert image.format == "PNG"
         assert "Software" not in image.info
