@@ -25,8 +25,9 @@ VGG16, PLOTS = Path("data/weights/vgg16.weights.h5"), Path("reports/plots")
 COMMITTED = Path("docs/pictures/tour")
 
 FROM_THE_COMPARISON = ("curves_scratch", "curves_vgg16", "accuracy", "grad_cam")
-_WIDEST, _COLOURS = 1000, 96
+_WIDEST, _COLOURS = 900, 256
 _SHOWN = 8
+_CHANGED = 4
 
 
 def main(arguments: list[str]) -> None:
@@ -93,9 +94,9 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
     yield "kernels", explaining_pictures.kernels(article_pictures(brightness(squashed)), shape, "The article's kernels")
     layer = build_augmentation(settings.augmentation, settings.seed)
     if layer is not None:
-        changed = np.asarray(layer(np.repeat(squashed[None], _SHOWN, axis=0).astype(np.float32), training=True))
-        title = "One picture, as the training sees it in eight epochs"
-        yield "augmentation", pictures.photos(changed.clip(0, 255).astype(np.uint8), [""] * _SHOWN, title)
+        changed = np.asarray(layer(np.repeat(squashed[None], _CHANGED, axis=0).astype(np.float32), training=True))
+        title = "One picture, as the training sees it in four epochs"
+        yield "augmentation", pictures.photos(changed.clip(0, 255).astype(np.uint8), [""] * _CHANGED, title)
     for kind, predictor in predictors.items():
         network, name = open_predictor(predictor, VGG16), NAMES[kind]
         kernel = first_filters(network)
@@ -106,9 +107,10 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
         if kind == "scratch":
             yield "network", pictures.network(describe_layers(predictor.model), f"{name}: its layers")
             blocks = feature_maps(network, squashed)
-            for number, block in enumerate(blocks, start=1):
+            for number in sorted({1, len(blocks)}):
                 title = f"{name}: convolution {number} of {len(blocks)}"
-                yield f"convolution_{number}", explaining_pictures.feature_maps(block, shape, title)
+                maps = explaining_pictures.feature_maps(blocks[number - 1], shape, title)
+                yield f"convolution_{number}", maps
 
 
 def _write_small(png: bytes, path: Path) -> None:
@@ -120,5 +122,5 @@ def _write_small(png: bytes, path: Path) -> None:
     if picture.width > _WIDEST:
         picture = picture.resize((_WIDEST, round(picture.height * _WIDEST / picture.width)), Image.Resampling.LANCZOS)
     with whole_file(path) as partial:
-        picture.quantize(_COLOURS).save(partial, format="PNG", optimize=True)
+        picture.quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1).save(partial, format="PNG", optimize=True)
     print(path)
