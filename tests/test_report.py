@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from dogs_vs_cats.comparison import Candidate, Reported, compare
+from dogs_vs_cats.explaining_pictures import where_models_look
 from dogs_vs_cats.making import Making, changed_settings, repeating_command
 from dogs_vs_cats.report import figures, render
 from dogs_vs_cats.settings import CompareSettings
@@ -72,7 +73,7 @@ def reported(**changes: object) -> Reported:
     return replace(facts, **changes)  # type: ignore[arg-type]
 
 
-def page_of(facts: Reported, making: Making = MAKING, seed: int = 1) -> str:
+def page_of(facts: Reported, making: Making = MAKING, seed: int = 1, *, looks: bool = True) -> str:
     """A report on two models."""
     random = np.random.default_rng(seed)
     good = np.clip(LABELS * 0.9 + random.normal(0.05, 0.2, N), 0, 1)
@@ -84,6 +85,10 @@ def page_of(facts: Reported, making: Making = MAKING, seed: int = 1) -> str:
     }
     comparison = compare(candidates, facts, RULES)
     drawn = figures(comparison, candidates, facts, HISTORIES, PHOTOS, RULES.calibration_bins)
+    if looks:
+        evidence = np.ones((1, 2, 2), np.float32)
+        found = {model["name"]: (evidence, good[:1]) for model in comparison["models"].values()}
+        drawn["grad_cam"] = where_models_look(PHOTOS[:1], LABELS[:1], facts.classes, found, "Where each model looks")
     return render(comparison, drawn, PHOTOS, HISTORIES, making)
 
 
@@ -106,8 +111,8 @@ def test_nothing_is_loaded_from_anywhere(real: str) -> None:
 
 def test_pictures_are_whole_and_described(real: str) -> None:
     images = Page(real).all("img")
-    # One of accuracies, three a model, and scratch's two worst mistakes; the other model made none.
-    assert len(images) == 7 + 2
+    # One of accuracies, one of where they look, three a model, and scratch's two worst mistakes; the other made none.
+    assert len(images) == 8 + 2
     for image in images:
         assert base64.b64decode(str(image["src"]).split(",")[1], validate=True).startswith(b"\x89PNG")
         assert len(str(image["alt"])) > 20
@@ -162,6 +167,11 @@ def test_names_become_text_and_never_markup() -> None:
     parsed = Page(page)
     assert all("onerror" not in attributes for _, attributes in parsed.elements)
     assert parsed.all("title") == [{}]
+
+
+def test_report_says_where_models_look_if_they_have_convolutions(real: str) -> None:
+    assert "<h2>Where each model looks</h2>" in real
+    assert "Where each model looks" not in page_of(reported(), looks=False)
 
 
 def test_report_is_the_same_twice(real: str) -> None:
