@@ -81,6 +81,7 @@ class SplitSettings(Section):
     test: Share
     seed: Seed
     near_duplicate_bits: Annotated[int, Field(ge=0, le=7)]
+    exclude: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:

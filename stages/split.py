@@ -2,28 +2,41 @@
 
 from pathlib import PurePosixPath
 
+from dogs_vs_cats.exclusion import find_list, leave_out, read_list
 from dogs_vs_cats.images import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
 from dogs_vs_cats.intake import check_classes, choose_splits, lay_out, take_in
 from dogs_vs_cats.outputs import whole_file, whole_folder
 from dogs_vs_cats.raw_photos import labelled, read_source, unlabelled
 from stages.command import parse_arguments, run
 
+# Excluded photos whose names are printed; the list of rejected photos has all of them.
+NAMED = 10
+
 
 def main() -> None:
     """Check every photo, choose its split, and lay the photos out by split and class."""
     arguments = parse_arguments(
-        "Split the photos", raw="the source as it came", images="folder to write", rejected="list to write"
+        "Split the photos",
+        raw="the source as it came",
+        exclude="folder with lists of photos to leave out",
+        images="folder to write",
+        rejected="list to write",
     )
+    settings = arguments.settings.split
     source = read_source(arguments.raw)
-    photos = labelled(arguments.raw) + unlabelled(arguments.raw)
+    kept, excluded = labelled(arguments.raw), []
+    if settings.exclude is not None:
+        listed = find_list(settings.exclude, arguments.exclude)
+        kept, excluded = leave_out(kept, read_list(listed), listed)
+    photos = kept + unlabelled(arguments.raw)
     classes = sorted({photo.label for photo in photos if photo.label is not None})
 
     with whole_folder(arguments.images) as images:
         taken, refused = take_in(photos, images / ".unsorted")
         with whole_file(arguments.rejected) as rejected:
-            write_rejected(rejected, [(photo.name, photo.reason) for photo in refused])
+            write_rejected(rejected, excluded + [(photo.name, photo.reason) for photo in refused])
         check_classes(taken, refused)
-        splits, duplicates = choose_splits(taken, arguments.settings.split)
+        splits, duplicates = choose_splits(taken, settings)
         write_index(images, lay_out(taken, splits, images))
         rejected_ids = [PurePosixPath(photo.name).stem for photo in refused if photo.label is None]
         write_facts(images, ImagesFacts(source, classes, rejected_ids))
@@ -31,6 +44,9 @@ def main() -> None:
     print("photos: " + ", ".join(f"{splits.count(split)} {split}" for split in SPLITS if split in splits))
     kept = f"{len(duplicates)} groups of {duplicates.sum()} photos in all, each kept in one split"
     print(f"duplicates: {kept if len(duplicates) else 'none'}")
+    if excluded:
+        names = ", ".join(name for name, _ in excluded[:NAMED]) + (", ..." if len(excluded) > NAMED else "")
+        print(f"excluded: {len(excluded)} photos by {settings.exclude} ({names}), all listed in {arguments.rejected}")
     if refused:
         print(f"rejected: {len(refused)} photos that do not decode, listed in {arguments.rejected}")
 

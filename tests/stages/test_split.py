@@ -52,6 +52,8 @@ class Workspace:
         self.rejected = folder / "reports/rejected.csv"
         self.raw.mkdir(parents=True)
         (self.raw / "source.json").write_text('{"source": "zip"}')
+        self.lists = folder / "exclude"
+        self.lists.mkdir()
 
     def source(self, labelled: dict[str, bytes], unlabelled: dict[str, bytes] | None = None) -> None:
         zipped(self.raw / "train.zip", labelled)
@@ -62,7 +64,8 @@ class Workspace:
         self.values["split"] |= settings
         params = self.folder / "params.yaml"
         params.write_text(yaml.safe_dump(self.values))
-        paths = {"params": params, "raw": self.raw, "images": self.images, "rejected": self.rejected}
+        paths = {"params": params, "raw": self.raw, "exclude": self.lists}
+        paths |= {"images": self.images, "rejected": self.rejected}
         return [f"--{name}={path}" for name, path in paths.items()]
 
     def split(self, **settings: object) -> None:
@@ -190,6 +193,33 @@ def test_a_class_that_is_rejected_as_a_whole_stops_the_stage(workspace: Workspac
     assert len(workspace.reasons()) == 20
     assert not workspace.images.exists()
     assert not workspace.left_over()
+
+
+def test_excluded_photos_are_in_no_split_and_are_told(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.source(cats_and_dogs() | {"train/cat.90.jpg": b""}, {"3.jpg": photo(7001)})
+    mine = workspace.lists / "mine.csv"
+    mine.write_text("file,reason\ncat.3.jpg,a logo\ntrain/dog.4.jpg,\n")
+    workspace.split(exclude=str(mine))
+    names = {row["file"].rpartition("/")[2] for row in workspace.index()}
+    assert len(names) == 39
+    assert not names & {"cat.3.jpg", "dog.4.jpg"}
+    assert workspace.reasons() == {
+        "train/cat.3.jpg": f"excluded by {mine}: a logo",
+        "train/dog.4.jpg": f"excluded by {mine}",
+        "train/cat.90.jpg": "no bytes",
+    }
+    printed = capsys.readouterr().out
+    assert f"excluded: 2 photos by {mine} (train/cat.3.jpg, train/dog.4.jpg)" in printed
+    assert "rejected: 1 photos that do not decode" in printed
+
+
+def test_an_empty_list_changes_no_byte(workspace: Workspace) -> None:
+    workspace.source(cats_and_dogs())
+    workspace.split()
+    without = (workspace.images / "index.csv").read_bytes(), workspace.rejected.read_bytes()
+    (workspace.lists / "none.csv").write_text("file\n")
+    workspace.split(exclude=str(workspace.lists / "none.csv"))
+    assert ((workspace.images / "index.csv").read_bytes(), workspace.rejected.read_bytes()) == without
 
 
 def test_only_as_many_photos_as_asked_for_are_laid_out(workspace: Workspace) -> None:
