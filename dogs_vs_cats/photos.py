@@ -97,6 +97,25 @@ def decode(data: bytes, size: int, resampling: str) -> np.ndarray:
     return np.asarray(load(data).resize((size, size), RESAMPLING[resampling]))
 
 
+def thumbnail(data: bytes, side: int) -> bytes:
+    """A photo made small, for a page.
+
+    Args:
+        data: the file's bytes.
+        side: pixels that its longer side has at most; smaller photos stay as they are.
+
+    Returns:
+        A JPEG file's bytes.
+
+    Raises:
+        RefusedPhotoError: as ``decode``.
+    """
+    image, file = _load(data), io.BytesIO()
+    image.thumbnail((side, side))
+    image.save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
 def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Map over photos on every core, in order; Pillow decodes and resizes without Python's lock.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from dogs_vs_cats import pictures, wording
 from dogs_vs_cats.evaluation import apply_temperature, reliability_curve
+from dogs_vs_cats.pages import data_uri, environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from dogs_vs_cats.comparison import Candidate, Reported
     from dogs_vs_cats.making import Making
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _SECONDS_A_MINUTE = 60
 
 
@@ -175,7 +174,7 @@ def _measures(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _mistakes(comparison: Mapping[str, Any], images: np.ndarray) -> dict[str, list[dict[str, Any]]]:
     return {
-        kind: [{**mistake, "picture": _data_uri(_photo(images[mistake["index"]]))} for mistake in model["mistakes"]]
+        kind: [{**mistake, "picture": data_uri(_photo(images[mistake["index"]]))} for mistake in model["mistakes"]]
         for kind, model in comparison["models"].items()
     }
 
@@ -188,10 +187,6 @@ def _photo(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(image)).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def render(
@@ -213,23 +208,14 @@ def render(
     Returns:
         One page that loads nothing from anywhere; the user's class and file names are escaped.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        # By file ending Jinja would not escape a .j2 file.
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": _percent, "points": wording.points}
+    templates = environment()
+    templates.filters |= {"percent": _percent, "points": wording.points}
     epochs = {kind: {"run": len(history), "kept": kept_epochs(history)} for kind, history in histories.items()}
-    return environment.get_template("comparison.html.j2").render(
+    return templates.get_template("comparison.html.j2").render(
         comparison=comparison,
         photos=wording.photos(comparison["images"], comparison["split"], comparison["source"]),
         measures=_measures(comparison),
-        figures={name: _data_uri(pictures.png_bytes(figure)) for name, figure in drawn.items()},
+        figures={name: data_uri(pictures.png_bytes(figure)) for name, figure in drawn.items()},
         mistakes=_mistakes(comparison, images),
         epochs=epochs,
         making=making,
