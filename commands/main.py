@@ -10,6 +10,7 @@ COMMANDS: dict[str, str] = {
     "package": "a model that mlflow models serve gives photos to",
     "explain": "show where the models look in a photo, and what their convolutions make of it",
     "tour": "make the pictures of docs/tour.md, the article retold, from the trained models",
+    "audit": "list the photos whose labels, contents, sizes or copies deserve a look",
 }
 """Each command, its module's name here, and what it does in a line."""
 

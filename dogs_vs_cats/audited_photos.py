@@ -88,11 +88,11 @@ def source_names(indexed: list[IndexedPhoto], photos: list[Photo], images: Path)
     for photo, digest in zip(photos, digests, strict=True):
         left[photo.label, digest].append(photo.name)
     names = []
-    for photo in indexed:
-        same = left[photo.label, photo.fingerprint.sha256]
+    for taken in indexed:
+        same = left[taken.label, taken.fingerprint.sha256]
         if not same:
-            raise WorkflowError(f"{images / photo.file}: no such photo in the source; {REPAIR}")
-        base = PurePosixPath(photo.file).name
+            raise WorkflowError(f"{images / taken.file}: no such photo in the source; {REPAIR}")
+        base = PurePosixPath(taken.file).name
         name = next((name for name in same if PurePosixPath(name_files([name], ["."])[0]).name == base), same[0])
         same.remove(name)
         names.append(name)

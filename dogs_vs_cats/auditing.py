@@ -1,6 +1,7 @@
-"""Which photos a person should look at: doubtful labels, odd contents, near-duplicates, odd sizes. Arrays in, doubts out.
+"""Which photos a person should look at: doubtful labels, odd contents, near-duplicates, odd sizes.
 
-Nothing here knows a right label: it says what the photos themselves say against their labels, surest doubts first.
+Arrays in, doubts out. Nothing here knows a right label: it says what the photos themselves say against theirs, surest
+doubts first.
 """
 
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ class Doubt:
         suggested: the class that the photo seems to show, where its label is doubted; 0 or 1.
         duplicate_of: the row of the photo that it duplicates.
         detail: the doubt in words.
+        suspected: whether confident learning takes the label for wrong, rather than the photo for hard.
     """
 
     photo: int
@@ -52,6 +54,7 @@ class Doubt:
     detail: str
     suggested: int | None = None
     duplicate_of: int | None = None
+    suspected: bool = False
 
 
 def pool(features: np.ndarray) -> NDArray[np.float32]:
@@ -115,8 +118,7 @@ def label_doubts(labels: np.ndarray, probabilities: np.ndarray, classes: Sequenc
         most: how many to return at most.
 
     Returns:
-        Doubts, their score being the probability of the photo's own class; the detail says which labels confident
-        learning takes for wrong: those it expects to be, given how often each class is confused with the other.
+        Doubts, their score being the probability of the photo's own class.
 
     Source: Northcutt, Jiang, Chuang, "Confident learning", JAIR 70 (2021), by cleanlab.
     """
@@ -132,9 +134,10 @@ def label_doubts(labels: np.ndarray, probabilities: np.ndarray, classes: Sequenc
             row,
             "label",
             float(scores[row]),
-            f"{'probably wrong' if issues[row] else 'hard to tell'}: "
+            f"{'suspected wrong' if issues[row] else 'hard to tell'}: "
             f"P({classes[1 - given[row]]}) = {1 - scores[row]:.3f}",
             suggested=1 - int(given[row]),
+            suspected=bool(issues[row]),
         )
         for row in doubted[:most]
     ]
@@ -187,18 +190,14 @@ def duplicate_doubts(
     members: dict[int, list[int]] = {}
     for row in range(len(prints)):
         members.setdefault(int(groups[row]), []).append(row)
-    doubts = []
+    doubts: list[Doubt] = []
     for rows in members.values():
         kept = max(rows, key=lambda row: (prints[row].width * prints[row].height, -row))
-        for row in rows:
-            if row != kept:
-                doubts.append(_duplicate(row, kept, prints, labels, classes))
+        doubts += [_duplicate(row, kept, prints, labels, classes) for row in rows if row != kept]
     return sorted(doubts, key=lambda doubt: (labels[doubt.photo] == labels[doubt.duplicate_of], doubt.score))
 
 
-def _duplicate(
-    row: int, kept: int, prints: Sequence[Fingerprint], labels: np.ndarray, classes: Sequence[str]
-) -> Doubt:
+def _duplicate(row: int, kept: int, prints: Sequence[Fingerprint], labels: np.ndarray, classes: Sequence[str]) -> Doubt:
     differing = (prints[row].perceptual_hash ^ prints[kept].perceptual_hash).bit_count()
     detail = f"{differing} of {HASH_BITS} bits of the perceptual hash differ"
     if prints[row].sha256 == prints[kept].sha256:

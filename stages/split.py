@@ -24,11 +24,12 @@ def main() -> None:
     )
     settings = arguments.settings.split
     source = read_source(arguments.raw)
-    kept, excluded = labelled(arguments.raw), []
+    used = labelled(arguments.raw)
+    excluded: list[tuple[str, str]] = []
     if settings.exclude is not None:
         listed = find_list(settings.exclude, arguments.exclude)
-        kept, excluded = leave_out(kept, read_list(listed), listed)
-    photos = kept + unlabelled(arguments.raw)
+        used, excluded = leave_out(used, read_list(listed), listed)
+    photos = used + unlabelled(arguments.raw)
     classes = sorted({photo.label for photo in photos if photo.label is not None})
 
     with whole_folder(arguments.images) as images:
