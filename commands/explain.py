@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogs_vs_cats.comparison import NAMES
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.models import KINDS
 from dogs_vs_cats.photos import RefusedPhotoError, decode, load
 from dogs_vs_cats.settings import load_settings
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dogs_vs_cats.explaining import OpenNetwork
+    from dogs_vs_cats.models import Description
 
 MODELS, VGG16 = Path("models"), Path("data/weights/vgg16.weights.h5")
 REPORTS = Path("reports/explain")
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> None:
         "and what the article's kernels do.",
     )
     parser.add_argument("photo", type=Path, help="the photo")
-    parser.add_argument("--model", choices=NAMES, action="append", help="this model alone; without it, both")
+    parser.add_argument("--model", choices=KINDS, action="append", help="this model alone; without it, both")
     parser.add_argument("--output", type=Path, help=f"folder for the pictures (without it, {REPORTS}/PHOTO-NAME)")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="the settings (%(default)s)")
     given = parser.parse_args(arguments)
@@ -56,33 +57,33 @@ def main(arguments: list[str]) -> None:
     from dogs_vs_cats.models import load_predictor
     from dogs_vs_cats.pictures import save_png
 
-    predictors = {kind: load_predictor(MODELS / f"{kind}.weights.h5") for kind in given.model or NAMES}
+    predictors = [load_predictor(MODELS / f"{kind}.weights.h5") for kind in given.model or KINDS]
     whole = np.asarray(photo)
     grey = brightness(decode(data, settings.size, settings.resampling))
     drawn = explaining_pictures.kernels(article_pictures(grey), whole.shape[:2], "The article's kernels")
     save_png(drawn, folder / "kernels.png")
     print(f"{folder / 'kernels.png'}: what the article's kernels make of the photo in grey")
-    for kind, predictor in predictors.items():
+    for predictor in predictors:
         described = predictor.description
         network = open_predictor(predictor, VGG16)
         if not network.convolutions:
-            print(f"the {NAMES[kind]} has no convolution to look into")
+            print(f"the {described.name} has no convolution to look into")
             continue
-        squashed = decode(data, described.size, settings.resampling)
-        for name, what, figure in _figures(network, kind, described.classes, whole, squashed):
+        squashed = decode(data, described.size, described.resampling)
+        for name, what, figure in _figures(network, described, whole, squashed):
             save_png(figure, folder / name)
             print(f"{folder / name}: {what}")
 
 
 def _figures(
-    network: OpenNetwork, kind: str, classes: tuple[str, str], photo: NDArray[np.uint8], squashed: NDArray[np.uint8]
+    network: OpenNetwork, description: Description, photo: NDArray[np.uint8], squashed: NDArray[np.uint8]
 ) -> Iterator[tuple[str, str, Figure]]:
     """Every picture of one model: its file, what it shows, the figure."""
     from dogs_vs_cats import explaining_pictures as pictures
     from dogs_vs_cats.explaining import first_filters, grad_cam
     from dogs_vs_cats.feature_maps import feature_maps
 
-    name, shape = NAMES[kind], photo.shape[:2]
+    name, kind, classes, shape = description.name, description.kind, description.classes, photo.shape[:2]
     evidence, probabilities = grad_cam(network, squashed[None])
     said = pictures.saying(float(probabilities[0]), classes)
     heat = pictures.grad_cam(photo, evidence[0], float(probabilities[0]), classes, name)

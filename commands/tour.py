@@ -69,7 +69,6 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
 
     from dogs_vs_cats import explaining_pictures, pictures
     from dogs_vs_cats.augmentation import build_augmentation
-    from dogs_vs_cats.comparison import NAMES
     from dogs_vs_cats.explaining import first_filters, grad_cam, open_predictor, telling_photos
     from dogs_vs_cats.feature_maps import feature_maps
     from dogs_vs_cats.kernels import article_pictures, brightness
@@ -98,7 +97,7 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
         title = "One picture, as the training sees it in four epochs"
         yield "augmentation", pictures.photos(changed.clip(0, 255).astype(np.uint8), [""] * _CHANGED, title)
     for kind, predictor in predictors.items():
-        network, name = open_predictor(predictor, VGG16), NAMES[kind]
+        network, name = open_predictor(predictor, VGG16), predictor.description.name
         kernel = first_filters(network)
         title = f"{name}: the {kernel.shape[-1]} filters of its first convolution"
         yield f"filters_{kind}", explaining_pictures.filters(kernel, title)

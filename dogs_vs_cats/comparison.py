@@ -22,6 +22,7 @@ from dogs_vs_cats.wording import verdict
 # Validation accuracies of Ahmed Besbes, "Understanding deep Convolutional Neural Networks", 2017.
 ARTICLE_ACCURACY = {"scratch": 0.894, "vgg16": 0.907}
 NAMES = {"scratch": "CNN from scratch", "vgg16": "VGG16 transfer model"}
+"""What the default networks are called."""
 _BOOTSTRAP_BYTES = 32_000_000
 
 
@@ -32,10 +33,12 @@ class Candidate:
     Attributes:
         probabilities: (n,) P(second class) on the split that is reported.
         validation: (m,) P(second class) on the validation split.
-        parameters: numbers in the whole network, VGG16's included where it is part of it.
+        parameters: numbers in the whole network, the backbone's included where it is part of it.
         trained_parameters: those among them that training changed.
         training_seconds: how long training took, without the extraction of features; None: not known.
         photos_per_second: from decoded photo to probability; None: not measured.
+        name: what the model is called; None: as the default of its kind.
+        backbone: what its backbone is called, where it has one; None: VGG16.
     """
 
     probabilities: np.ndarray
@@ -44,6 +47,8 @@ class Candidate:
     trained_parameters: int
     training_seconds: float | None = None
     photos_per_second: float | None = None
+    name: str | None = None
+    backbone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +185,7 @@ def better_model(labels: np.ndarray, validation: Mapping[str, np.ndarray]) -> st
     """The model to use: the one with the lower log-loss on validation after temperature scaling.
 
     Validation decides, so that the test split stays a report on photos that nothing was chosen by; log-loss, since it
-    is what the competition scores and is finer than accuracy. Of equals the first: the CNN, which needs no VGG16.
+    is what the competition scores and is finer than accuracy. Of equals the first: the CNN, which needs no backbone.
 
     Args:
         labels: (m,) the validation photos' classes.
@@ -240,7 +245,8 @@ def _model(kind: str, candidate: Candidate, reported: Reported, rules: CompareSe
     scaled = score(labels, apply_temperature(given, temperature), rules.confidence, rules.calibration_bins)
     on_validation = score(reported.validation_labels, candidate.validation, rules.confidence, rules.calibration_bins)
     return {
-        "name": NAMES[kind],
+        "name": candidate.name or NAMES[kind],
+        "backbone": (candidate.backbone or "VGG16") if kind == "vgg16" else None,
         **asdict(scores),
         "temperature": temperature,
         "calibrated": {name: getattr(scaled, name) for name in ("log_loss", "brier", "ece")},

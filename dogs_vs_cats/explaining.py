@@ -10,10 +10,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
+from dogs_vs_cats.backbones import build_backbone, scale_layers, scaling_values
 from dogs_vs_cats.evaluation import correct
-from dogs_vs_cats.features import SCALINGS, scale_layers
 from dogs_vs_cats.models import Description, Predictor
-from dogs_vs_cats.weights import build_vgg16
 
 CONVOLUTIONS = (layers.Conv2D, layers.SeparableConv2D, layers.DepthwiseConv2D)
 
@@ -51,18 +50,18 @@ def open_network(model: keras.Model, description: Description, backbone: keras.M
     Args:
         model: the trained network.
         description: what it is.
-        backbone: VGG16 with its weights, for the head.
+        backbone: the backbone with its weights, for the head.
     """
     if description.kind == "scratch":
         return OpenNetwork(model)
-    if backbone is None or description.scaling is None:
+    if backbone is None or description.backbone is None or description.scaling is None:
         raise ValueError("the vgg16 model needs its backbone and its scaling")
     photos = keras.Input((description.size, description.size, 3), name="photos")
     return OpenNetwork(
         backbone,
-        scale=keras.Model(photos, scale_layers(photos, description.scaling)),
+        scale=keras.Model(photos, scale_layers(photos, description.scaling, description.backbone)),
         deciding=model,
-        reversed_channels=SCALINGS[description.scaling][2],
+        reversed_channels=scaling_values(description.scaling, description.backbone)[2],
     )
 
 
@@ -71,13 +70,14 @@ def open_predictor(predictor: Predictor, vgg16: Path) -> OpenNetwork:
 
     Args:
         predictor: the model.
-        vgg16: the file with VGG16's ImageNet weights, read for the head only.
+        vgg16: the file with the backbone's ImageNet weights, read for the head only.
 
     Raises:
         WorkflowError: if those weights are missing or damaged.
     """
     description = predictor.description
-    backbone = build_vgg16(description.size, vgg16) if description.kind == "vgg16" else None
+    used = description.backbone
+    backbone = None if used is None else build_backbone(used, description.size, vgg16)
     return open_network(predictor.model, description, backbone)
 
 

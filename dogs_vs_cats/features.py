@@ -1,83 +1,35 @@
-"""VGG16's bottleneck features: every photo through the frozen convolutions once, kept on disk."""
+"""Bottleneck features: every photo through the frozen backbone once, kept on disk."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dogs_vs_cats.arrays import create_array, release
+from dogs_vs_cats.backbones import Scaling, build_extractor, check_size, scaling_values
+from dogs_vs_cats.catalogue import BACKBONES, BackboneName
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.examples import Examples, open_images
-from dogs_vs_cats.ncnn_engine import ChannelScaling, NcnnPool, count_workers
+from dogs_vs_cats.ncnn_engine import NcnnPool, count_workers
 from dogs_vs_cats.ncnn_networks import vgg16_network
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
-from dogs_vs_cats.weights import build_vgg16, check_size, read_tensors
+from dogs_vs_cats.weights import read_tensors
 
-if TYPE_CHECKING:
-    import keras
-
-Scaling: TypeAlias = Literal["imagenet", "article"]
 Engine: TypeAlias = Literal["auto", "tensorflow", "ncnn"]
 Photos: TypeAlias = NDArray[np.uint8]
 Features: TypeAlias = NDArray[np.float32]
 Extract: TypeAlias = Callable[[Photos, Path], None]
 
-CHANNELS = 512
-REDUCTION = 32
-"""Five poolings: how many times fewer pixels a side the features have."""
-
-# Source of the means: keras.applications.imagenet_utils, mode "caffe".
-SCALINGS: dict[Scaling, ChannelScaling] = {
-    "imagenet": (1.0, (-103.939, -116.779, -123.68), True),
-    "article": (1 / 255, (0.0, 0.0, 0.0), False),
-}
-
 _SAMPLE = 4  # photos on which ncnn must agree with TensorFlow
 _TOLERANCE = 1e-4  # of the features' range
 _RELEASE_EVERY = 256  # photos, 17 MB of them and 8 MB of features at 150 pixels a side
-
-
-def scale_layers(inputs: "keras.KerasTensor", scaling: Scaling) -> "keras.KerasTensor":
-    """What VGG16 gets instead of raw values; stock Keras only, so that a saved model loads without this package.
-
-    Args:
-        inputs: (n, size, size, 3) float32 RGB, 0 to 255.
-        scaling: ``imagenet``: BGR minus the ImageNet mean, as VGG16 was trained; ``article``: RGB / 255.
-
-    Returns:
-        (n, size, size, 3) float32.
-    """
-    import keras
-
-    factor, offset, reverse = SCALINGS[scaling]
-    if reverse:
-        inputs = keras.ops.flip(inputs, axis=-1)
-    return keras.layers.Rescaling(factor, offset=list(offset), dtype="float32", name="scaling")(inputs)
-
-
-def build_extractor(size: int, weights: Path, scaling: Scaling) -> "keras.Model":
-    """VGG16 with its scaling in front.
-
-    Args:
-        size: pixels a side, at least 32.
-        weights: VGG16's ``.weights.h5``.
-        scaling: as for ``scale_layers``.
-
-    Returns:
-        A model from (n, size, size, 3) float32 RGB, 0 to 255, to (n, size // 32, size // 32, 512).
-    """
-    import keras
-
-    vgg16 = build_vgg16(size, weights)
-    inputs = keras.Input((size, size, 3), name="photos")
-    return keras.Model(inputs, vgg16(scale_layers(inputs, scaling)))
 
 
 # ---------------------------------------------------------------- the engines
@@ -133,9 +85,9 @@ def compare(found: Features, reference: Features) -> None:
         )
 
 
-def _with_tensorflow(weights: Path, scaling: Scaling, batch: int, size: int) -> Extract:
+def _with_tensorflow(weights: Path, scaling: Scaling, batch: int, size: int, backbone: BackboneName) -> Extract:
     import_tensorflow()
-    model = build_extractor(size, weights, scaling)
+    model = build_extractor(size, weights, scaling, backbone)
 
     def extract_all(photos: Photos, out: Path) -> None:
         def batches() -> Iterator[tuple[int, Features]]:
@@ -143,17 +95,17 @@ def _with_tensorflow(weights: Path, scaling: Scaling, batch: int, size: int) -> 
                 inputs = np.asarray(photos[start : start + batch], dtype=np.float32)
                 yield start, np.asarray(model.predict_on_batch(inputs))
 
-        _write(photos, batches(), out)
+        _write(photos, batches(), out, backbone)
 
     return extract_all
 
 
-def _write(photos: Photos, batches: Iterator[tuple[int, Features]], out: Path) -> None:
+def _write(photos: Photos, batches: Iterator[tuple[int, Features]], out: Path, backbone: BackboneName) -> None:
     """Write batches of features, which come in any order, at their places."""
-    side = photos.shape[1] // REDUCTION
+    shape = BACKBONES[backbone].features(photos.shape[1])
     pending = 0
     with (
-        create_array(out, (len(photos), side, side, CHANNELS), np.float32) as features,
+        create_array(out, (len(photos), *shape), np.float32) as features,
         tqdm(total=len(photos), desc=out.stem, unit="photo", disable=None) as bar,
     ):
         for start, found in batches:
@@ -168,45 +120,59 @@ def _write(photos: Photos, batches: Iterator[tuple[int, Features]], out: Path) -
 
 @contextmanager
 def open_engine(
-    engine: Engine, weights: Path, scaling: Scaling, batch: int, photos: Photos, workers: int | None = None
+    engine: Engine,
+    weights: Path,
+    scaling: Scaling,
+    batch: int,
+    photos: Photos,
+    workers: int | None = None,
+    backbone: BackboneName = "vgg16",
 ) -> Iterator[Extract]:
     """Start what computes features, and check it.
 
     Args:
-        engine: ``tensorflow``; ``ncnn``: a single-threaded process a core; ``auto``: TensorFlow where it sees a GPU
-            or where ncnn is missing, else ncnn.
-        weights: VGG16's ``.weights.h5``.
-        scaling: as for ``scale_layers``.
+        engine: ``tensorflow``; ``ncnn``: a single-threaded process a core, for VGG16; ``auto``: ncnn for VGG16, unless
+            TensorFlow sees a GPU or ncnn is missing, else TensorFlow.
+        weights: the backbone's ``.weights.h5``.
+        scaling: as for ``backbones.scaling_values``.
         batch: photos TensorFlow takes at a time.
         photos: (n, size, size, 3) uint8 RGB; on a few of these ncnn's features must be TensorFlow's.
         workers: processes of ncnn; ``None``: one a core. Features do not depend on it.
+        backbone: whose features.
 
     Yields:
         A function of photos (n, size, size, 3) uint8 and of a file, which writes the photos' features
-        (n, size // 32, size // 32, 512) float32 there, in the photos' order.
+        (n, side, side, channels) float32 there, in the photos' order.
 
     Raises:
         WorkflowError: if ``decode.size`` is too small, the weights are missing or damaged, ncnn is asked for and
             missing, or its features are not TensorFlow's.
     """
     size = photos.shape[1]
-    check_size(size)
+    check_size(backbone, size)
+    if backbone != "vgg16":
+        if engine == "ncnn":
+            raise WorkflowError(
+                f"bottleneck.engine: ncnn computes VGG16 only, not {BACKBONES[backbone].title}; set it to tensorflow"
+            )
+        yield _with_tensorflow(weights, scaling, batch, size, backbone)
+        return
     tensors = read_tensors(weights)
     has_ncnn = importlib.util.find_spec("ncnn") is not None
     if engine == "ncnn" and not has_ncnn:
         raise WorkflowError("bottleneck.engine: ncnn is not installed on this platform; set it to tensorflow")
     if engine == "tensorflow" or not has_ncnn:
-        yield _with_tensorflow(weights, scaling, batch, size)
+        yield _with_tensorflow(weights, scaling, batch, size, backbone)
         return
     sample = _pick_sample(photos)
     has_gpu, reference = _ask_tensorflow(sample, weights, scaling)
     if engine == "auto" and has_gpu:
-        yield _with_tensorflow(weights, scaling, batch, size)
+        yield _with_tensorflow(weights, scaling, batch, size, backbone)
         return
-    with NcnnPool(vgg16_network(tensors), SCALINGS[scaling], workers or count_workers(size)) as pool:
+    with NcnnPool(vgg16_network(tensors), scaling_values(scaling), workers or count_workers(size)) as pool:
         del tensors
         compare(np.concatenate([found for _, found in sorted(pool.compute(sample))]), reference)
-        yield lambda photos, out: _write(photos, pool.compute(photos), out)
+        yield lambda photos, out: _write(photos, pool.compute(photos), out, backbone)
 
 
 def extract(images: Photos, weights: Path, scaling: Scaling, engine: Engine, batch: int, out: Path) -> None:
@@ -215,7 +181,7 @@ def extract(images: Photos, weights: Path, scaling: Scaling, engine: Engine, bat
     Args:
         images: (n, size, size, 3) uint8 RGB.
         weights: VGG16's ``.weights.h5``.
-        scaling: as for ``scale_layers``.
+        scaling: as for ``backbones.scaling_values``.
         engine: as for ``open_engine``.
         batch: photos TensorFlow takes at a time.
         out: the ``.npy`` file to write, (n, size // 32, size // 32, 512) float32 in the photos' order.
@@ -236,7 +202,7 @@ def open_features(features: Path, split: str, n: int | None = None) -> NDArray[n
         n: how many photos there must be; ``None``: any number.
 
     Returns:
-        (n, h, w, 512) float32, read only.
+        (n, h, w, channels) float32, read only.
 
     Raises:
         WorkflowError: if the file is missing, truncated, of another kind or another length.
@@ -249,8 +215,8 @@ def open_features(features: Path, split: str, n: int | None = None) -> NDArray[n
         raise WorkflowError(f"{file}: no such file; {mend}") from None
     except (ValueError, EOFError) as error:
         raise WorkflowError(f"{file}: damaged ({' '.join(str(error).split())}); {mend}") from None
-    if found.dtype != np.float32 or found.ndim != 4 or found.shape[-1] != CHANNELS:  # noqa: PLR2004
-        raise WorkflowError(f"{file}: {found.shape} {found.dtype} are not VGG16's features; {mend}")
+    if found.dtype != np.float32 or found.ndim != 4:  # noqa: PLR2004
+        raise WorkflowError(f"{file}: {found.shape} {found.dtype} are no bottleneck features; {mend}")
     if n is not None and len(found) != n:
         raise WorkflowError(f"{file}: features of {len(found)} photos, where there are {n} photos; {mend}")
     return found
@@ -265,7 +231,7 @@ def open_bottleneck(arrays: Path, features: Path, split: str) -> Examples:
         split: train, validation or test.
 
     Returns:
-        ``(n, height, width, 512)`` float32 features and their labels, memory-mapped.
+        ``(n, height, width, channels)`` float32 features and their labels, memory-mapped.
 
     Raises:
         WorkflowError: if either is missing, damaged, or of another length than the other.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from dogs_vs_cats.arrays import release
+from dogs_vs_cats.catalogue import BACKBONES, SCRATCH, BackboneName
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.sections import Resampling
 from dogs_vs_cats.settings import CnnSettings, HeadSettings
@@ -26,12 +27,13 @@ class Description(BaseModel):
     """What a model's weights belong to.
 
     Attributes:
-        kind: the CNN from scratch, or the head on VGG16's features.
+        kind: the network from scratch, or the head on a backbone's features, which is VGG16 by default.
         size: pixels a side of the photos it takes.
         resampling: how photos were resized to that; Lanczos where a description of an older version does not say.
         classes: the two classes; the model gives the probability of the second.
         features: shape of one photo's bottleneck features; None for the CNN.
-        scaling: how photos are scaled for VGG16; None for the CNN.
+        backbone: whose features; None for the CNN.
+        scaling: how photos are scaled for the backbone; None for the CNN.
         network: the trained network's settings.
     """
 
@@ -42,8 +44,23 @@ class Description(BaseModel):
     resampling: Resampling = "lanczos"
     classes: tuple[str, str]
     features: tuple[int, int, int] | None
+    backbone: BackboneName | None = None
     scaling: Literal["imagenet", "article"] | None
     network: CnnSettings | HeadSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _vgg16_where_nothing_is_said(cls, values: Any) -> Any:
+        # Models were described without a backbone while there was but one.
+        return {"backbone": "vgg16", **values} if isinstance(values, dict) and values.get("kind") == "vgg16" else values
+
+    @property
+    def name(self) -> str:
+        """The model as reports call it."""
+        if isinstance(self.network, CnnSettings):
+            return f"{SCRATCH[self.network.name].title} from scratch"
+        assert self.backbone is not None
+        return f"{BACKBONES[self.backbone].title} transfer model"
 
     def build(self) -> "keras.Model":
         """The trained network, with new weights."""
@@ -94,7 +111,7 @@ class Predictor:
 
     @property
     def parameters(self) -> int:
-        """Trained and frozen numbers in the network; VGG16's own are not counted in the head's."""
+        """Trained and frozen numbers in the network; the backbone's own are not counted in the head's."""
         return int(self.model.count_params())
 
     def predict(self, inputs: NDArray[Any], batch: int = 64) -> NDArray[np.float64]:
@@ -180,13 +197,13 @@ def load_predictor(weights: Path) -> Predictor:
     return Predictor(description, model)
 
 
-def exported(model: "keras.Model", description: Description, vgg16: "keras.Model | None" = None) -> "keras.Model":
+def exported(model: "keras.Model", description: Description, backbone: "keras.Model | None" = None) -> "keras.Model":
     """The model as others use it: photos in, a probability out, made of Keras's own layers alone.
 
     Args:
         model: the trained network.
         description: what it is.
-        vgg16: the backbone with its weights, for the head.
+        backbone: the backbone with its weights, for the head.
 
     Returns:
         A model from ``(n, size, size, 3)`` uint8 RGB photos to ``(n,)`` float32 P(second class).
@@ -198,9 +215,9 @@ def exported(model: "keras.Model", description: Description, vgg16: "keras.Model
     photos = keras.layers.Input((description.size, description.size, 3), dtype="uint8", name="photos")
     x = keras.ops.cast(photos, "float32")
     if description.kind == "vgg16":
-        from dogs_vs_cats.features import scale_layers
+        from dogs_vs_cats.backbones import scale_layers
 
-        if vgg16 is None or description.scaling is None:
+        if backbone is None or description.backbone is None or description.scaling is None:
             raise ValueError("the vgg16 model needs its backbone and its scaling")
-        x = vgg16(scale_layers(x, description.scaling))
+        x = backbone(scale_layers(x, description.scaling, description.backbone))
     return keras.Model(photos, second_class(model(x)), name=f"photos_to_{description.kind}")

@@ -22,8 +22,8 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.ncnn_networks import BINARY, OUTPUT, TEXT, Network
 from dogs_vs_cats.processes import Submit, worker_processes
 
-ChannelScaling: TypeAlias = tuple[float, tuple[float, ...], bool]
-"""Factor, offset of each channel, and whether RGB is reversed to BGR before them."""
+ChannelScaling: TypeAlias = tuple[float | tuple[float, ...], tuple[float, ...], bool]
+"""Factor of all channels or of each, offset of each, and whether RGB is reversed to BGR before them."""
 
 _PLANES = 3  # dimensions of an output that is no row of values
 _PHOTOS_A_TASK = 8  # under a second of work: what is redone when a process dies, and waited for at Ctrl-C
@@ -75,7 +75,7 @@ def compute(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> 
     computed = []
     for photo in photos:
         values = photo.astype(np.float32)[..., :: -1 if reverse else 1]
-        scaled = values * np.float32(factor) + np.asarray(offset, np.float32)
+        scaled = values * np.asarray(factor, np.float32) + np.asarray(offset, np.float32)
         planes = np.ascontiguousarray(scaled.transpose(2, 0, 1))
         extractor = network.create_extractor()
         failed = extractor.input("photo", ncnn.Mat(planes))

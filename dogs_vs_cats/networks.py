@@ -1,10 +1,11 @@
-"""The networks that are trained: a CNN on images, a head on bottleneck features."""
+"""The networks that are trained: one of several on images, a head on bottleneck features."""
 
 from typing import Any, Literal
 
 import keras
 from keras import layers, ops
 
+from dogs_vs_cats import architectures
 from dogs_vs_cats.settings import CnnSettings, HeadSettings
 
 
@@ -18,18 +19,34 @@ def _classify(x: Any, output: Literal["softmax", "sigmoid"]) -> Any:
     return ops.exp(ops.log_softmax(logits))
 
 
+_BODIES = {
+    "fully_connected": architectures.fully_connected,
+    "lenet5": architectures.lenet5,
+    "alexnet": architectures.alexnet,
+    "residual": architectures.residual,
+}
+
+
 def build_cnn(network: CnnSettings, size: int) -> keras.Model:
-    """Build the CNN that is trained from scratch.
+    """Build the network that is trained from scratch.
 
     Args:
-        network: its shape; the defaults are the article's, 1,355,938 parameters at 150 pixels.
+        network: its name and, for ``cnn``, its shape; the defaults are the article's, 1,355,938 parameters at 150
+            pixels.
         size: pixels a side of the images.
 
     Returns:
         A model from ``(n, size, size, 3)`` pixels, 0 to 255, to ``(n, 2)`` softmax or ``(n, 1)`` sigmoid outputs.
     """
     inputs = layers.Input((size, size, 3), name="image")
-    x = layers.Rescaling(1 / 255)(inputs)
+    if network.name == "cnn":
+        x = _cnn(layers.Rescaling(1 / 255)(inputs), network)
+    else:
+        x = _BODIES[network.name](layers.Rescaling(1 / 127.5, offset=-1.0)(inputs))
+    return keras.Model(inputs, _classify(x, network.output), name="scratch")
+
+
+def _cnn(x: Any, network: CnnSettings) -> Any:
     for convolution in network.convolutions:
         # The normalisation has a bias of its own.
         bias = not network.batch_normalization
@@ -43,15 +60,15 @@ def build_cnn(network: CnnSettings, size: int) -> keras.Model:
     for units in network.dense:
         x = layers.Dense(units, activation="relu")(x)
         x = layers.Dropout(network.dense_dropout)(x)
-    return keras.Model(inputs, _classify(x, network.output), name="scratch")
+    return x
 
 
 def build_head(network: HeadSettings, features: tuple[int, int, int]) -> keras.Model:
-    """Build the head that is trained on VGG16's bottleneck features.
+    """Build the head that is trained on a backbone's bottleneck features.
 
     Args:
         network: its shape; the defaults are the article's.
-        features: height, width and channels of one photo's features, (4, 4, 512) at 150 pixels.
+        features: height, width and channels of one photo's features, (4, 4, 512) of VGG16 at 150 pixels.
 
     Returns:
         A model from ``(n, *features)`` to ``(n, 1)`` sigmoid or ``(n, 2)`` softmax outputs.

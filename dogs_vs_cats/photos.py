@@ -110,7 +110,7 @@ def thumbnail(data: bytes, side: int) -> bytes:
     Raises:
         RefusedPhotoError: as ``decode``.
     """
-    image, file = _load(data), io.BytesIO()
+    image, file = load(data), io.BytesIO()
     image.thumbnail((side, side))
     image.save(file, "JPEG", quality=80)
     return file.getvalue()

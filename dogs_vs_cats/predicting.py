@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from dogs_vs_cats.arrays import Dataset, open_split, release
+from dogs_vs_cats.backbones import build_backbone
+from dogs_vs_cats.catalogue import BACKBONES
 from dogs_vs_cats.comparison import Candidate
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation import photos_per_second
 from dogs_vs_cats.features import open_features
 from dogs_vs_cats.models import KINDS, Description, Predictor, exported, load_predictor
-from dogs_vs_cats.weights import build_vgg16
 
 # Enough to time each model by; VGG16 takes 10 to 20 photos a second on two cores.
 _TIMED_PHOTOS = {"scratch": 256, "vgg16": 64}
@@ -61,7 +62,7 @@ def predict_split(predictor: Predictor, arrays: Path, features: Path, split: str
     Args:
         predictor: the model.
         arrays: the folder of decoded photos, which the CNN takes.
-        features: the folder of VGG16's features, which the head takes.
+        features: the folder of bottleneck features, which the head takes.
         split: train, validation, test or unlabelled.
 
     Returns:
@@ -89,8 +90,8 @@ def examine(predictor: Predictor, split: str, arrays: Path, features: Path, vgg1
         predictor: the model.
         split: the split that is reported, test or validation.
         arrays: the folder of decoded photos.
-        features: the folder of VGG16's features.
-        vgg16: VGG16's ImageNet weights, for the model that takes photos, which is what is timed.
+        features: the folder of bottleneck features.
+        vgg16: the backbone's ImageNet weights, for the model that takes photos, which is what is timed.
         training: the folder with the training's ``timing.json``.
 
     Returns:
@@ -100,7 +101,8 @@ def examine(predictor: Predictor, split: str, arrays: Path, features: Path, vgg1
         WorkflowError: as ``predict_split``.
     """
     description = predictor.description
-    backbone = build_vgg16(description.size, vgg16) if description.kind == "vgg16" else None
+    used = description.backbone
+    backbone = None if used is None else build_backbone(used, description.size, vgg16)
     whole = exported(predictor.model, description, backbone)
     timed = open_split(arrays, split).images[: _TIMED_PHOTOS[description.kind]]
     timing = json.loads((training / "timing.json").read_text(encoding="utf-8"))
@@ -111,4 +113,6 @@ def examine(predictor: Predictor, split: str, arrays: Path, features: Path, vgg1
         trained_parameters=predictor.parameters,
         training_seconds=float(timing["seconds"]),
         photos_per_second=photos_per_second(whole.predict_on_batch, timed),
+        name=description.name,
+        backbone=None if used is None else BACKBONES[used].title,
     )

@@ -64,7 +64,7 @@ def train_and_record(
         description.kind,
         tracking,
         root,
-        params={**params, **description.model_dump(include={"size", "resampling", "scaling"})},
+        params={**params, **description.model_dump(include={"size", "resampling", "backbone", "scaling"})},
         tags={**data_tags(dataset), "kind": description.kind},
         dataset=(dataset.source, dataset.digest),
         resume=tracked_as(checkpoint),

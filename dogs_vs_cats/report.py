@@ -161,7 +161,7 @@ def _measures(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
         ),
         row(
             "Training time",
-            "of the last training; without the single pass of all photos through VGG16",
+            "of the last training; without the single pass of all photos through the pretrained network",
             [_duration(m["training_seconds"]) for m in models],
         ),
         row(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from dogs_vs_cats.catalogue import BACKBONES, SCRATCH, BackboneName, ScratchName, smallest_photos
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.sections import (
     Count,
@@ -68,7 +69,7 @@ class DownloadSettings(Section):
 
 
 class WeightsSettings(Section):
-    """VGG16's ImageNet weights: a local file, or null for Keras's release and its mirrors."""
+    """The backbone's ImageNet weights: a local file, or null for Keras's release (and VGG16's mirror)."""
 
     path: str | None
 
@@ -98,11 +99,19 @@ class DecodeSettings(Section):
 
 
 class BottleneckSettings(Section):
-    """VGG16's features: the input scaling and what computes them."""
+    """The transfer model's features: which backbone's, the input scaling and what computes them."""
 
+    backbone: BackboneName = "vgg16"
     scaling: Literal["imagenet", "article"]
     engine: Literal["auto", "tensorflow", "ncnn"]
     batch: Count
+
+    @model_validator(mode="after")
+    def _engine_knows_the_backbone(self) -> Self:
+        if self.engine == "ncnn" and self.backbone != "vgg16":
+            title = BACKBONES[self.backbone].title
+            raise ValueError(f"engine ncnn computes VGG16 only; {title} needs bottleneck.engine: tensorflow or auto")
+        return self
 
 
 # ---------------------------------------------------------------- training
@@ -172,8 +181,9 @@ class ConvolutionSettings(Section):
 
 
 class CnnSettings(Section):
-    """The CNN trained from scratch."""
+    """The network trained from scratch; all but its name and output are the shape of ``cnn``, and only of that."""
 
+    name: ScratchName = "cnn"
     convolutions: Annotated[list[ConvolutionSettings], Field(min_length=1)]
     batch_normalization: bool
     convolution_dropout: Rate
@@ -219,14 +229,14 @@ class TrainingSettings(Section):
 
 
 class TrainScratchSettings(TrainingSettings):
-    """The CNN from scratch, and its training."""
+    """The network from scratch, and its training."""
 
     augmentation: AugmentationSettings | None
     network: CnnSettings
 
 
 class TrainVgg16Settings(TrainingSettings):
-    """The head on VGG16's features, and its training."""
+    """The head on the backbone's features, and its training."""
 
     network: HeadSettings
 
@@ -268,10 +278,19 @@ class Settings(Section):
     search: SearchSettings
 
     @model_validator(mode="after")
-    def _pooling_leaves_something(self) -> Self:
-        blocks = len(self.train_scratch.network.convolutions)
-        if self.decode.size >> blocks == 0:
-            raise ValueError(f"{blocks} convolution blocks halve decode.size {self.decode.size} to nothing")
+    def _photos_are_large_enough(self) -> Self:
+        size, network = self.decode.size, self.train_scratch.network
+        blocks = len(network.convolutions)
+        if network.name == "cnn" and size >> blocks == 0:
+            raise ValueError(f"{blocks} convolution blocks halve decode.size {size} to nothing")
+        if size < SCRATCH[network.name].minimum:
+            needed = SCRATCH[network.name]
+            raise ValueError(
+                f"decode.size is {size}: {needed.title} (train_scratch.network.name) takes {needed.minimum} pixels a "
+                "side and more, or its poolings leave nothing"
+            )
+        if fault := smallest_photos(self.bottleneck.backbone, size):
+            raise ValueError(f"{fault} (bottleneck.backbone)")
         return self
 
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from dogs_vs_cats.arrays import read_dataset
+from dogs_vs_cats.backbones import build_backbone, scaling_values
 from dogs_vs_cats.classifying import Answer, Classifier, Compute, Unread
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.features import SCALINGS
 from dogs_vs_cats.models import KINDS, Description, Kind, exported, load_predictor, loading, read_description
 from dogs_vs_cats.ncnn_engine import ChannelScaling, NcnnPool, compute, count_workers
 from dogs_vs_cats.ncnn_networks import Network, cnn_network, head_network
@@ -24,7 +24,7 @@ from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 from dogs_vs_cats.raw_photos import folder_store
 from dogs_vs_cats.registered_models import URI_PREFIX, by_keras, open_registered
 from dogs_vs_cats.settings import CnnSettings
-from dogs_vs_cats.weights import build_vgg16, read_tensors
+from dogs_vs_cats.weights import read_tensors
 
 if TYPE_CHECKING:
     import keras
@@ -54,7 +54,7 @@ class TrainedModel:
     Attributes:
         kind: which of the two.
         weights: its ``.weights.h5``.
-        vgg16: VGG16's ``.weights.h5``, which the head needs.
+        vgg16: the backbone's ``.weights.h5``, which the head needs.
         description: what the weights belong to.
         temperature: calibrates its probabilities.
     """
@@ -70,15 +70,23 @@ class TrainedModel:
         """What becomes of a photo's values before the network takes them."""
         if self.description.scaling is None:
             return 1 / 255, (0.0, 0.0, 0.0), False
-        return SCALINGS[self.description.scaling]
+        return scaling_values(self.description.scaling)
+
+    @property
+    def suits_ncnn(self) -> bool:
+        """Whether ncnn can run it: the CNN, or a head on VGG16's features."""
+        network = self.description.network
+        return network.name == "cnn" if isinstance(network, CnnSettings) else self.description.backbone == "vgg16"
 
     def network(self) -> Network:
         """The whole model for ncnn, from a scaled photo to its outputs.
 
         Raises:
-            WorkflowError: if weights are missing or not the description's.
+            WorkflowError: if weights are missing or not the description's, or ncnn cannot run it.
         """
         description = self.description
+        if not self.suits_ncnn:
+            raise WorkflowError(f"the {description.name} is not run by ncnn; only the CNN and heads on VGG16 are")
         with loading(self.weights):
             if isinstance(description.network, CnnSettings):
                 return cnn_network(description.network, description.size, self.weights)
@@ -92,7 +100,8 @@ class TrainedModel:
             WorkflowError: if weights are missing or not the description's.
         """
         import_tensorflow()
-        backbone = build_vgg16(self.description.size, self.vgg16) if self.description.scaling is not None else None
+        used = self.description.backbone
+        backbone = None if used is None else build_backbone(used, self.description.size, self.vgg16)
         return exported(load_predictor(self.weights).model, self.description, backbone)
 
 
@@ -136,7 +145,7 @@ def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
         check_fit(weights.with_name(f"{kind}.json"), description, read_dataset(arrays))
     vgg16 = project / "data" / "weights" / "vgg16.weights.h5"
     if kind == "vgg16" and not vgg16.exists():
-        raise WorkflowError(f"{vgg16}: no VGG16 there; fetch it with: dvc repro weights")
+        raise WorkflowError(f"{vgg16}: no backbone there; fetch it with: dvc repro weights")
     return TrainedModel(kind, weights, vgg16, description, comparison.models[kind].temperature)
 
 
@@ -150,7 +159,7 @@ def open_classifier(
         project: the project's folder.
         model: ``scratch`` or ``vgg16``; ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` from MLflow, which
             TensorFlow runs; None: the better one of the project's.
-        engine: ``auto``: ncnn where it is installed, else TensorFlow.
+        engine: ``auto``: ncnn where it is installed and can run the model, else TensorFlow.
         photos: about how many will be classified; with many, ncnn runs on every core.
 
     Yields:
@@ -166,7 +175,8 @@ def open_classifier(
     if model not in kinds:
         raise WorkflowError(f"model {model}: choose {', '.join(KINDS)} or {URI_PREFIX}NAME@ALIAS")
     trained = find_model(project, kinds[model])
-    if engine == "tensorflow" or (engine == "auto" and importlib.util.find_spec("ncnn") is None):
+    by_ncnn = trained.suits_ncnn and importlib.util.find_spec("ncnn") is not None
+    if engine == "tensorflow" or (engine == "auto" and not by_ncnn):
         yield _classifier(trained, by_keras(trained.keras_model()))
     elif photos <= _FEW[trained.kind]:
         with tempfile.TemporaryDirectory() as folder:

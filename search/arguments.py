@@ -31,7 +31,7 @@ def parse_arguments(kind: Kind) -> argparse.Namespace:
     Raises:
         WorkflowError: for a value that makes no sense, which it names.
     """
-    what = "CNN" if kind == "scratch" else "head on VGG16's features"
+    what = "CNN" if kind == "scratch" else "head on the backbone's features"
     parser = argparse.ArgumentParser(description=f"Search for a better {what}; what is varied stands in params.yaml.")
     study = parser.add_argument_group("the study")
     study.add_argument("--trials", type=int, help="trials that the study is to have finished")
@@ -95,6 +95,12 @@ def build_plan(kind: Kind, arguments: argparse.Namespace) -> Plan:
         WorkflowError: if the settings or the data do not fit.
     """
     settings, root = load_settings(arguments.params), arguments.params.resolve().parent
+    network = settings.train_scratch.network.name
+    if kind == "scratch" and network != "cnn":
+        raise WorkflowError(
+            f"{arguments.params.name}: train_scratch.network.name is {network!r}: the search varies the shape of cnn; "
+            "set it to cnn"
+        )
     section = settings.search.scratch if kind == "scratch" else settings.search.vgg16
     fidelity = Fidelity(
         images=arguments.images or section.images,

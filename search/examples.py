@@ -11,6 +11,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from dogs_vs_cats.arrays import Dataset, create_array, open_split, read_dataset, release
+from dogs_vs_cats.catalogue import BACKBONES
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.examples import Examples
 from dogs_vs_cats.features import open_features
@@ -47,11 +48,13 @@ def check_data(kind: Kind, root: Path, settings: Settings) -> Dataset:
                 )
         for split in ("train", "validation"):
             features = open_features(root / FEATURES, split, dataset.counts[split])
-            side = dataset.size // 32  # VGG16 halves five times
-            if features.shape[1:3] != (side, side):
+            backbone = BACKBONES[settings.bottleneck.backbone]
+            expected = backbone.features(dataset.size)
+            if features.shape[1:] != expected:
+                found, given = ("x".join(map(str, shape)) for shape in (features.shape[1:], expected))
                 raise WorkflowError(
-                    f"{FEATURES / split}.npy: {features.shape[1]}x{features.shape[2]} features, but photos of "
-                    f"{dataset.size} pixels give {side}x{side}; run dvc repro bottleneck"
+                    f"{FEATURES / split}.npy: {found} features, but {backbone.title} gives {given} of photos of "
+                    f"{dataset.size} pixels; run dvc repro bottleneck"
                 )
     return dataset
 
@@ -87,7 +90,8 @@ def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -
             opened.images if kind == "scratch" else open_features(root / FEATURES, split, len(opened.labels))
         )
         where = chosen(opened.labels, share, settings.search.seed)
-        made_from = [kind, dataset.digest, settings.decode.resampling, str(settings.bottleneck.scaling), images, size]
+        bottleneck = [settings.bottleneck.backbone, str(settings.bottleneck.scaling)]
+        made_from = [kind, dataset.digest, settings.decode.resampling, *bottleneck, images, size]
         inputs = source
         if len(where) < len(source) or size is not None:
             inputs = _cut_down(source, where, size, settings.decode.resampling, root, split, made_from)

@@ -1,4 +1,4 @@
-"""Search for a better head on VGG16's features: ``python search/optuna_vgg16.py --trials 40``."""
+"""Search for a better head on the backbone's features: ``python search/optuna_vgg16.py --trials 40``."""
 
 import sys
 from pathlib import Path

@@ -56,7 +56,7 @@ class Plan:
     """A study.
 
     Attributes:
-        kind: what is searched for: the CNN from scratch, or the head on VGG16's features.
+        kind: what is searched for: the CNN from scratch, or the head on the backbone's features.
         study: its name.
         storage: Optuna storage, a URL.
         root: the project's folder.
@@ -113,13 +113,16 @@ class Plan:
             if self.candidates
             else {"space": _text(self.search.space.model_dump(mode="json"))}
         )
+        backbone = self.settings.bottleneck.backbone
+        # VGG16 is not named: studies from when there was no other backbone go on.
+        features = "" if self.kind == "scratch" or backbone == "vgg16" else f", features of {backbone}"
         varied = {*self.base.model_dump()} - {"epochs"}
         fixed = {key: value for key, value in self.base.model_dump(mode="json").items() if key in varied - SEARCHED}
         return {
             **tried,
             "objectives": ", ".join(self.objectives),
             "fidelity": str(self.fidelity),
-            "data": self.digest,
+            "data": self.digest + features,
             "fixed settings": _text(fixed),
         }
 

@@ -9,6 +9,7 @@ from filelock import FileLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from dogs_vs_cats.catalogue import BACKBONES
 from dogs_vs_cats.making import packages
 from dogs_vs_cats.outputs import whole_file
 from search.confirming import Confirmation
@@ -124,7 +125,9 @@ def render(plan: Plan, study: Study, facts: dict[str, Any], confirmation: Confir
     best = best_trial(plan, study)
     return environment.get_template("study.html.j2").render(
         facts=facts,
-        what="CNN" if plan.kind == "scratch" else "head on VGG16's features",
+        what="CNN"
+        if plan.kind == "scratch"
+        else f"head on {BACKBONES[plan.settings.bottleneck.backbone].title}'s features",
         counts=counted(tally(study)),
         confirmation=confirmation,
         settings=[] if best is None else _beside_article(plan, best),

@@ -64,10 +64,11 @@ def _log(plan: Plan, run: Run, weights: Path) -> None:
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
+    from dogs_vs_cats.backbones import build_backbone
     from dogs_vs_cats.models import exported, load_predictor
-    from dogs_vs_cats.weights import build_vgg16
 
     predictor = load_predictor(weights)
     description = predictor.description
-    backbone = build_vgg16(description.size, plan.root / VGG16_WEIGHTS) if plan.kind == "vgg16" else None
+    used = description.backbone
+    backbone = None if used is None else build_backbone(used, description.size, plan.root / VGG16_WEIGHTS)
     run.log_model(exported(predictor.model, description, backbone), "best")

@@ -161,6 +161,7 @@ def _train(
         resampling=plan.settings.decode.resampling,
         classes=(classes[0], classes[1]),
         features=None if is_cnn else (height, width, channels),
+        backbone=None if is_cnn else plan.settings.bottleneck.backbone,
         scaling=None if is_cnn else plan.settings.bottleneck.scaling,
         network=settings.network,
     )

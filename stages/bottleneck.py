@@ -1,4 +1,4 @@
-"""VGG16's features of every photo, a file a split."""
+"""The backbone's features of every photo, a file a split."""
 
 from dogs_vs_cats.arrays import has_split, open_split
 from dogs_vs_cats.features import open_engine
@@ -11,9 +11,9 @@ SPLITS = ("train", "validation", "test", "unlabelled")
 def main() -> None:
     """Compute the features of every split there is."""
     arguments = parse_arguments(
-        "Compute VGG16's bottleneck features",
+        "Compute the bottleneck features",
         arrays="the folder with the decoded photos",
-        weights="VGG16's .weights.h5",
+        weights="the backbone's .weights.h5",
         features="the folder to leave the features in",
     )
     settings = arguments.settings.bottleneck
@@ -22,7 +22,14 @@ def main() -> None:
     photos = splits["train"].images
     with (
         whole_folder(arguments.features) as folder,
-        open_engine(settings.engine, arguments.weights, settings.scaling, settings.batch, photos) as extract,
+        open_engine(
+            settings.engine,
+            arguments.weights,
+            settings.scaling,
+            settings.batch,
+            photos,
+            backbone=settings.backbone,
+        ) as extract,
     ):
         for name, split in splits.items():
             extract(split.images, folder / f"{name}.npy")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogs_vs_cats.arrays import Split, has_split, open_split, read_dataset
-from dogs_vs_cats.comparison import NAMES, Candidate, Reported, as_json, compare, flat_metrics
+from dogs_vs_cats.comparison import Candidate, Reported, as_json, compare, flat_metrics
 from dogs_vs_cats.making import made_from
 from dogs_vs_cats.outputs import whole_file, whole_folder
 from dogs_vs_cats.report import figures, render
@@ -22,8 +22,8 @@ def main() -> None:
     arguments = parse_arguments(
         "Compare the two models",
         arrays="folder of decoded photos",
-        features="folder of VGG16's features",
-        vgg16="VGG16's ImageNet weights, for the model that takes photos",
+        features="folder of bottleneck features",
+        vgg16="the backbone's ImageNet weights, for the model that takes photos",
         models="folder of both trained models",
         training="folder with each training's history.csv and timing.json",
         comparison="JSON file to write: all results",
@@ -94,7 +94,7 @@ def _where_they_look(
     assert shown.labels is not None
     chosen = telling_photos(shown.labels, {kind: candidates[kind].probabilities for kind in networks})
     photos = np.array(shown.images[chosen])
-    looks = {NAMES[kind]: grad_cam(network, photos) for kind, network in networks.items()}
+    looks = {predictors[kind].description.name: grad_cam(network, photos) for kind, network in networks.items()}
     return where_models_look(photos, shown.labels[chosen], classes, looks, "Where each model looks")
 
 

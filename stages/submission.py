@@ -3,7 +3,7 @@
 import numpy as np
 
 from dogs_vs_cats.arrays import has_split, open_split, read_dataset
-from dogs_vs_cats.comparison import NAMES, as_json, better_model
+from dogs_vs_cats.comparison import as_json, better_model
 from dogs_vs_cats.outputs import whole_file
 from dogs_vs_cats.submitting import calibrate, expected_log_loss, submission_frame, write_submission
 from stages.command import parse_arguments, run
@@ -14,7 +14,7 @@ def main() -> None:
     arguments = parse_arguments(
         "Predict the unlabelled test photos",
         arrays="folder of decoded photos",
-        features="folder of VGG16's features",
+        features="folder of bottleneck features",
         models="folder of both trained models",
         submission="CSV file to write: id,label",
         summary="JSON file to write: the model, its calibration and what to expect",
@@ -52,7 +52,7 @@ def main() -> None:
             "validation_images": len(labels),
             "expected_log_loss": expected,
         }
-        told = f"{len(frame):,} ids by the {NAMES[better]}, expected log-loss {expected:.4f}"
+        told = f"{len(frame):,} ids by the {predictors[better].description.name}, expected log-loss {expected:.4f}"
         told += "; drawn pictures, so not for Kaggle" if dataset.source == "drawn" else ""
     write_submission(frame, arguments.submission)
     with whole_file(arguments.summary) as partial:

@@ -1,4 +1,4 @@
-"""Train the head on VGG16's bottleneck features of the training photos."""
+"""Train the head on the backbone's features of the training photos."""
 
 from stages.command import parse_arguments, project_root, run
 
@@ -6,25 +6,25 @@ from stages.command import parse_arguments, project_root, run
 def main() -> None:
     """Train, write the head and its metrics, record the run with the whole model in MLflow."""
     arguments = parse_arguments(
-        "Train the head on VGG16's features",
+        "Train the head on the backbone's features",
         arrays="decoded photos, for their labels and for pictures of some",
         features="bottleneck features",
-        vgg16="VGG16's ImageNet weights, for the model that takes photos",
+        vgg16="the backbone's ImageNet weights, for the model that takes photos",
         model="weights to write; their description goes beside them",
         reports="folder for history.csv, metrics.json and timing.json",
     )
-    settings, scaling = arguments.settings.train_vgg16, arguments.settings.bottleneck.scaling
+    settings, bottleneck = arguments.settings.train_vgg16, arguments.settings.bottleneck
 
     # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
     from dogs_vs_cats.arrays import read_dataset
+    from dogs_vs_cats.backbones import build_backbone
     from dogs_vs_cats.examples import open_images
     from dogs_vs_cats.features import open_bottleneck
     from dogs_vs_cats.models import Description
     from dogs_vs_cats.recording import train_and_record
-    from dogs_vs_cats.weights import build_vgg16
 
     dataset = read_dataset(arguments.arrays)
     training, validation = (
@@ -36,7 +36,8 @@ def main() -> None:
         resampling=dataset.resampling,
         classes=(dataset.classes[0], dataset.classes[1]),
         features=training.inputs.shape[1:],
-        scaling=scaling,
+        backbone=bottleneck.backbone,
+        scaling=bottleneck.scaling,
         network=settings.network,
     )
     train_and_record(
@@ -49,7 +50,7 @@ def main() -> None:
         reports=arguments.reports,
         tracking=arguments.settings.tracking,
         root=project_root(),
-        backbone=lambda: build_vgg16(dataset.size, arguments.vgg16),
+        backbone=lambda: build_backbone(bottleneck.backbone, dataset.size, arguments.vgg16),
         photos=open_images(arguments.arrays, "validation").inputs,
     )
 

@@ -8,8 +8,9 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
+from dogs_vs_cats.backbones import Scaling, scale_layers, scaling_values
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.features import SCALINGS, Scaling, compare, extract, open_features, scale_layers
+from dogs_vs_cats.features import compare, extract, open_features
 from dogs_vs_cats.ncnn_engine import NcnnPool, count_workers
 from dogs_vs_cats.ncnn_networks import vgg16_network
 from dogs_vs_cats.weights import Tensor, write_weights
@@ -31,7 +32,7 @@ def weights(tensors: list[Tensor], tmp_path_factory: pytest.TempPathFactory) -> 
 def _compute(
     tensors: list[Tensor], photos: NDArray[np.uint8], workers: int = 2, scaling: Scaling = "imagenet"
 ) -> NDArray[np.float32]:
-    with NcnnPool(vgg16_network(tensors), SCALINGS[scaling], workers) as pool:
+    with NcnnPool(vgg16_network(tensors), scaling_values(scaling), workers) as pool:
         return np.concatenate([found for _, found in sorted(pool.compute(photos), key=lambda item: item[0])])
 
 
@@ -64,7 +65,7 @@ def test_features_are_equal_to_the_byte_whatever_the_number_of_processes(tensors
 def test_photos_of_a_killed_process_are_done_again(tensors: list[Tensor]) -> None:
     photos = random_photos(200, 32)
     found = np.full((200, 1, 1, 512), np.nan, np.float32)
-    with NcnnPool(vgg16_network(tensors), SCALINGS["imagenet"], 2) as pool:
+    with NcnnPool(vgg16_network(tensors), scaling_values("imagenet"), 2) as pool:
         for count, (start, features) in enumerate(pool.compute(photos)):
             if count == 3:
                 _workers()[0].kill()
@@ -77,7 +78,7 @@ def test_processes_that_die_again_and_again_are_an_error_and_no_hang(tensors: li
     deaths = 0
     with (  # noqa: PT012 - each time the processes compute again they are killed again
         pytest.raises(WorkflowError, match=r"died 3 times.*bottleneck\.engine: tensorflow"),
-        NcnnPool(vgg16_network(tensors), SCALINGS["imagenet"], 2) as pool,
+        NcnnPool(vgg16_network(tensors), scaling_values("imagenet"), 2) as pool,
     ):
         for _ in pool.compute(random_photos(2000, 32)):
             for worker in _workers():
@@ -89,7 +90,7 @@ def test_processes_that_die_again_and_again_are_an_error_and_no_hang(tensors: li
 
 
 def test_an_error_while_computing_ends_the_processes(tensors: list[Tensor]) -> None:
-    with pytest.raises(KeyboardInterrupt), NcnnPool(vgg16_network(tensors), SCALINGS["imagenet"], 2) as pool:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), NcnnPool(vgg16_network(tensors), scaling_values("imagenet"), 2) as pool:  # noqa: PT012
         for _ in pool.compute(random_photos(5000, 32)):
             raise KeyboardInterrupt
     assert _workers() == []

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from dogs_vs_cats.arrays import create_array, open_split, write_files
-from dogs_vs_cats.features import SCALINGS, open_features
+from dogs_vs_cats.backbones import scaling_values
+from dogs_vs_cats.features import open_features
 from dogs_vs_cats.ncnn_engine import NcnnPool
 from dogs_vs_cats.ncnn_networks import vgg16_network
 from dogs_vs_cats.weights import read_tensors, write_weights
@@ -49,7 +50,7 @@ def test_every_split_gets_its_features_and_old_ones_are_gone(
     done = _run(values, tmp_path, weights)
     assert done.returncode == 0, done.stderr
     assert sorted(file.stem for file in (tmp_path / "features").iterdir()) == sorted(counts)
-    with NcnnPool(vgg16_network(read_tensors(weights)), SCALINGS["imagenet"], 1) as pool:
+    with NcnnPool(vgg16_network(read_tensors(weights)), scaling_values("imagenet"), 1) as pool:
         for name, count in counts.items():
             features = open_features(tmp_path / "features", name, count)
             assert features.shape == (count, 2, 2, 512)

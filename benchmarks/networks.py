@@ -1,0 +1,102 @@
+"""The networks from scratch under equal settings: ``python benchmarks/networks.py``, where the workflow has run.
+
+Each is trained with the ``train_scratch`` settings of ``params.yaml`` (optimizer, augmentation, batch, loss, which
+epoch is kept) on the same photos at the same size, for as many epochs, without early stopping, with several seeds, and
+judged on validation; the test split is not looked at. Trainings that ``reports/networks.json`` has are not done again,
+so a run that was cut off goes on.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from dogs_vs_cats.catalogue import SCRATCH, ScratchName  # noqa: E402
+from dogs_vs_cats.outputs import whole_file  # noqa: E402
+from dogs_vs_cats.settings import load_settings  # noqa: E402
+
+
+def main() -> None:
+    """Train what is missing, write it down, print the table."""
+    names = get_args(ScratchName)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("networks", nargs="*", default=names, help=f"of {', '.join(names)}; all")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[2017, 1, 2])
+    parser.add_argument("--images", type=int, default=4000, help="training photos (%(default)s)")
+    parser.add_argument("--size", type=int, default=64, help="pixels a side (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--json", type=Path, default=Path("reports/networks.json"))
+    arguments = parser.parse_args()
+    if unknown := set(arguments.networks) - set(names):
+        parser.error(f"unknown networks: {', '.join(sorted(unknown))}")
+    fidelity = {"images": arguments.images, "size": arguments.size, "epochs": arguments.epochs}
+    done: list[dict[str, Any]] = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
+    for name in arguments.networks:
+        for seed in arguments.seeds:
+            wanted = {"network": name, "seed": seed, **fidelity}
+            if not any(wanted.items() <= found.items() for found in done):
+                done.append({**wanted, **_train(name, seed, fidelity)})
+                with whole_file(arguments.json) as partial:
+                    partial.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
+    _print([found for found in done if fidelity.items() <= found.items()])
+
+
+def _train(name: str, seed: int, fidelity: dict[str, int]) -> dict[str, Any]:
+    """Accuracies, log-loss and seconds of one training."""
+    from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+
+    import_tensorflow()
+    from dogs_vs_cats.augmentation import build_augmentation
+    from dogs_vs_cats.networks import build_cnn
+    from dogs_vs_cats.reproducibility import prepare
+    from dogs_vs_cats.training import train
+    from search.examples import open_parts
+    from search.plan import Fidelity
+
+    settings = load_settings(Path("params.yaml"))
+    base = settings.train_scratch
+    chosen = base.model_copy(
+        update={
+            "epochs": fidelity["epochs"],
+            "seed": seed,
+            "early_stopping": None,
+            "network": base.network.model_copy(update={"name": name}),
+        }
+    )
+    training, validation = open_parts("scratch", Path(), settings, Fidelity(**fidelity))
+    prepare(seed)
+    model = build_cnn(chosen.network, fidelity["size"])
+    result = train(model, training, validation, chosen, augmentation=build_augmentation(chosen.augmentation, seed))
+    return {
+        "parameters": int(model.count_params()),
+        "validation_images": len(validation.labels),
+        "accuracy": result.kept["val_accuracy"],
+        "log_loss": result.kept["val_log_loss"],
+        "kept_epoch": result.kept_epochs[-1],
+        "last_accuracy": float(result.history["val_accuracy"].iloc[-1]),
+        "seconds": result.seconds,
+    }
+
+
+def _print(done: list[dict[str, Any]]) -> None:
+    print("| network | parameters | accuracy, mean (each seed) | log-loss | seconds an epoch |")
+    print("| --- | --- | --- | --- | --- |")
+    for name, network in SCRATCH.items():
+        found = [one for one in done if one["network"] == name]
+        if found:
+            each = ", ".join(f"{one['accuracy']:.1%}" for one in found)
+            means = {key: statistics.mean(one[key] for one in found) for key in ("accuracy", "log_loss", "seconds")}
+            seconds = means["seconds"] / found[0]["epochs"]
+            print(
+                f"| {network.title} | {found[0]['parameters']:,} | {means['accuracy']:.1%} ({each}) "
+                f"| {means['log_loss']:.3f} | {seconds:.1f} |"
+            )
+
+
+if __name__ == "__main__":
+    main()
