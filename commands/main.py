@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "explain": "show where the models look in a photo, and what their convolutions make of it",
     "tour": "make the pictures of docs/tour.md, the article retold, from the trained models",
     "audit": "list the photos whose labels, contents, sizes or copies deserve a look",
+    "networks": "every network with its parameters, multiply-adds and memory, and a picture of each",
 }
 """Each command, its module's name here, and what it does in a line."""
 

@@ -62,7 +62,8 @@ def alexnet(x: Any) -> Any:
 
 
 def _normalised(x: Any) -> Any:
-    return layers.ReLU()(layers.BatchNormalization()(x))
+    # Keras forgets by 0.99 a batch, which takes more batches than a small set has in an epoch.
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 
 def _convolution(x: Any, filters: int, kernel: int = 3, strides: int = 1) -> Any:

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from dogs_vs_cats import architectures
@@ -94,3 +95,54 @@ def second_class(outputs: Any) -> Any:
 def describe_layers(model: keras.Model) -> list[tuple[str, tuple[int | None, ...], int]]:
     """Name, output shape and parameter count of each layer, input first."""
     return [(type(layer).__name__, tuple(layer.output.shape), layer.count_params()) for layer in model.layers]
+
+
+def describe_stages(model: keras.Model, most: int = 26) -> list[tuple[str, tuple[int | None, ...], int]]:
+    """The layers as ``describe_layers`` gives them; where they are many, those between two halvings as one.
+
+    Args:
+        model: any network.
+        most: layers that are still told one by one.
+
+    Returns:
+        Name, output shape and parameter count, input first; the counts add up to the network's.
+    """
+    layers_of = describe_layers(model)
+    if len(layers_of) <= most:
+        return layers_of
+    found: list[list[int]] = []
+    side = float("inf")
+    for number, (layer, (_, shape, _)) in enumerate(zip(model.layers, layers_of, strict=True)):
+        strided = max(np.atleast_1d(getattr(layer, "strides", 1))) > 1
+        # Squeeze-and-excitation goes down to one pixel too, but comes back: only strides begin a stage.
+        begins = not found or (strided and len(shape) == _IMAGE and (shape[1] or 0) < side)
+        ends = len(shape) != _IMAGE and number >= _last_image(layers_of)
+        if begins or ends:
+            found.append([])
+            side = (shape[1] or 0) if len(shape) == _IMAGE else side
+        found[-1].append(number)
+    final = _last_image(layers_of)
+    return [_stage(layers_of, numbers, last=final in numbers) for numbers in found]
+
+
+_IMAGE = 4
+"""Axes of a layer's output that still is an image: batch, height, width, channels."""
+
+
+def _last_image(described: list[tuple[str, tuple[int | None, ...], int]]) -> int:
+    return max(number for number, (_, shape, _) in enumerate(described) if len(shape) == _IMAGE)
+
+
+def _stage(
+    described: list[tuple[str, tuple[int | None, ...], int]], numbers: list[int], *, last: bool
+) -> tuple[str, tuple[int | None, ...], int]:
+    names = [described[number][0] for number in numbers]
+    convolutions = sum("Conv" in name for name in names)
+    name = names[0]
+    if len(names) > 1:
+        among = f", {convolutions} convolution{'' if convolutions == 1 else 's'} among them" if convolutions else ""
+        name = f"{len(names)} layers{among}"
+    # Layers of the next stage's branches may stand at the end: where branches meet is what this one gives.
+    meeting = [number for number in numbers if described[number][0] in {"Add", "Concatenate"} and not last]
+    images = [number for number in numbers if len(described[number][1]) == _IMAGE]
+    return name, described[(meeting or images or numbers)[-1]][1], sum(described[number][2] for number in numbers)

@@ -41,6 +41,15 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
         ({"train_scratch.optimizer.name": "adam"}, ["train_scratch.optimizer", "momentum is for sgd and rmsprop"]),
         ({"train_vgg16.network.dropout": [0.5]}, ["train_vgg16.network", "2 dense layers need as many dropout rates"]),
         ({"decode.size": 16, "train_scratch.network.convolutions": [{"filters": 1, "kernel": 3}] * 5}, ["to nothing"]),
+        ({"train_scratch.network.name": "lenet"}, ["train_scratch.network.name is 'lenet'", "'lenet5'"]),
+        ({"bottleneck.backbone": "vgg11"}, ["bottleneck.backbone is 'vgg11'", "'vgg16'", "'efficientnet_v2_b0'"]),
+        ({"bottleneck.backbone": "xception", "decode.size": 64}, ["Xception takes 71 pixels", "bottleneck.backbone"]),
+        ({"decode.size": 24}, ["decode.size is 24: VGG16 takes 32 pixels"]),
+        ({"decode.size": 32, "train_scratch.network.name": "alexnet"}, ["AlexNet", "takes 39 pixels"]),
+        (
+            {"bottleneck.backbone": "resnet50", "bottleneck.engine": "ncnn"},
+            ["bottleneck", "ncnn computes VGG16 only; ResNet50 needs bottleneck.engine: tensorflow or auto"],
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_by_key_value_and_what_is_allowed(
@@ -88,3 +97,15 @@ def test_every_key_has_an_explanation() -> None:
         if line and line[0].isalpha() and not line.endswith(":") and "#" not in line
     ]
     assert undocumented == []
+
+
+def test_a_network_takes_one_key_and_a_file_from_before_there_were_several_means_the_articles(
+    values: dict[str, Any],
+) -> None:
+    assert parse_settings(changed(values, **{"train_scratch.network.name": "residual"})).train_scratch.network.name == (
+        "residual"
+    )
+    del values["train_scratch"]["network"]["name"]
+    del values["bottleneck"]["backbone"]
+    settings = parse_settings(values)
+    assert (settings.train_scratch.network.name, settings.bottleneck.backbone) == ("cnn", "vgg16")
