@@ -215,7 +215,7 @@ def size_doubts(prints: Sequence[Fingerprint]) -> list[Doubt]:
 
     Returns:
         Doubts where the shorter side, or the ratio of width to height, is an outlier, and off the median by a factor of
-        more than two. The score is that factor's inverse.
+        more than two; one a photo, its surest. The score is that factor's inverse.
     """
     widths = np.log([print_.width for print_ in prints])
     heights = np.log([print_.height for print_ in prints])
@@ -231,7 +231,11 @@ def size_doubts(prints: Sequence[Fingerprint]) -> list[Doubt]:
             relation = "below" if what == "shorter side" else "above"
             detail = f"{size}: {what} {factors[row]:.1f} times {relation} the median"
             doubts.append(Doubt(row, "size", float(1 / factors[row]), detail))
-    return sorted(doubts, key=lambda doubt: (doubt.score, doubt.photo))
+    doubts.sort(key=lambda doubt: (doubt.score, doubt.photo))
+    surest: dict[int, Doubt] = {}
+    for doubt in doubts:
+        surest.setdefault(doubt.photo, doubt)
+    return list(surest.values())
 
 
 def _deviations(values: Floats) -> Floats:
