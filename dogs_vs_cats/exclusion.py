@@ -2,11 +2,12 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.intake import TakenPhoto
 from dogs_vs_cats.raw_photos import Photo
 
 
@@ -74,10 +75,8 @@ def read_list(path: Path) -> dict[str, Listed]:
     return listed
 
 
-def leave_out(
-    photos: Sequence[Photo], listed: Mapping[str, Listed], shown: Path
-) -> tuple[list[Photo], list[tuple[str, str]]]:
-    """Part the listed photos from the others.
+def find_listed(photos: Sequence[Photo], listed: Mapping[str, Listed], shown: Path) -> dict[str, str]:
+    """The photos that a list means.
 
     Args:
         photos: a source's labelled photos.
@@ -86,10 +85,10 @@ def leave_out(
         shown: the list's name in messages.
 
     Returns:
-        The photos that stay, and the names of the others with the reason.
+        The reason why it is left out, by the photo's path inside its source; in the photos' order.
 
     Raises:
-        WorkflowError: if a name is no photo's or more than one's, or a class has no photo left.
+        WorkflowError: if a name is no photo's, or more than one's.
     """
     by_ending: defaultdict[str, list[str]] = defaultdict(list)
     for photo in photos:
@@ -112,8 +111,33 @@ def leave_out(
                 f"{shown}: line {line.number}: {name} may be {meant[0]} or {meant[1]}; give the path inside the source"
             )
         reasons.setdefault(meant[0], f"excluded by {shown}" + (f": {line.reason}" if line.reason else ""))
-    left = [photo for photo in photos if photo.name not in reasons]
-    gone = {str(photo.label) for photo in photos} - {str(photo.label) for photo in left}
-    if gone:
-        raise WorkflowError(f"{shown}: lists every photo of class {min(gone)}; remove some lines")
-    return left, [(photo.name, reasons[photo.name]) for photo in photos if photo.name in reasons]
+    return {photo.name: reasons[photo.name] for photo in photos if photo.name in reasons}
+
+
+def leave_out(
+    taken: Sequence[TakenPhoto], splits: Sequence[str | None], names: Container[str], shown: Path
+) -> list[str | None]:
+    """Take photos out of their splits; all others stay where they are, so that results before and after compare.
+
+    Args:
+        taken: the photos that decode.
+        splits: the split of each.
+        names: of the labelled photos to leave out.
+        shown: the list's name in messages.
+
+    Returns:
+        The splits, None for photos that are left out.
+
+    Raises:
+        WorkflowError: if a split has no photo of a class left.
+    """
+    left = [
+        None if photo.label is not None and photo.name in names else split
+        for photo, split in zip(taken, splits, strict=True)
+    ]
+    labels = [photo.label for photo in taken]
+    gone = {*zip(splits, labels, strict=True)} - {*zip(left, labels, strict=True)}
+    for split, label in sorted(gone, key=str):
+        if split is not None:
+            raise WorkflowError(f"{shown}: leaves no photo of class {label} in {split}; remove some of its lines")
+    return left

@@ -1,8 +1,8 @@
 """Which photo goes where; duplicates stay together, what does not decode is listed."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
-from dogs_vs_cats.exclusion import find_list, leave_out, read_list
+from dogs_vs_cats.exclusion import find_list, find_listed, leave_out, read_list
 from dogs_vs_cats.images import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
 from dogs_vs_cats.intake import check_classes, choose_splits, lay_out, take_in
 from dogs_vs_cats.outputs import whole_file, whole_folder
@@ -24,20 +24,22 @@ def main() -> None:
     )
     settings = arguments.settings.split
     source = read_source(arguments.raw)
-    used = labelled(arguments.raw)
-    excluded: list[tuple[str, str]] = []
+    photos = labelled(arguments.raw)
+    excluded: dict[str, str] = {}
     if settings.exclude is not None:
-        listed = find_list(settings.exclude, arguments.exclude)
-        used, excluded = leave_out(used, read_list(listed), listed)
-    photos = used + unlabelled(arguments.raw)
+        path = find_list(settings.exclude, arguments.exclude)
+        excluded = find_listed(photos, read_list(path), path)
+    photos += unlabelled(arguments.raw)
     classes = sorted({photo.label for photo in photos if photo.label is not None})
 
     with whole_folder(arguments.images) as images:
         taken, refused = take_in(photos, images / ".unsorted")
         with whole_file(arguments.rejected) as rejected:
-            write_rejected(rejected, excluded + [(photo.name, photo.reason) for photo in refused])
+            write_rejected(rejected, [*excluded.items(), *((photo.name, photo.reason) for photo in refused)])
         check_classes(taken, refused)
         splits, duplicates = choose_splits(taken, settings)
+        if settings.exclude is not None:
+            splits = leave_out(taken, splits, excluded, Path(settings.exclude))
         write_index(images, lay_out(taken, splits, images))
         rejected_ids = [PurePosixPath(photo.name).stem for photo in refused if photo.label is None]
         write_facts(images, ImagesFacts(source, classes, rejected_ids))
@@ -46,7 +48,7 @@ def main() -> None:
     kept = f"{len(duplicates)} groups of {duplicates.sum()} photos in all, each kept in one split"
     print(f"duplicates: {kept if len(duplicates) else 'none'}")
     if excluded:
-        names = ", ".join(name for name, _ in excluded[:NAMED]) + (", ..." if len(excluded) > NAMED else "")
+        names = ", ".join([*excluded][:NAMED]) + (", ..." if len(excluded) > NAMED else "")
         print(f"excluded: {len(excluded)} photos by {settings.exclude} ({names}), all listed in {arguments.rejected}")
     if refused:
         print(f"rejected: {len(refused)} photos that do not decode, listed in {arguments.rejected}")

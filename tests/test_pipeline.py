@@ -129,6 +129,15 @@ def test_repro_leaves_two_compared_models_and_a_submission(project: Project) -> 
     assert submission["label"].between(0, 1, inclusive="neither").all()
 
 
+def test_a_changed_list_of_photos_to_leave_out_makes_the_split_run_again(project: Project) -> None:
+    listed = project.folder / "exclude" / "mine.csv"
+    assert json.loads(project.run("dvc", "status", "--json", "split")) == {}
+    listed.write_text("file\ncat.3.jpg\n")
+    changes = json.loads(project.run("dvc", "status", "--json", "split"))
+    assert changes == {"split": [{"changed deps": {"exclude": "modified"}}]}
+    listed.unlink()
+
+
 def test_splits_hold_what_was_asked_for(project: Project) -> None:
     dataset = project.json("data/arrays/dataset.json")
     assert dataset["counts"] == {"train": 44, "validation": 16, "test": 20, "unlabelled": 6}
