@@ -104,8 +104,8 @@ BACKBONES: dict[BackboneName, Backbone] = {
     "resnet50": Backbone("ResNet50", "He et al. 2015, arXiv 1512.03385", "ResNet50", "caffe", 32, 2048, _halved_up),
     "resnet50_v2": Backbone("ResNet50V2", "He et al. 2016, arXiv 1603.05027", "ResNet50V2", "tf", 32, 2048, _halved_up),
     "inception_v3": Backbone(
-        "InceptionV3 (GoogLeNet's line)",
-        "Szegedy et al. 2015, arXiv 1512.00567; GoogLeNet: arXiv 1409.4842",
+        "InceptionV3",
+        "Szegedy et al. 2015, arXiv 1512.00567; of GoogLeNet's line, arXiv 1409.4842",
         "InceptionV3",
         "tf",
         75,
