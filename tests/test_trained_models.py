@@ -167,7 +167,7 @@ def test_photos_of_folders_in_a_folder_are_found(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(project: Path) -> None:
     (project / "data/weights/vgg16.weights.h5").unlink()
-    with pytest.raises(WorkflowError, match=r"no VGG16 there; fetch it with: dvc repro weights"):
+    with pytest.raises(WorkflowError, match=r"no backbone there; fetch it with: dvc repro weights"):
         find_model(project)
     (project / "reports/comparison.json").write_text("{}")
     with pytest.raises(WorkflowError, match=r"comparison\.json: damaged.*dvc repro -f compare"):

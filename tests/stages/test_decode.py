@@ -20,7 +20,7 @@ from dogs_vs_cats.photos import Fingerprint, inspect
 from stages import decode
 
 ROOT = Path(__file__).parent.parent.parent
-SIZE = 20
+SIZE = 32
 
 
 class Workspace:
