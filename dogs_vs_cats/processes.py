@@ -37,7 +37,8 @@ def worker_processes(count: int) -> Iterator[Submit]:
     """Start worker processes, which are gone when the block ends.
 
     When the block ends with an error, Ctrl-C included, what they were doing is dropped at once. They don't outlive a
-    parent that was killed either. A worker's death is an error in every call under way, never a wait without end.
+    parent that was killed either. A worker's death is an error in every call under way, never a wait without end,
+    if results are small: ``ncnn_engine`` says why.
 
     Args:
         count: processes at most; they start as calls come in.
