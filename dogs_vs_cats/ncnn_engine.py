@@ -87,15 +87,6 @@ def compute(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> 
     return np.stack(computed)
 
 
-def _compute_to_file(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8], name: str) -> None:
-    """``compute``, its result left as ``name`` in the folder.
-
-    Not returned: what is larger than the pipe to the parent goes through it in parts, and a process killed between two
-    of them would leave the parent waiting for the rest for ever.
-    """
-    np.save(Path(folder, name), compute(folder, scaling, photos))
-
-
 # ---------------------------------------------------------------- in the parent
 
 
@@ -166,22 +157,18 @@ class NcnnPool:
             WorkflowError: if the processes die again and again.
         """
         todo = list(range(0, len(photos), _PHOTOS_A_TASK))[::-1]
-        running: dict[Future[None], int] = {}
+        running: dict[Future[NDArray[np.float32]], int] = {}
         lives = _LIVES
         while todo or running:
             try:
                 while todo and len(running) < 2 * self._workers:
                     start = todo[-1]
                     few = np.array(photos[start : start + _PHOTOS_A_TASK])
-                    future = self._start()(_compute_to_file, self._folder.name, self._scaling, few, f"{start}.npy")
+                    future = self._start()(compute, self._folder.name, self._scaling, few)
                     running[future] = todo.pop()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    future.result()
-                    start = running.pop(future)
-                    left = Path(self._folder.name, f"{start}.npy")
-                    found = np.load(left, allow_pickle=False)
-                    left.unlink()
-                    yield start, found
+                    found = future.result()
+                    yield running.pop(future), found
             except BrokenProcessPool:
                 lives -= 1
                 if not lives:

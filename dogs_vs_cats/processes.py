@@ -1,13 +1,18 @@
 """Worker processes that end when their parent does, in whatever way it ends."""
 
+import itertools
 import os
+import pickle
 import signal
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
@@ -32,13 +37,40 @@ def _watch(lifeline: Connection) -> None:
         os._exit(1)
 
 
+def _call(path: Path, function: Callable[[], object]) -> None:
+    """Leave a function's result in a file.
+
+    Not returned: what is larger than the pipe to the parent goes through it in parts, and a worker killed between two
+    of them would leave the parent waiting for the rest for ever.
+    """
+    with path.open("wb") as file:
+        pickle.dump(function(), file, pickle.HIGHEST_PROTOCOL)
+
+
+def _pass_on(ended: Future[None], path: Path, result: Future[T]) -> None:
+    """Give a call's outcome to whom waits for it."""
+    if ended.cancelled():
+        result.cancel()
+        return
+    error = ended.exception()
+    if error is None:
+        try:
+            value = pickle.loads(path.read_bytes())  # noqa: S301 - a worker of this process wrote it
+            path.unlink()
+        except Exception as unread:  # noqa: BLE001 - whatever it is, a result that never came would be waited for
+            error = unread
+        else:
+            result.set_result(value)
+    if error is not None:
+        result.set_exception(error)
+
+
 @contextmanager
 def worker_processes(count: int) -> Iterator[Submit]:
     """Start worker processes, which are gone when the block ends.
 
     When the block ends with an error, Ctrl-C included, what they were doing is dropped at once. They don't outlive a
-    parent that was killed either. A worker's death is an error in every call under way, never a wait without end,
-    if results are small: ``ncnn_engine`` says why.
+    parent that was killed either. A worker's death is an error in every call under way, never a wait without end.
 
     Args:
         count: processes at most; they start as calls come in.
@@ -51,14 +83,20 @@ def worker_processes(count: int) -> Iterator[Submit]:
     # Nothing is ever sent: the workers wait for this end to close, which the system sees to when the parent is killed.
     theirs, ours = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(theirs,))
+    results = tempfile.TemporaryDirectory()
+    numbers = itertools.count()
 
     def submit(function: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> Future[T]:
+        path = Path(results.name, str(next(numbers)))
         # A worker is started here and inherits the mask: Ctrl-C is for the parent alone, which then closes the pipe.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            return executor.submit(function, *values, **named)
+            called = executor.submit(_call, path, partial(function, *values, **named))
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        result: Future[T] = Future()
+        called.add_done_callback(lambda ended: _pass_on(ended, path, result))
+        return result
 
     try:
         yield submit
@@ -69,3 +107,4 @@ def worker_processes(count: int) -> Iterator[Submit]:
         executor.shutdown(wait=True, cancel_futures=True)
         ours.close()
         theirs.close()
+        results.cleanup()

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -60,6 +61,19 @@ def test_an_error_in_a_worker_arrives_and_the_worker_lives_on() -> None:
             submit(divmod, 1, 0).result()
         assert submit(os.getpid).result() == before
     assert not psutil.pid_exists(before)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3])
+def test_a_worker_killed_while_its_result_is_on_the_way_is_no_wait_without_end(seconds: float) -> None:
+    with worker_processes(1) as submit:
+        worker = psutil.Process(submit(os.getpid).result())
+        large = submit(bytes, 300_000_000)
+        time.sleep(seconds)
+        worker.kill()
+        try:
+            assert large.result(60) == bytes(300_000_000)  # it was there before
+        except BrokenProcessPool:
+            assert _gone(worker)
 
 
 def test_a_dead_worker_is_an_error_in_the_calls_under_way() -> None:
