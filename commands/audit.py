@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
     from dogs_vs_cats import auditing
     from dogs_vs_cats.audit_report import Method, render, write_list
     from dogs_vs_cats.audited_photos import open_audited
+    from dogs_vs_cats.evaluation import correct
     from dogs_vs_cats.outputs import whole_file
     from dogs_vs_cats.splitting import group_duplicates
 
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> None:
         *auditing.duplicate_doubts(prints, labels, groups, classes),
         *auditing.size_doubts(prints),
     ]
-    accuracy = float(((probabilities > 0.5) == labels).mean())  # noqa: PLR2004
+    accuracy = float(correct(labels, probabilities).mean())
     method = Method(given.folds, given.seed, settings.near_duplicate_bits, accuracy, given.top)
     page = render(audited, doubts, images, given.show, method)
     with whole_file(given.list) as file:

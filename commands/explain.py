@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models import KINDS
-from dogs_vs_cats.photos import RefusedPhotoError, decode, load
+from dogs_vs_cats.photos import RefusedPhotoError, load, squash
 from dogs_vs_cats.settings import load_settings
 
 if TYPE_CHECKING:
@@ -39,9 +39,8 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
     folder = given.output or REPORTS / given.photo.stem
     settings = load_settings(given.params).decode
-    data = given.photo.read_bytes()
     try:
-        photo = load(data)
+        photo = load(given.photo.read_bytes())
     except RefusedPhotoError as error:
         raise WorkflowError(f"{given.photo}: {error}; give a photo that other programs can open") from None
 
@@ -59,7 +58,7 @@ def main(arguments: list[str]) -> None:
 
     predictors = [load_predictor(MODELS / f"{kind}.weights.h5") for kind in given.model or KINDS]
     whole = np.asarray(photo)
-    grey = brightness(decode(data, settings.size, settings.resampling))
+    grey = brightness(squash(photo, settings.size, settings.resampling))
     drawn = explaining_pictures.kernels(article_pictures(grey), whole.shape[:2], "The article's kernels")
     save_png(drawn, folder / "kernels.png")
     print(f"{folder / 'kernels.png'}: what the article's kernels make of the photo in grey")
@@ -69,7 +68,7 @@ def main(arguments: list[str]) -> None:
         if not network.convolutions:
             print(f"the {described.name} has no convolution to look into")
             continue
-        squashed = decode(data, described.size, described.resampling)
+        squashed = squash(photo, described.size, described.resampling)
         for name, what, figure in _figures(network, described, whole, squashed):
             save_png(figure, folder / name)
             print(f"{folder / name}: {what}")
@@ -88,8 +87,7 @@ def _figures(
     said = pictures.saying(float(probabilities[0]), classes)
     heat = pictures.grad_cam(photo, evidence[0], float(probabilities[0]), classes, name)
     yield f"{kind}_grad_cam.png", f"where the {name} looks; it says {said}", heat
-    kernel = first_filters(network)
-    weights = pictures.filters(kernel, f"{name}: the {kernel.shape[-1]} filters of its first convolution")
+    weights = pictures.filters(first_filters(network), name)
     yield f"{kind}_filters.png", "the filters of its first convolution", weights
     blocks = feature_maps(network, squashed)
     for number, block in enumerate(blocks, start=1):

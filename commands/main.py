@@ -31,7 +31,7 @@ def _main() -> None:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what it takes")
     given = parser.parse_args()
-    # Only the command that runs is imported: TensorFlow and the page's server take seconds.
+    # Only the command that runs is imported: TensorFlow takes seconds.
     import_module(f"commands.{given.command}").main(given.arguments)
 
 

@@ -61,17 +61,15 @@ def _row(answer: "Answer | Unread", classifier: "Classifier") -> dict[str, Any]:
     """What JSON and CSV say of a photo."""
     from dogs_vs_cats.classifying import Answer
 
-    row: dict[str, Any] = {
+    read = answer if isinstance(answer, Answer) else None
+    return {
         "photo": answer.photo,
-        "class": None,
-        "probability": None,
-        f"p_{classifier.classes[1]}": None,
+        "class": read and read.label,
+        "probability": read and round(read.probability, 6),
+        f"p_{classifier.classes[1]}": read and round(read.second, 6),
+        "model": classifier.name,
+        "error": None if isinstance(answer, Answer) else answer.reason,
     }
-    row |= {"model": classifier.name, "error": None}
-    if isinstance(answer, Answer):
-        given = (answer.label, round(answer.probability, 6), round(answer.second, 6))
-        return row | dict(zip(("class", "probability", f"p_{classifier.classes[1]}"), given, strict=True))
-    return row | {"error": answer.reason}
 
 
 def _show_csv(answers: Iterable["Answer | Unread"], classifier: "Classifier") -> int:

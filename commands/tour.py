@@ -98,9 +98,7 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
         yield "augmentation", pictures.photos(changed.clip(0, 255).astype(np.uint8), [""] * _CHANGED, title)
     for kind, predictor in predictors.items():
         network, name = open_predictor(predictor, VGG16), predictor.description.name
-        kernel = first_filters(network)
-        title = f"{name}: the {kernel.shape[-1]} filters of its first convolution"
-        yield f"filters_{kind}", explaining_pictures.filters(kernel, title)
+        yield f"filters_{kind}", explaining_pictures.filters(first_filters(network), name)
         (evidence,), (probability,) = grad_cam(network, squashed[None])
         yield f"look_{kind}", explaining_pictures.grad_cam(photo, evidence, float(probability), dataset.classes, name)
         if kind == "scratch":

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from dogs_vs_cats.catalogue import BACKBONES, BackboneName, Preprocessing, smallest_photos
+from dogs_vs_cats.catalogue import BACKBONES, BackboneName, Preprocessing, check_size
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.outputs import whole_file
 from dogs_vs_cats.weights import build_vgg16, fetch_vgg16
@@ -193,16 +193,6 @@ def build_backbone(name: BackboneName, size: int, weights: Path) -> "keras.Model
     _load(model, name, weights, "", "Run dvc repro weights")
     model.trainable = False
     return model
-
-
-def check_size(name: BackboneName, size: int) -> None:
-    """Refuse photos too small for a backbone.
-
-    Raises:
-        WorkflowError: if ``size`` (pixels a side) is under its minimum.
-    """
-    if fault := smallest_photos(name, size):
-        raise WorkflowError(fault)
 
 
 def build_extractor(size: int, weights: Path, scaling: Scaling, backbone: BackboneName = "vgg16") -> "keras.Model":

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from dogs_vs_cats.errors import WorkflowError
+
 ScratchName = Literal["cnn", "fully_connected", "lenet5", "alexnet", "residual"]
 BackboneName = Literal[
     "vgg16",
@@ -130,6 +132,16 @@ BACKBONES: dict[BackboneName, Backbone] = {
     ),
 }
 """The networks whose features the transfer model takes."""
+
+
+def check_size(name: BackboneName, size: int) -> None:
+    """Refuse photos too small for a backbone.
+
+    Raises:
+        WorkflowError: if ``size`` (pixels a side) is under its minimum.
+    """
+    if fault := smallest_photos(name, size):
+        raise WorkflowError(fault)
 
 
 def smallest_photos(name: BackboneName, size: int) -> str | None:

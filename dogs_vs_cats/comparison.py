@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,6 @@ from dogs_vs_cats.wording import verdict
 
 # Validation accuracies of Ahmed Besbes, "Understanding deep Convolutional Neural Networks", 2017.
 ARTICLE_ACCURACY = {"scratch": 0.894, "vgg16": 0.907}
-NAMES = {"scratch": "CNN from scratch", "vgg16": "VGG16 transfer model"}
-"""What the default networks are called."""
 _BOOTSTRAP_BYTES = 32_000_000
 
 
@@ -37,8 +35,8 @@ class Candidate:
         trained_parameters: those among them that training changed.
         training_seconds: how long training took, without the extraction of features; None: not known.
         photos_per_second: from decoded photo to probability; None: not measured.
-        name: what the model is called; None: as the default of its kind.
-        backbone: what its backbone is called, where it has one; None: VGG16.
+        name: what the model is called.
+        backbone: what its backbone is called; None where it has none.
     """
 
     probabilities: np.ndarray
@@ -47,8 +45,8 @@ class Candidate:
     trained_parameters: int
     training_seconds: float | None = None
     photos_per_second: float | None = None
-    name: str | None = None
-    backbone: str | None = None
+    name: str = field(kw_only=True)
+    backbone: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -245,8 +243,8 @@ def _model(kind: str, candidate: Candidate, reported: Reported, rules: CompareSe
     scaled = score(labels, apply_temperature(given, temperature), rules.confidence, rules.calibration_bins)
     on_validation = score(reported.validation_labels, candidate.validation, rules.confidence, rules.calibration_bins)
     return {
-        "name": candidate.name or NAMES[kind],
-        "backbone": (candidate.backbone or "VGG16") if kind == "vgg16" else None,
+        "name": candidate.name,
+        "backbone": candidate.backbone,
         **asdict(scores),
         "temperature": temperature,
         "calibrated": {name: getattr(scaled, name) for name in ("log_loss", "brier", "ece")},

@@ -10,9 +10,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from dogs_vs_cats.backbones import build_backbone, scale_layers, scaling_values
+from dogs_vs_cats.backbones import scale_layers, scaling_values
 from dogs_vs_cats.evaluation import correct
-from dogs_vs_cats.models import Description, Predictor
+from dogs_vs_cats.models import Description, Predictor, open_backbone
 
 CONVOLUTIONS = (layers.Conv2D, layers.SeparableConv2D, layers.DepthwiseConv2D)
 
@@ -76,9 +76,7 @@ def open_predictor(predictor: Predictor, vgg16: Path) -> OpenNetwork:
         WorkflowError: if those weights are missing or damaged.
     """
     description = predictor.description
-    used = description.backbone
-    backbone = None if used is None else build_backbone(used, description.size, vgg16)
-    return open_network(predictor.model, description, backbone)
+    return open_network(predictor.model, description, open_backbone(description, vgg16))
 
 
 def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dogs_vs_cats.evaluation import predicted
 from dogs_vs_cats.pictures import GREY, new_figure, plain, shorten
 from dogs_vs_cats.wording import percent
 
@@ -39,7 +40,7 @@ def saying(probability: float, classes: Sequence[str]) -> str:
 
 def predicted_class(probability: float) -> int:
     """0 or 1, from P(second class)."""
-    return int(probability > 0.5)  # noqa: PLR2004 - as evaluation.predicted
+    return int(predicted(np.array([probability]))[0])
 
 
 def _share(share: float) -> str:
@@ -155,12 +156,12 @@ def liveliest_channels(block: Block) -> list[int]:
     return sorted(int(channel) for channel in np.argsort(-spread, kind="stable")[:_SHOWN_MAPS])
 
 
-def filters(kernel: NDArray[np.float32], title: str) -> Figure:
+def filters(kernel: NDArray[np.float32], name: str) -> Figure:
     """A first convolution's filters as small pictures of their red, green and blue weights.
 
     Args:
         kernel: (rows, columns, 3, filters), red, green, blue.
-        title: above the figure.
+        name: the model's, for the title.
 
     Returns:
         A square a filter: middle grey where weights are 0, brighter in a colour where its weight is above 0.
@@ -171,6 +172,7 @@ def filters(kernel: NDArray[np.float32], title: str) -> Figure:
     count, columns = kernel.shape[-1], 16
     rows = -(-count // columns)
     reach = float(np.abs(kernel).max()) or 1.0
+    title = f"{name}: the {count} filters of its first convolution"
     figure = new_figure(0.62 * columns + 1.2, 0.63 * rows + 0.5, title)
     grid = figure.subplots(rows, 1, squeeze=False)[:, 0]
     for row, axes in enumerate(grid):

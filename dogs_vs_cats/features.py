@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from dogs_vs_cats.arrays import create_array, release
-from dogs_vs_cats.backbones import Scaling, build_extractor, check_size, scaling_values
-from dogs_vs_cats.catalogue import BACKBONES, BackboneName
+from dogs_vs_cats.backbones import Scaling, build_extractor, scaling_values
+from dogs_vs_cats.catalogue import BACKBONES, BackboneName, check_size
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.examples import Examples, open_images
 from dogs_vs_cats.ncnn_engine import NcnnPool, count_workers

@@ -197,6 +197,23 @@ def load_predictor(weights: Path) -> Predictor:
     return Predictor(description, model)
 
 
+def open_backbone(description: Description, weights: Path) -> "keras.Model | None":
+    """The backbone that a model was trained on the features of; None for the network from scratch.
+
+    Args:
+        description: the model's.
+        weights: the backbone's ImageNet weights, not read where there is no backbone.
+
+    Raises:
+        WorkflowError: if they are missing or damaged.
+    """
+    if description.backbone is None:
+        return None
+    from dogs_vs_cats.backbones import build_backbone
+
+    return build_backbone(description.backbone, description.size, weights)
+
+
 def exported(model: "keras.Model", description: Description, backbone: "keras.Model | None" = None) -> "keras.Model":
     """The model as others use it: photos in, a probability out, made of Keras's own layers alone.
 

@@ -111,17 +111,16 @@ def describe_stages(model: keras.Model, most: int = 26) -> list[tuple[str, tuple
     if len(layers_of) <= most:
         return layers_of
     found: list[list[int]] = []
-    side = float("inf")
+    side, final = float("inf"), _last_image(layers_of)
     for number, (layer, (_, shape, _)) in enumerate(zip(model.layers, layers_of, strict=True)):
         strided = max(np.atleast_1d(getattr(layer, "strides", 1))) > 1
         # Squeeze-and-excitation goes down to one pixel too, but comes back: only strides begin a stage.
         begins = not found or (strided and len(shape) == _IMAGE and (shape[1] or 0) < side)
-        ends = len(shape) != _IMAGE and number >= _last_image(layers_of)
+        ends = len(shape) != _IMAGE and number >= final
         if begins or ends:
             found.append([])
             side = (shape[1] or 0) if len(shape) == _IMAGE else side
         found[-1].append(number)
-    final = _last_image(layers_of)
     return [_stage(layers_of, numbers, last=final in numbers) for numbers in found]
 
 

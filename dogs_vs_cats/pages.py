@@ -8,10 +8,10 @@ import jinja2
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def environment() -> jinja2.Environment:
-    """The templates' environment: names are escaped, and a value that is not there is an error."""
+def environment(templates: Path = _TEMPLATES) -> jinja2.Environment:
+    """A folder of templates' environment: names are escaped, and a value that is not there is an error."""
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(templates),
         # By file ending Jinja would not escape a .j2 file.
         autoescape=True,
         undefined=jinja2.StrictUndefined,

@@ -94,7 +94,12 @@ def decode(data: bytes, size: int, resampling: str) -> np.ndarray:
         RefusedPhotoError: if it is no photo that can be decoded; its text is the reason.
     """
     # In full first: JPEG's own scaled decoding is faster for photos of 5 megapixels, but differs by up to 12 of 255.
-    return np.asarray(load(data).resize((size, size), RESAMPLING[resampling]))
+    return squash(load(data), size, resampling)
+
+
+def squash(image: Image.Image, size: int, resampling: str) -> np.ndarray:
+    """An image as (size, size, 3) uint8; ``resampling`` is a key of ``RESAMPLING``."""
+    return np.asarray(image.resize((size, size), RESAMPLING[resampling]))
 
 
 def thumbnail(data: bytes, side: int) -> bytes:

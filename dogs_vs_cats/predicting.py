@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from dogs_vs_cats.arrays import Dataset, open_split, release
-from dogs_vs_cats.backbones import build_backbone
 from dogs_vs_cats.catalogue import BACKBONES
 from dogs_vs_cats.comparison import Candidate
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation import photos_per_second
 from dogs_vs_cats.features import open_features
-from dogs_vs_cats.models import KINDS, Description, Predictor, exported, load_predictor
+from dogs_vs_cats.models import KINDS, Description, Predictor, exported, load_predictor, open_backbone
 
 # Enough to time each model by; VGG16 takes 10 to 20 photos a second on two cores.
 _TIMED_PHOTOS = {"scratch": 256, "vgg16": 64}
@@ -101,9 +100,7 @@ def examine(predictor: Predictor, split: str, arrays: Path, features: Path, vgg1
         WorkflowError: as ``predict_split``.
     """
     description = predictor.description
-    used = description.backbone
-    backbone = None if used is None else build_backbone(used, description.size, vgg16)
-    whole = exported(predictor.model, description, backbone)
+    whole = exported(predictor.model, description, open_backbone(description, vgg16))
     timed = open_split(arrays, split).images[: _TIMED_PHOTOS[description.kind]]
     timing = json.loads((training / "timing.json").read_text(encoding="utf-8"))
     return Candidate(
@@ -114,5 +111,5 @@ def examine(predictor: Predictor, split: str, arrays: Path, features: Path, vgg1
         training_seconds=float(timing["seconds"]),
         photos_per_second=photos_per_second(whole.predict_on_batch, timed),
         name=description.name,
-        backbone=None if used is None else BACKBONES[used].title,
+        backbone=None if description.backbone is None else BACKBONES[description.backbone].title,
     )

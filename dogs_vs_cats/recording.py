@@ -179,9 +179,7 @@ def _log_looks(
     run.log_figure(
         explaining_pictures.where_models_look(photos, labels, classes, looks, title), "explained/grad_cam.png"
     )
-    kernel = first_filters(network)
-    title = f"{name}: the {kernel.shape[-1]} filters of its first convolution"
-    run.log_figure(explaining_pictures.filters(kernel, title), "explained/first_filters.png")
+    run.log_figure(explaining_pictures.filters(first_filters(network), name), "explained/first_filters.png")
 
 
 def log_model(

@@ -13,10 +13,19 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from dogs_vs_cats.arrays import read_dataset
-from dogs_vs_cats.backbones import build_backbone, scaling_values
+from dogs_vs_cats.backbones import scaling_values
 from dogs_vs_cats.classifying import Answer, Classifier, Compute, Unread
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models import KINDS, Description, Kind, exported, load_predictor, loading, read_description
+from dogs_vs_cats.models import (
+    KINDS,
+    Description,
+    Kind,
+    exported,
+    load_predictor,
+    loading,
+    open_backbone,
+    read_description,
+)
 from dogs_vs_cats.ncnn_engine import ChannelScaling, NcnnPool, compute, count_workers
 from dogs_vs_cats.ncnn_networks import Network, cnn_network, head_network
 from dogs_vs_cats.predicting import check_fit
@@ -100,8 +109,7 @@ class TrainedModel:
             WorkflowError: if weights are missing or not the description's.
         """
         import_tensorflow()
-        used = self.description.backbone
-        backbone = None if used is None else build_backbone(used, self.description.size, self.vgg16)
+        backbone = open_backbone(self.description, self.vgg16)
         return exported(load_predictor(self.weights).model, self.description, backbone)
 
 

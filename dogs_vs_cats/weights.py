@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.catalogue import smallest_photos
+from dogs_vs_cats.catalogue import check_size
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.outputs import whole_file
 
@@ -296,8 +296,7 @@ def build_vgg16(size: int, weights: Path) -> "keras.Model":
     Raises:
         WorkflowError: if the size is too small, or the weights are missing or damaged.
     """
-    if fault := smallest_photos("vgg16", size):
-        raise WorkflowError(fault)
+    check_size("vgg16", size)
     tensors = read_tensors(weights)
     import keras
 

@@ -133,10 +133,10 @@ def _change(size: int | None, resampling: str) -> tuple[tuple[int, int] | None, 
         return None, lambda rows: rows
     from PIL import Image
 
-    from dogs_vs_cats.photos import RESAMPLING
+    from dogs_vs_cats.photos import squash
 
     def smaller(rows: NDArray[Any]) -> NDArray[Any]:
-        return np.stack([np.asarray(Image.fromarray(row).resize((size, size), RESAMPLING[resampling])) for row in rows])
+        return np.stack([squash(Image.fromarray(row), size, resampling) for row in rows])
 
     return (size, size), smaller
 

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from dogs_vs_cats.catalogue import BACKBONES
 from dogs_vs_cats.making import packages
 from dogs_vs_cats.outputs import whole_file
+from dogs_vs_cats.pages import environment
 from search.confirming import Confirmation
 from search.display import counted
 from search.figures import interactive
@@ -110,31 +111,27 @@ def _settings(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
 
 def render(plan: Plan, study: Study, facts: dict[str, Any], confirmation: Confirmation | None) -> str:
     """The report as one page that loads nothing from anywhere."""
-    import jinja2
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,  # by file ending Jinja would not escape a .j2 file
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     figures = [(title, about, _embedded(figure)) for title, about, figure in interactive(plan, study)]
     best = best_trial(plan, study)
-    return environment.get_template("study.html.j2").render(
-        facts=facts,
-        what="CNN"
-        if plan.kind == "scratch"
-        else f"head on {BACKBONES[plan.settings.bottleneck.backbone].title}'s features",
-        counts=counted(tally(study)),
-        confirmation=confirmation,
-        settings=[] if best is None else _beside_article(plan, best),
-        figures=figures,
-        trials=[_row(trial) for trial in study.get_trials(deepcopy=False)],
-        versions=packages(("optuna", "optuna-integration")),
-        plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
+    return (
+        environment(_TEMPLATES)
+        .get_template("study.html.j2")
+        .render(
+            facts=facts,
+            what="CNN"
+            if plan.kind == "scratch"
+            else f"head on {BACKBONES[plan.settings.bottleneck.backbone].title}'s features",
+            counts=counted(tally(study)),
+            confirmation=confirmation,
+            settings=[] if best is None else _beside_article(plan, best),
+            figures=figures,
+            trials=[_row(trial) for trial in study.get_trials(deepcopy=False)],
+            versions=packages(("optuna", "optuna-integration")),
+            plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
+        )
     )
 
 

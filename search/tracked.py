@@ -64,11 +64,8 @@ def _log(plan: Plan, run: Run, weights: Path) -> None:
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.backbones import build_backbone
-    from dogs_vs_cats.models import exported, load_predictor
+    from dogs_vs_cats.models import exported, load_predictor, open_backbone
 
     predictor = load_predictor(weights)
-    description = predictor.description
-    used = description.backbone
-    backbone = None if used is None else build_backbone(used, description.size, plan.root / VGG16_WEIGHTS)
-    run.log_model(exported(predictor.model, description, backbone), "best")
+    backbone = open_backbone(predictor.description, plan.root / VGG16_WEIGHTS)
+    run.log_model(exported(predictor.model, predictor.description, backbone), "best")

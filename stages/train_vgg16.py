@@ -20,10 +20,9 @@ def main() -> None:
 
     import_tensorflow()
     from dogs_vs_cats.arrays import read_dataset
-    from dogs_vs_cats.backbones import build_backbone
     from dogs_vs_cats.examples import open_images
     from dogs_vs_cats.features import open_bottleneck
-    from dogs_vs_cats.models import Description
+    from dogs_vs_cats.models import Description, open_backbone
     from dogs_vs_cats.recording import train_and_record
 
     dataset = read_dataset(arguments.arrays)
@@ -50,7 +49,7 @@ def main() -> None:
         reports=arguments.reports,
         tracking=arguments.settings.tracking,
         root=project_root(),
-        backbone=lambda: build_backbone(bottleneck.backbone, dataset.size, arguments.vgg16),
+        backbone=lambda: open_backbone(description, arguments.vgg16),
         photos=open_images(arguments.arrays, "validation").inputs,
     )
 

@@ -1,5 +1,6 @@
 """What several tests use: the committed settings, and tiny photos that a network can learn from."""
 
+import io
 import signal
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,25 @@ import numpy as np
 import pytest
 import yaml
 from numpy.typing import NDArray
+from PIL import Image
 
 from dogs_vs_cats.settings import Settings, parse_settings
 
 ROOT = Path(__file__).parent.parent
+
+CALLED: dict[str, dict[str, Any]] = {
+    "scratch": {"name": "CNN from scratch"},
+    "vgg16": {"name": "VGG16 transfer model", "backbone": "VGG16"},
+}
+"""What the default models are called."""
+
+
+def encoded(image: Image.Image, picture_format: str = "PNG", **options: Any) -> bytes:
+    """The bytes of a picture's file."""
+    file = io.BytesIO()
+    image.save(file, picture_format, **options)
+    return file.getvalue()
+
 
 # A shell starts what runs in its background deaf to Ctrl-C, and so would be the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

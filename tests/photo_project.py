@@ -1,6 +1,5 @@
 """A project's folder with both models, untrained, of a size at which VGG16 takes no time, and photos for them."""
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -79,10 +78,3 @@ def photo(seed: int = 0, width: int = 90, height: int = 60) -> Image.Image:
     """Large patches, no two photos alike."""
     patches = np.random.default_rng(seed).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     return Image.fromarray(patches).resize((width, height), Image.Resampling.NEAREST)
-
-
-def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
-    """The bytes of a file."""
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()

@@ -12,6 +12,7 @@ from dogs_vs_cats import comparison
 from dogs_vs_cats.comparison import Candidate, Reported
 from dogs_vs_cats.settings import CompareSettings
 from dogs_vs_cats.wording import percent, points
+from tests.conftest import CALLED
 
 RULES = CompareSettings(confidence=0.95, bootstrap_resamples=2000, calibration_bins=15, worst_mistakes=3, seed=1)
 
@@ -35,7 +36,11 @@ def candidates(facts: Reported, scratch: float, vgg16: float) -> dict[str, Candi
     """Two models as good as their strengths."""
     return {
         kind: Candidate(
-            probabilities(facts.labels, strength, seed), probabilities(facts.labels, strength, seed + 9), 10, 5
+            probabilities(facts.labels, strength, seed),
+            probabilities(facts.labels, strength, seed + 9),
+            10,
+            5,
+            **CALLED[kind],
         )
         for seed, (kind, strength) in enumerate((("scratch", scratch), ("vgg16", vgg16)))
     }
@@ -127,8 +132,8 @@ def test_interval_alone_does_not_make_a_claim() -> None:
     # One photo, one model right: the bootstrap knows no other photo, McNemar's test does.
     facts = replace(reported(1), labels=np.array([1]), validation_labels=np.array([0, 1]))
     both = {
-        "scratch": Candidate(np.array([0.2]), np.array([0.2, 0.8]), 10, 5),
-        "vgg16": Candidate(np.array([0.9]), np.array([0.2, 0.8]), 10, 5),
+        "scratch": Candidate(np.array([0.2]), np.array([0.2, 0.8]), 10, 5, **CALLED["scratch"]),
+        "vgg16": Candidate(np.array([0.9]), np.array([0.2, 0.8]), 10, 5, **CALLED["vgg16"]),
     }
     found = comparison.compare(both, facts, RULES)
     assert found["difference"]["interval"] == (1.0, 1.0)

@@ -4,25 +4,19 @@ import io
 import struct
 import warnings
 import zlib
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from dogs_vs_cats.photos import PIXEL_LIMIT, Fingerprint, Refusal, RefusedPhotoError, decode, in_threads, inspect
+from tests.conftest import encoded
 
 
 def picture(seed: int = 0, width: int = 96, height: int = 64) -> Image.Image:
     """Soft random blobs, different for every seed."""
     blobs = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     return Image.fromarray(blobs).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, picture_format: str = "PNG", **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, picture_format, **options)
-    return file.getvalue()
 
 
 def png_header(width: int, height: int) -> bytes:

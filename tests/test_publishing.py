@@ -10,6 +10,7 @@ from dogs_vs_cats.comparison import Candidate, Reported, compare
 from dogs_vs_cats.publishing import CHAMPION, DIGEST_TAG, publish
 from dogs_vs_cats.settings import CompareSettings, TrackingSettings
 from dogs_vs_cats.tracking import client
+from tests.conftest import CALLED
 
 DIGESTS = {"scratch": "a" * 64, "vgg16": "b" * 64}
 
@@ -19,7 +20,10 @@ def comparison() -> dict[str, Any]:
     labels = np.arange(10) % 2
     facts = Reported("zip", "test", ("cats", "dogs"), True, [f"{n}.jpg" for n in range(10)], labels, labels)  # noqa: FBT003
     poor, perfect = np.full(10, 0.6), labels.astype(float)
-    both = {"scratch": Candidate(poor, poor, 1, 1), "vgg16": Candidate(perfect, perfect, 1, 1)}
+    both = {
+        "scratch": Candidate(poor, poor, 1, 1, **CALLED["scratch"]),
+        "vgg16": Candidate(perfect, perfect, 1, 1, **CALLED["vgg16"]),
+    }
     rules = CompareSettings(confidence=0.95, bootstrap_resamples=100, calibration_bins=15, worst_mistakes=0, seed=1)
     return compare(both, facts, rules)
 

@@ -15,6 +15,7 @@ from dogs_vs_cats.explaining_pictures import where_models_look
 from dogs_vs_cats.making import Making, changed_settings, repeating_command
 from dogs_vs_cats.report import figures, render
 from dogs_vs_cats.settings import CompareSettings
+from tests.conftest import CALLED
 
 RULES = CompareSettings(confidence=0.95, bootstrap_resamples=200, calibration_bins=15, worst_mistakes=2, seed=1)
 N = 40
@@ -80,8 +81,8 @@ def page_of(facts: Reported, making: Making = MAKING, seed: int = 1, *, looks: b
     good[:3] = 1 - LABELS[:3]
     perfect = LABELS.astype(float)
     candidates = {
-        "scratch": Candidate(good, good, 1_355_938, 1_355_938, 3725.0, 71.26),
-        "vgg16": Candidate(perfect, perfect, 19_041_345, 4_326_657),
+        "scratch": Candidate(good, good, 1_355_938, 1_355_938, 3725.0, 71.26, **CALLED["scratch"]),
+        "vgg16": Candidate(perfect, perfect, 19_041_345, 4_326_657, **CALLED["vgg16"]),
     }
     comparison = compare(candidates, facts, RULES)
     drawn = figures(comparison, candidates, facts, HISTORIES, PHOTOS, RULES.calibration_bins)

@@ -14,7 +14,8 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation import apply_temperature
 from dogs_vs_cats.photos import decode
 from dogs_vs_cats.trained_models import classify, find_model, find_photos, open_classifier
-from tests.photo_project import SIZE, TEMPERATURES, encoded, photo, write_comparison, write_project
+from tests.conftest import encoded
+from tests.photo_project import SIZE, TEMPERATURES, photo, write_comparison, write_project
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -51,7 +52,7 @@ def one(trained: Path, folder: Path, data: bytes) -> Answer | Unread:
 def test_probabilities_are_the_networks_of_the_decoded_photo_calibrated(
     trained: Path, tmp_path: Path, kind: str
 ) -> None:
-    data = [encoded(photo(seed)) for seed in range(4)]
+    data = [encoded(photo(seed), "JPEG") for seed in range(4)]
     for number, content in enumerate(data):
         (tmp_path / f"{number}.jpg").write_bytes(content)
     answers = list(classify(tmp_path, model=kind, project=trained))
@@ -89,7 +90,7 @@ def test_many_photos_run_on_several_processes_in_their_order(trained: Path, tmp_
 
 
 def test_a_file_that_is_no_photo_is_told_and_the_rest_go_on(trained: Path, tmp_path: Path) -> None:
-    whole = encoded(photo(1))
+    whole = encoded(photo(1), "JPEG")
     names = ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]
     for name, content in zip(names, (b"text", whole, whole[: len(whole) // 2], b""), strict=True):
         (tmp_path / name).write_bytes(content)
@@ -206,10 +207,10 @@ def test_a_description_that_does_not_say_how_photos_were_resized_means_lanczos(p
     described = json.loads(path.read_text())
     del described["resampling"]
     path.write_text(json.dumps(described))
-    (project / "photo.jpg").write_bytes(encoded(photo(6)))
+    (project / "photo.jpg").write_bytes(encoded(photo(6), "JPEG"))
     (answer,) = classify(project / "photo.jpg", model="scratch", project=project)
     with open_classifier(project, "scratch") as classifier:
-        lanczos = classifier.probabilities(decode(encoded(photo(6)), SIZE, "lanczos")[None])
+        lanczos = classifier.probabilities(decode(encoded(photo(6), "JPEG"), SIZE, "lanczos")[None])
     assert second(answer) == pytest.approx(float(lanczos[0]))
 
 

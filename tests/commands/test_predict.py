@@ -23,9 +23,9 @@ from dogs_vs_cats.logged_models import DIGEST_TAG, save_model
 from dogs_vs_cats.models import digest
 from dogs_vs_cats.tracking import client
 from dogs_vs_cats.trained_models import classify, find_model
-from tests.conftest import ROOT
+from tests.conftest import ROOT, encoded
 from tests.mlflow_server import free_port, put_database, tracking
-from tests.photo_project import TEMPERATURES, encoded, photo, write_comparison, write_project
+from tests.photo_project import TEMPERATURES, photo, write_comparison, write_project
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -43,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     put_database(project)
     (project / "photos").mkdir()
     for seed in (1, 2):
-        (project / f"photos/{seed}.jpg").write_bytes(encoded(photo(seed)))
+        (project / f"photos/{seed}.jpg").write_bytes(encoded(photo(seed), "JPEG"))
     (project / "photos/text.jpg").write_bytes(b"text")
     return project
 
