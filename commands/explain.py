@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.layout import BACKBONE_WEIGHTS, MODELS
 from dogs_vs_cats.models import KINDS
 from dogs_vs_cats.photos import RefusedPhotoError, load, squash
 from dogs_vs_cats.settings import load_settings
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from dogs_vs_cats.explaining import OpenNetwork
     from dogs_vs_cats.models import Description
 
-MODELS, VGG16 = Path("models"), Path("data/weights/vgg16.weights.h5")
 REPORTS = Path("reports/explain")
 
 
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
     print(f"{folder / 'kernels.png'}: what the article's kernels make of the photo in grey")
     for predictor in predictors:
         described = predictor.description
-        network = open_predictor(predictor, VGG16)
+        network = open_predictor(predictor, BACKBONE_WEIGHTS)
         if not network.convolutions:
             print(f"the {described.name} has no convolution to look into")
             continue

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dogs_vs_cats.arrays import has_split, open_split, read_dataset
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.layout import ARRAYS, BACKBONE_WEIGHTS, FEATURES, IMAGES, MODELS, PLOTS
 from dogs_vs_cats.outputs import whole_file
 from dogs_vs_cats.settings import load_settings
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from dogs_vs_cats.arrays import Dataset
     from dogs_vs_cats.settings import TrainScratchSettings
 
-ARRAYS, FEATURES, IMAGES, MODELS = Path("data/arrays"), Path("data/features"), Path("data/images"), Path("models")
-VGG16, PLOTS = Path("data/weights/vgg16.weights.h5"), Path("reports/plots")
 COMMITTED = Path("docs/pictures/tour")
 
 FROM_THE_COMPARISON = ("curves_scratch", "curves_vgg16", "accuracy", "grad_cam")
@@ -97,7 +96,7 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
         title = "One picture, as the training sees it in four epochs"
         yield "augmentation", pictures.photos(changed.clip(0, 255).astype(np.uint8), [""] * _CHANGED, title)
     for kind, predictor in predictors.items():
-        network, name = open_predictor(predictor, VGG16), predictor.description.name
+        network, name = open_predictor(predictor, BACKBONE_WEIGHTS), predictor.description.name
         yield f"filters_{kind}", explaining_pictures.filters(first_filters(network), name)
         (evidence,), (probability,) = grad_cam(network, squashed[None])
         yield f"look_{kind}", explaining_pictures.grad_cam(photo, evidence, float(probability), dataset.classes, name)

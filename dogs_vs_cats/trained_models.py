@@ -16,6 +16,7 @@ from dogs_vs_cats.arrays import read_dataset
 from dogs_vs_cats.backbones import scaling_values
 from dogs_vs_cats.classifying import Answer, Classifier, Compute, Unread
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.layout import ARRAYS, BACKBONE_WEIGHTS, COMPARISON, MODELS
 from dogs_vs_cats.models import (
     KINDS,
     Description,
@@ -127,7 +128,7 @@ def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
         WorkflowError: if nothing was trained or compared yet, with the command that does, or if model, comparison and
             decoded photos are of different classes or sizes.
     """
-    path = project / "reports" / "comparison.json"
+    path = project / COMPARISON
     if kind is not None:
         read_description(_weights(project, kind))  # what to train is told before what to compare
     try:
@@ -148,10 +149,10 @@ def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
             f"{path}: compares models of {' and '.join(comparison.classes)}, {kind} is one of "
             f"{' and '.join(description.classes)}; run dvc repro"
         )
-    arrays = project / "data" / "arrays"
+    arrays = project / ARRAYS
     if arrays.exists():
         check_fit(weights.with_name(f"{kind}.json"), description, read_dataset(arrays))
-    vgg16 = project / "data" / "weights" / "vgg16.weights.h5"
+    vgg16 = project / BACKBONE_WEIGHTS
     if kind == "vgg16" and not vgg16.exists():
         raise WorkflowError(f"{vgg16}: no backbone there; fetch it with: dvc repro weights")
     return TrainedModel(kind, weights, vgg16, description, comparison.models[kind].temperature)
@@ -246,7 +247,7 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
 
 
 def _weights(project: Path, kind: Kind) -> Path:
-    return project / "models" / f"{kind}.weights.h5"
+    return project / MODELS / f"{kind}.weights.h5"
 
 
 def _classifier(trained: TrainedModel, run: Compute) -> Classifier:

@@ -15,8 +15,9 @@ from dogs_vs_cats.catalogue import BACKBONES
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.examples import Examples
 from dogs_vs_cats.features import open_features
+from dogs_vs_cats.layout import ARRAYS, BACKBONE_WEIGHTS, FEATURES
 from dogs_vs_cats.settings import Settings
-from search.plan import ARRAYS, FEATURES, VGG16_WEIGHTS, Fidelity, Kind
+from search.plan import Fidelity, Kind
 
 _ROWS = 256
 """Rows copied at a time."""
@@ -41,7 +42,7 @@ def check_data(kind: Kind, root: Path, settings: Settings) -> Dataset:
             f"run dvc repro {stage}"
         )
     if kind == "vgg16":
-        for needed in (FEATURES, VGG16_WEIGHTS):
+        for needed in (FEATURES, BACKBONE_WEIGHTS):
             if not (root / needed).exists():
                 raise WorkflowError(
                     f"{needed}: missing; a search uses what the workflow left: run dvc repro bottleneck"

@@ -12,11 +12,6 @@ from dogs_vs_cats.spaces import ScratchSearch, Vgg16Search
 Kind = Literal["scratch", "vgg16"]
 Trained = TrainScratchSettings | TrainVgg16Settings
 
-# Where dvc.yaml's stages leave what trials are trained on.
-ARRAYS = Path("data/arrays")
-FEATURES = Path("data/features")
-VGG16_WEIGHTS = Path("data/weights/vgg16.weights.h5")
-
 Direction = Literal["minimize", "maximize"]
 
 DIRECTIONS: dict[str, Direction] = {

@@ -6,8 +6,9 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from dogs_vs_cats.connection import reason
+from dogs_vs_cats.layout import BACKBONE_WEIGHTS
 from dogs_vs_cats.tracking import Run, client
-from search.plan import VGG16_WEIGHTS, Plan
+from search.plan import Plan
 from search.studies import best_trial, why_failed
 
 _STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
@@ -67,5 +68,5 @@ def _log(plan: Plan, run: Run, weights: Path) -> None:
     from dogs_vs_cats.models import exported, load_predictor, open_backbone
 
     predictor = load_predictor(weights)
-    backbone = open_backbone(predictor.description, plan.root / VGG16_WEIGHTS)
+    backbone = open_backbone(predictor.description, plan.root / BACKBONE_WEIGHTS)
     run.log_model(exported(predictor.model, predictor.description, backbone), "best")

@@ -10,8 +10,9 @@ from optuna.trial import Trial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.examples import Examples
+from dogs_vs_cats.layout import ARRAYS
 from search.examples import open_parts
-from search.plan import ARRAYS, OWNER, RUN, Plan, Trained
+from search.plan import OWNER, RUN, Plan, Trained
 from search.sampling import suggest
 from search.storage import STORAGE_ERRORS, open_storage, storage_errors
 from search.studies import REASON, join_study, not_needed, owner, ranked, why_failed

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dogs_vs_cats import layout
 from tests.conftest import ROOT
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -79,6 +80,18 @@ def test_a_setting_that_the_run_cache_does_not_see_stands_in_the_command(stage: 
     for section in STAGES[stage].get("params", []):
         for key in _called_size(reduce(lambda inner, name: inner[name], section.split("."), values), section):
             assert f"${{{key}}}" in STAGES[stage]["cmd"]
+
+
+def test_what_is_used_outside_the_stages_is_where_they_leave_it() -> None:
+    outputs = [
+        str(path if isinstance(path, str) else next(iter(path)))
+        for stage in STAGES.values()
+        for kind in ("outs", "metrics")
+        for path in stage.get(kind, [])
+    ]
+    for name, path in vars(layout).items():
+        if name.isupper():
+            assert any(output == str(path) or output.startswith(f"{path}/") for output in outputs), name
 
 
 def test_every_section_of_the_settings_is_some_stages() -> None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from dogs_vs_cats.arrays import Dataset, create_array, write_dataset, write_files
+from dogs_vs_cats.layout import BACKBONE_WEIGHTS
 from dogs_vs_cats.weights import write_weights
-from search.plan import VGG16_WEIGHTS
 from tests.conftest import ROOT, changed
 from tests.mlflow_server import put_database
 from tests.vgg16 import random_tensors
@@ -98,8 +98,8 @@ def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]],
             array[:] = signal
     write_dataset(arrays, Dataset("drawn", ["cats", "dogs"], [], 32, "0" * 64, COUNTS))
     shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
-    (tmp_path / VGG16_WEIGHTS).parent.mkdir()
-    (tmp_path / VGG16_WEIGHTS).symlink_to(vgg16)
+    (tmp_path / BACKBONE_WEIGHTS).parent.mkdir()
+    (tmp_path / BACKBONE_WEIGHTS).symlink_to(vgg16)
     put_database(tmp_path)
     project = Project(tmp_path)
     project.set(

@@ -9,10 +9,11 @@ from PIL import Image
 
 from dogs_vs_cats.arrays import open_split
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.layout import ARRAYS, FEATURES
 from dogs_vs_cats.settings import Settings, load_settings
 from search.arguments import build_plan, parse_arguments
 from search.examples import check_data, chosen, open_parts
-from search.plan import ARRAYS, FEATURES, Fidelity
+from search.plan import Fidelity
 from tests.search.conftest import Project
 
 
