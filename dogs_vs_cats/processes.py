@@ -37,14 +37,15 @@ def _watch(lifeline: Connection) -> None:
         os._exit(1)
 
 
-def _call(path: Path, function: Callable[[], object]) -> None:
-    """Leave a function's result in a file.
+def _call(path: Path) -> None:
+    """Make the call that a file holds, and leave its result there instead.
 
-    Not returned: what is larger than the pipe to the parent goes through it in parts, and a worker killed between two
-    of them would leave the parent waiting for the rest for ever.
+    By file, since what is larger than a pipe goes through it in parts: a worker killed between two parts of a result
+    leaves the parent waiting for the rest for ever, one killed between two parts of a call, before Python 3.11.5, the
+    parent waiting for somebody to take the rest (python/cpython#94777).
     """
-    with path.open("wb") as file:
-        pickle.dump(function(), file, pickle.HIGHEST_PROTOCOL)
+    call = pickle.loads(path.read_bytes())  # noqa: S301 - the parent wrote it
+    path.write_bytes(pickle.dumps(call(), pickle.HIGHEST_PROTOCOL))
 
 
 def _pass_on(ended: Future[None], path: Path, result: Future[T]) -> None:
@@ -83,15 +84,16 @@ def worker_processes(count: int) -> Iterator[Submit]:
     # Nothing is ever sent: the workers wait for this end to close, which the system sees to when the parent is killed.
     theirs, ours = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(theirs,))
-    results = tempfile.TemporaryDirectory()
+    calls = tempfile.TemporaryDirectory()
     numbers = itertools.count()
 
     def submit(function: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> Future[T]:
-        path = Path(results.name, str(next(numbers)))
+        path = Path(calls.name, str(next(numbers)))
+        path.write_bytes(pickle.dumps(partial(function, *values, **named), pickle.HIGHEST_PROTOCOL))
         # A worker is started here and inherits the mask: Ctrl-C is for the parent alone, which then closes the pipe.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            called = executor.submit(_call, path, partial(function, *values, **named))
+            called = executor.submit(_call, path)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         result: Future[T] = Future()
@@ -107,4 +109,4 @@ def worker_processes(count: int) -> Iterator[Submit]:
         executor.shutdown(wait=True, cancel_futures=True)
         ours.close()
         theirs.close()
-        results.cleanup()
+        calls.cleanup()
