@@ -1,6 +1,7 @@
 """Models out of MLflow's registry, opened for photos by TensorFlow."""
 
 import re
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -96,15 +97,15 @@ def _find(mlflow: "MlflowClient", match: re.Match[str]) -> "ModelVersion":
 def _load(version: "ModelVersion", address: str) -> Any:
     import mlflow
 
-    mlflow.set_tracking_uri(address)
-    mlflow.set_registry_uri(address)
-    uri = f"{URI_PREFIX}{version.name}/{version.version}"
-    if "keras" not in mlflow.models.get_model_info(uri).flavors:
-        raise WorkflowError(f"{uri}: {_OTHER}")
-    import_tensorflow()
-    import mlflow.keras
+    with tempfile.TemporaryDirectory() as folder:
+        # Not by its models:/ address, which MLflow looks up where the whole process and its children are pointed at.
+        path = mlflow.artifacts.download_artifacts(version.source, dst_path=folder, tracking_uri=address)
+        if "keras" not in mlflow.models.get_model_info(path).flavors:
+            raise WorkflowError(f"{URI_PREFIX}{version.name}/{version.version}: {_OTHER}")
+        import_tensorflow()
+        import mlflow.keras
 
-    with warnings.catch_warnings():
-        # Keras 3.15 reads its variables in a way that NumPy 2 calls outdated.
-        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        return mlflow.keras.load_model(uri)
+        with warnings.catch_warnings():
+            # Keras 3.15 reads its variables in a way that NumPy 2 calls outdated.
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            return mlflow.keras.load_model(path)

@@ -124,6 +124,7 @@ def test_registered_models_are_used_as_they_were_calibrated(
     assert "models:/dogs-vs-cats/1 was never compared: its probabilities are not calibrated" in printed.err
     mlflow.log_metric(run, "test_temperature", TEMPERATURES["scratch"])
     predict.main(["photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats@champion"])
+    assert "MLFLOW_TRACKING_URI" not in os.environ  # MLflow would leave it to all that this process does later
     (row,) = json.loads(capsys.readouterr().out)
     (answer,) = classify("photos/1.jpg", model="scratch")
     assert row["p_dogs"] == pytest.approx(vars(answer)["second"], abs=1e-5)
