@@ -7,6 +7,7 @@ import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import optuna
@@ -69,15 +70,22 @@ def test_another_space_is_refused_and_named(plan: Plan, storage: BaseStorage, se
         open_study(dataclasses.replace(plan, settings=other), storage)
 
 
-def take_all(url: str, start: float) -> list[int]:
+def wait_for_all(together: Barrier) -> None:
+    """Hold a process until the others are as far."""
+    global all_there  # noqa: PLW0603 - a barrier is handed down when a process starts, not with a call
+    all_there = together
+
+
+def take_all(url: str) -> list[int]:
     """The queued trials that one process gets."""
     study = optuna.load_study(study_name="queue", storage=open_storage(url, 60))
-    time.sleep(max(start - time.time(), 0))
+    all_there.wait(300)
     taken = []
     while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             taken.append(study.ask().number)
+        time.sleep(0.1)  # as long as SQLite lets those wait who found it busy, or one process gets all
     return taken
 
 
@@ -85,8 +93,9 @@ def test_no_two_processes_get_the_same_queued_trial(plan: Plan, storage: BaseSto
     study = optuna.create_study(storage=storage, study_name="queue")
     for number in range(40):
         study.enqueue_trial({"x": number})
-    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
-        taken = list(pool.map(take_all, [plan.storage] * 4, [time.time() + 8] * 4))
+    context = get_context("spawn")
+    with ProcessPoolExecutor(4, context, wait_for_all, (context.Barrier(4),)) as pool:
+        taken = list(pool.map(take_all, [plan.storage] * 4))
     numbers = [number for part in taken for number in part if number < 40]
     assert sorted(numbers) == list(range(40))
     assert sum(bool(part) for part in taken) > 1
