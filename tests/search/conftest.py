@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -30,11 +32,12 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
 
     def start(self, kind: str, *options: str) -> "subprocess.Popen[str]":
         """Start a search in a process group of its own."""
         variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, str(ROOT / "search" / f"optuna_{kind}.py"), *options],
             cwd=self.folder,
             env=variables,
@@ -43,6 +46,15 @@ class Project:
             text=True,
             start_new_session=True,
         )
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Kill what a test that failed has left running."""
+        for process in self._started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
 
     def search(self, kind: str, *options: str, status: int = 0) -> str:
         """Run a search to its end; return all that it printed."""
@@ -82,7 +94,7 @@ def vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]], vgg16: Path) -> Project:
+def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]], vgg16: Path) -> Iterator[Project]:
     """Arrays of 32x32 pictures, features of the shape that VGG16 gives for them, settings for short trials."""
     images, labels = photos
     arrays, features = tmp_path / "data" / "arrays", tmp_path / "data" / "features"
@@ -93,9 +105,9 @@ def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]],
         with create_array(arrays / f"{split}_images.npy", images[where].shape, np.uint8) as array:
             array[:] = images[where]
         write_files(arrays, split, [f"{row}.jpg" for row in range(count)], labels[where].tolist())
-        signal = np.random.default_rng(3).normal(size=(count, 1, 1, 512)) + labels[where][:, None, None, None]
+        told = np.random.default_rng(3).normal(size=(count, 1, 1, 512)) + labels[where][:, None, None, None]
         with create_array(features / f"{split}.npy", (count, 1, 1, 512), np.float32) as array:
-            array[:] = signal
+            array[:] = told
     write_dataset(arrays, Dataset("drawn", ["cats", "dogs"], [], 32, "0" * 64, COUNTS))
     shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
     (tmp_path / BACKBONE_WEIGHTS).parent.mkdir()
@@ -114,4 +126,5 @@ def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]],
             "search.vgg16.epochs": 2,
         }
     )
-    return project
+    yield project
+    project.stop()

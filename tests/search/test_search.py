@@ -74,11 +74,12 @@ def test_one_worker_with_the_same_seed_tries_the_same(project: Project) -> None:
 
 
 def test_a_killed_search_goes_on_and_its_cut_off_trials_run_again(project: Project) -> None:
-    options = ("--trials", "4", "--jobs", "2", "--epochs", "40")
+    project.set(**{"search.pruner": None})  # both first trials have to last until they are seen
+    options = ("--trials", "4", "--jobs", "2", "--epochs", "200")
     process = project.start("vgg16", *options)
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
-        time.sleep(1)
+        time.sleep(0.3)
         if sum(trial.state.name == "RUNNING" for trial in project.trials("vgg16")) == 2:
             break
     os.killpg(process.pid, signal.SIGKILL)
