@@ -20,6 +20,8 @@ from dogs_vs_cats.losses import build_loss
 from dogs_vs_cats.optimizers import build_optimizer
 from dogs_vs_cats.settings import TrainingSettings
 
+_STEPS_AT_ONCE = 10
+
 Log = Callable[[dict[str, float], int, int], None]
 """Takes an epoch's metrics, its number from 1, and when it ended, in milliseconds since 1970."""
 
@@ -67,6 +69,7 @@ class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         self._progress, self._counting, self._log, self._bar = progress, counting, log, bar
         self._print_epochs = print_epochs
         self._started = 0.0
+        self._shown = 0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         # Last in the list of callbacks, so this comes after the others have reset their counts.
@@ -74,10 +77,12 @@ class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         self._started = time.perf_counter()
+        self._shown = self._bar.n
         self._bar.set_description(f"epoch {epoch + 1}", refresh=False)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        self._bar.update()
+        # Several batches may have gone by since the last call, and the last call's number may be past the last batch.
+        self._bar.update(self._shown + min(batch + 1, self.params["steps"]) - self._bar.n)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}
@@ -132,7 +137,7 @@ def train(
     Raises:
         WorkflowError: if the loss is not a number; the message names the epoch and the settings to look at.
     """
-    fitted = model if augmentation is None else _with_augmentation(model, augmentation)
+    fitted = model if augmentation is None else with_augmentation(model, augmentation)
     output: Literal["softmax", "sigmoid"] = "softmax" if model.output_shape[-1] == 2 else "sigmoid"  # noqa: PLR2004
     accuracy: type[keras.metrics.Metric] = (
         keras.metrics.CategoricalAccuracy if output == "softmax" else keras.metrics.BinaryAccuracy
@@ -142,6 +147,9 @@ def train(
         loss=build_loss(settings.loss),
         # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
         metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
+        # A head's step takes so little that Keras's work between two steps shows; a CNN's takes so long that the
+        # progress bar and Ctrl-C would lag.
+        steps_per_execution=1 if training.inputs.dtype == np.uint8 else _STEPS_AT_ONCE,
     )
     progress = Progress(checkpoint, settings.keep, settings.epochs)
     progress.load()
@@ -187,7 +195,8 @@ def train(
     return Training(history, kept, progress.seconds, stopped_early, progress.discard)
 
 
-def _with_augmentation(model: keras.Model, augmentation: keras.layers.Layer) -> keras.Model:
+def with_augmentation(model: keras.Model, augmentation: keras.layers.Layer) -> keras.Model:
+    """The model with a layer in front that changes its training images; they share their weights."""
     inputs = keras.layers.Input(model.input_shape[1:])
     return keras.Model(inputs, model(augmentation(inputs)), name=f"augmented_{model.name}")
 
