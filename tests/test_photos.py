@@ -205,6 +205,28 @@ def test_the_perceptual_hash_outlasts_scaling_and_compression() -> None:
     assert (first ^ other).bit_count() > 10
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_much_larger_than_asked_for_is_decoded_scaled_and_measured_whole(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    whole = picture(3, 2600, 1999)
+    data = encoded(whole, "JPEG", quality=95, exif=exif)
+    known = fingerprint(data)
+    assert (known.width, known.height) == ((2600, 1999) if orientation == 1 else (1999, 2600))
+    upright = whole if orientation == 1 else whole.transpose(Image.Transpose.ROTATE_270)
+    expected = np.asarray(upright.resize((150, 150), Image.Resampling.LANCZOS)).astype(int)
+    assert np.abs(decode(data, 150, "lanczos") - expected).max() <= 6
+    small = fingerprint(encoded(upright.resize((300, 300)), "JPEG", quality=90))
+    assert (known.perceptual_hash ^ small.perceptual_hash).bit_count() <= 3
+
+
+@pytest.mark.parametrize("side", [1199, 1200])
+def test_jpegs_below_1200_pixels_are_decoded_in_full(side: int) -> None:
+    data = encoded(picture(4, 1500, side), "JPEG", quality=50)
+    in_full = np.asarray(Image.open(io.BytesIO(data)).resize((64, 64), Image.Resampling.LANCZOS))
+    assert np.array_equal(decode(data, 64, "lanczos"), in_full) == (side < 1200)
+
+
 def test_threads_keep_the_order() -> None:
     assert list(in_threads(lambda number: number * number, range(500))) == [number * number for number in range(500)]
 
