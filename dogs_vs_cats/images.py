@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ REPAIR = "make it again with: dvc repro -f split"
 LONGEST_NAME = 200
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class IndexedPhoto:
     """A line of the index.
 
@@ -127,21 +128,21 @@ def read_index(images: Path) -> list[IndexedPhoto]:
         WorkflowError: if it is missing or damaged; with the line's number.
     """
     path = images / INDEX
+    photos: list[IndexedPhoto] = []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.reader(file, strict=True))
+            lines = csv.reader(file, strict=True)
+            if tuple(next(lines, ())) != COLUMNS:
+                raise WorkflowError(f"{path}: does not begin with the columns {','.join(COLUMNS)}; {REPAIR}")
+            for number, line in enumerate(lines, start=2):
+                try:
+                    photos.append(_read_line(*line))
+                except (TypeError, ValueError):
+                    raise WorkflowError(f"{path}: line {number} is damaged; {REPAIR}") from None
     except (FileNotFoundError, UnicodeDecodeError, csv.Error):
         raise WorkflowError(f"{path}: missing or damaged; {REPAIR}") from None
-    if not lines or tuple(lines[0]) != COLUMNS:
-        raise WorkflowError(f"{path}: does not begin with the columns {','.join(COLUMNS)}; {REPAIR}")
-    if len(lines) == 1:
+    if not photos:
         raise WorkflowError(f"{path}: lists no photos; {REPAIR}")
-    photos = []
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            photos.append(_read_line(*line))
-        except (TypeError, ValueError):
-            raise WorkflowError(f"{path}: line {number} is damaged; {REPAIR}") from None
     return photos
 
 
@@ -150,8 +151,12 @@ def _read_line(
 ) -> IndexedPhoto:
     if split not in SPLITS or (split == "unlabelled") != (not label):
         raise ValueError(split)
+    # One text for all photos of a class or split, not one each.
     return IndexedPhoto(
-        file, label or None, split, Fingerprint(sha256, int(perceptual_hash, 16), int(width), int(height))
+        file,
+        sys.intern(label) or None,
+        sys.intern(split),
+        Fingerprint(sha256, int(perceptual_hash, 16), int(width), int(height)),
     )
 
 

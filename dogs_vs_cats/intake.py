@@ -17,7 +17,7 @@ from dogs_vs_cats.settings import SplitSettings
 from dogs_vs_cats.splitting import assign_splits, group_duplicates
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TakenPhoto:
     """A photo that decodes.
 
@@ -25,16 +25,16 @@ class TakenPhoto:
         name: its path inside the source.
         label: its class; None for an unlabelled photo.
         fingerprint: of its bytes.
-        path: where its bytes are for now.
+        number: its place in the source's order, from 0; the name of the file that its bytes are in for now.
     """
 
     name: str
     label: str | None
     fingerprint: Fingerprint
-    path: Path
+    number: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RefusedPhoto:
     """A photo that cannot be used, and why."""
 
@@ -56,13 +56,13 @@ def take_in(photos: Sequence[Photo], folder: Path) -> tuple[list[TakenPhoto], li
     folder.mkdir()
 
     def take_in_one(number: int) -> TakenPhoto | RefusedPhoto:
-        photo, path = photos[number], folder / str(number)
+        photo = photos[number]
         data = photo.read()
         result = inspect(data)
         if isinstance(result, Refusal):
             return RefusedPhoto(photo.name, photo.label, result.reason)
-        path.write_bytes(data)
-        return TakenPhoto(photo.name, photo.label, result, path)
+        (folder / str(number)).write_bytes(data)
+        return TakenPhoto(photo.name, photo.label, result, number)
 
     results = in_threads(take_in_one, range(len(photos)))
     known = list(tqdm(results, total=len(photos), desc="checking photos", unit="photo", disable=None))
@@ -111,12 +111,15 @@ def choose_splits(taken: Sequence[TakenPhoto], settings: SplitSettings) -> tuple
     return splits, sizes[sizes > 1]
 
 
-def lay_out(taken: Sequence[TakenPhoto], splits: Sequence[str | None], images: Path) -> list[IndexedPhoto]:
+def lay_out(
+    taken: Sequence[TakenPhoto], splits: Sequence[str | None], folder: Path, images: Path
+) -> list[IndexedPhoto]:
     """Move photos to their places in the images folder.
 
     Args:
         taken: the photos.
         splits: the split of each, None for one that is not used.
+        folder: the folder that ``take_in`` made; it is gone afterwards.
         images: the images folder.
 
     Returns:
@@ -128,8 +131,7 @@ def lay_out(taken: Sequence[TakenPhoto], splits: Sequence[str | None], images: P
     for (photo, split), file in zip(used, name_files([photo.name for photo, _ in used], folders), strict=True):
         target = images / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        photo.path.rename(target)
+        (folder / str(photo.number)).rename(target)
         indexed.append(IndexedPhoto(file, photo.label, split, photo.fingerprint))
-    for folder in {photo.path.parent for photo in taken}:
-        shutil.rmtree(folder)  # with the photos that are not used
+    shutil.rmtree(folder)  # with the photos that are not used
     return indexed

@@ -23,7 +23,7 @@ _SPLIT_FOLDER = re.compile(r"train(ing)?|val(id|idation)?|test(ing)?\d*", re.IGN
 _LAYOUTS = "name photos cat.N.jpg and dog.N.jpg, or put each class in a folder of its own"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Photo:
     """One photo of a source.
 

@@ -14,7 +14,7 @@ from dogs_vs_cats.settings import DecodeSettings
 from stages.command import parse_arguments, run
 
 # Bytes: written pages count as this process's memory until they are released.
-RELEASE_EVERY = 2**26
+RELEASE_EVERY = 2**24
 
 
 def main() -> None:

@@ -33,14 +33,15 @@ def main() -> None:
     classes = sorted({photo.label for photo in photos if photo.label is not None})
 
     with whole_folder(arguments.images) as images:
-        taken, refused = take_in(photos, images / ".unsorted")
+        unsorted = images / ".unsorted"
+        taken, refused = take_in(photos, unsorted)
         with whole_file(arguments.rejected) as rejected:
             write_rejected(rejected, [*excluded.items(), *((photo.name, photo.reason) for photo in refused)])
         check_classes(taken, refused)
         splits, duplicates = choose_splits(taken, settings)
         if settings.exclude is not None:
             splits = leave_out(taken, splits, excluded, Path(settings.exclude))
-        write_index(images, lay_out(taken, splits, images))
+        write_index(images, lay_out(taken, splits, unsorted, images))
         rejected_ids = [PurePosixPath(photo.name).stem for photo in refused if photo.label is None]
         write_facts(images, ImagesFacts(source, classes, rejected_ids))
 

@@ -82,7 +82,7 @@ def test_a_whole_path_means_that_photo_even_if_another_ends_so(tmp_path: Path) -
 
 
 def test_a_split_without_a_class_is_refused() -> None:
-    taken = [TakenPhoto(photo.name, photo.label, Fingerprint("", 0, 1, 1), Path()) for photo in SOURCE]
+    taken = [TakenPhoto(photo.name, photo.label, Fingerprint("", 0, 1, 1), 0) for photo in SOURCE]
     splits = ["train", "test", "train", "test"]
     with pytest.raises(WorkflowError, match=r"mine\.csv: leaves no photo of class cats in test"):
         leave_out(taken, splits, {"train/cat.10.jpg"}, Path("mine.csv"))
