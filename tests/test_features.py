@@ -165,6 +165,18 @@ def test_features_that_are_not_tensorflows_are_refused(error: float) -> None:
         compare(found, reference)
 
 
+def test_an_engine_that_disagrees_is_found_out_at_its_start(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What ncnn's processes are told; TensorFlow's own process imports the right one.
+    factor, *others = scaling_values("imagenet")
+    monkeypatch.setattr("dogs_vs_cats.features.scaling_values", lambda _: (1.001 * factor, *others))
+    with pytest.raises(WorkflowError, match=r"differ from TensorFlow's.*set bottleneck\.engine: tensorflow"):
+        extract(random_photos(5, 32), weights, "imagenet", "ncnn", 4, tmp_path / "out.npy")
+    assert list(tmp_path.iterdir()) == []
+    assert _workers() == []
+
+
 def test_nothing_is_left_when_the_photos_are_too_small_or_the_weights_missing(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkflowError, match=r"decode\.size is 24"):
         extract(random_photos(2, 24), weights, "imagenet", "auto", 32, tmp_path / "out.npy")
