@@ -1,6 +1,6 @@
 # Targets with a text behind ## are listed by plain `make`.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu repro article tour test check format lock ui send submit clean
+.PHONY: help setup setup-gpu repro article tour test check bench format lock ui send submit clean
 SHELL := /bin/bash
 
 VENV ?= .venv
@@ -49,6 +49,9 @@ check: $(READY)  ## The fast checks alone: format, lint, types
 	$(IN_VENV) ruff format --check .
 	$(IN_VENV) ruff check .
 	$(IN_VENV) mypy
+
+bench: $(READY)  ## Every speed figure, 10 to 20 minutes: a table, and bench.json
+	$(IN_VENV) python -m benchmarks.run --json bench.json
 
 format: $(READY)  ## Format the code and mend what ruff can
 	$(IN_VENV) ruff format .

@@ -6,6 +6,7 @@ processes. A page that several processes share, or that is mapped from a file, c
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -36,22 +37,37 @@ def main() -> None:
 
 def measure(stage: str) -> tuple[float, float]:
     """Run one stage; return the peak of its processes' memory in MB, DVC's own left out, and its seconds."""
+    return watch(["dvc", "repro", "--force", "--single-item", stage], ours=False)
+
+
+def watch(command: list[str], *, ours: bool, **environment: str) -> tuple[float, float]:
+    """Run a command.
+
+    Args:
+        command: what to run.
+        ours: whether its own process counts, or its children alone.
+        environment: variables to add.
+
+    Returns:
+        The peak of its processes' memory in MB, and its seconds.
+    """
     started = time.monotonic()
-    process = subprocess.Popen(["dvc", "repro", "--force", "--single-item", stage], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **environment})
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _memory(process.pid))
+        peak = max(peak, _memory(process.pid, ours=ours))
         time.sleep(_SAMPLE_SECONDS)
     if process.returncode:
-        sys.exit(f"{stage} failed")
+        sys.exit(f"{' '.join(command)} failed")
     return peak / 1e6, time.monotonic() - started
 
 
-def _memory(pid: int) -> int:
+def _memory(pid: int, *, ours: bool) -> int:
     total = 0
     try:
-        for child in psutil.Process(pid).children(recursive=True):
-            total += child.memory_full_info().pss
+        process = psutil.Process(pid)
+        for one in [*([process] if ours else []), *process.children(recursive=True)]:
+            total += one.memory_full_info().pss
     except psutil.Error:
         return 0  # a process that has just ended
     return total

@@ -2,8 +2,8 @@
 
 Each is trained with the ``train_scratch`` settings of ``params.yaml`` (optimizer, augmentation, batch, loss, which
 epoch is kept) on the same photos at the same size, for as many epochs, without early stopping, with several seeds, and
-judged on validation; the test split is not looked at. Trainings that ``reports/networks.json`` has are not done again,
-so a run that was cut off goes on.
+judged on validation; the test split is not looked at. ``--adam 0.001`` trains with that instead. Trainings that
+``reports/networks.json`` has are not done again, so a run that was cut off goes on.
 """
 
 import argparse
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 
 from dogs_vs_cats.catalogue import SCRATCH, ScratchName  # noqa: E402
 from dogs_vs_cats.outputs import whole_file  # noqa: E402
-from dogs_vs_cats.settings import load_settings  # noqa: E402
+from dogs_vs_cats.settings import OptimizerSettings, load_settings  # noqa: E402
 
 
 def main() -> None:
@@ -28,25 +28,33 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=names, help=f"of {', '.join(names)}; all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[2017, 1, 2])
     parser.add_argument("--images", type=int, default=4000, help="training photos (%(default)s)")
-    parser.add_argument("--size", type=int, default=64, help="pixels a side (%(default)s)")
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--size", type=int, default=48, help="pixels a side (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument(
+        "--adam", type=float, metavar="RATE", help="train with Adam at this rate, not with params.yaml's"
+    )
     parser.add_argument("--json", type=Path, default=Path("reports/networks.json"))
     arguments = parser.parse_args()
     if unknown := set(arguments.networks) - set(names):
         parser.error(f"unknown networks: {', '.join(sorted(unknown))}")
     fidelity = {"images": arguments.images, "size": arguments.size, "epochs": arguments.epochs}
+    base = load_settings(Path("params.yaml")).train_scratch.optimizer
+    if arguments.adam is not None:
+        changed = {"name": "adam", "learning_rate": arguments.adam, "momentum": None, "nesterov": False}
+        base = base.model_copy(update=changed)
+    optimizer = f"{base.name} {base.learning_rate:g}"
     done: list[dict[str, Any]] = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
     for name in arguments.networks:
         for seed in arguments.seeds:
-            wanted = {"network": name, "seed": seed, **fidelity}
+            wanted = {"network": name, "optimizer": optimizer, "seed": seed, **fidelity}
             if not any(wanted.items() <= found.items() for found in done):
-                done.append({**wanted, **_train(name, seed, fidelity)})
+                done.append({**wanted, **_train(name, seed, fidelity, base)})
                 with whole_file(arguments.json) as partial:
                     partial.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
     _print([found for found in done if fidelity.items() <= found.items()])
 
 
-def _train(name: str, seed: int, fidelity: dict[str, int]) -> dict[str, Any]:
+def _train(name: str, seed: int, fidelity: dict[str, int], optimizer: OptimizerSettings) -> dict[str, Any]:
     """Accuracies, log-loss and seconds of one training."""
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
@@ -65,6 +73,7 @@ def _train(name: str, seed: int, fidelity: dict[str, int]) -> dict[str, Any]:
             "epochs": fidelity["epochs"],
             "seed": seed,
             "early_stopping": None,
+            "optimizer": optimizer,
             "network": base.network.model_copy(update={"name": name}),
         }
     )
@@ -84,16 +93,16 @@ def _train(name: str, seed: int, fidelity: dict[str, int]) -> dict[str, Any]:
 
 
 def _print(done: list[dict[str, Any]]) -> None:
-    print("| network | parameters | accuracy, mean (each seed) | log-loss | seconds an epoch |")
-    print("| --- | --- | --- | --- | --- |")
+    print("| network | optimizer | parameters | accuracy, mean (each seed) | log-loss | seconds an epoch |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for name, network in SCRATCH.items():
-        found = [one for one in done if one["network"] == name]
-        if found:
+        for optimizer in dict.fromkeys(one["optimizer"] for one in done if one["network"] == name):
+            found = [one for one in done if (one["network"], one["optimizer"]) == (name, optimizer)]
             each = ", ".join(f"{one['accuracy']:.1%}" for one in found)
             means = {key: statistics.mean(one[key] for one in found) for key in ("accuracy", "log_loss", "seconds")}
             seconds = means["seconds"] / found[0]["epochs"]
             print(
-                f"| {network.title} | {found[0]['parameters']:,} | {means['accuracy']:.1%} ({each}) "
+                f"| {network.title} | {optimizer} | {found[0]['parameters']:,} | {means['accuracy']:.1%} ({each}) "
                 f"| {means['log_loss']:.3f} | {seconds:.1f} |"
             )
 

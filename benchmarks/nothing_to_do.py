@@ -21,7 +21,16 @@ def main() -> None:
     """Time both, print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    repeats = parser.parse_args().repeats
+    pairs = in_pairs(parser.parse_args().repeats)
+    ours, bares = (statistics.median(values) for values in zip(*pairs, strict=True))
+    ratios = sorted(own / other for own, other in pairs)
+    print(
+        f"here {ours:.2f} s, bare project {bares:.2f} s, ratio {ours / bares:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
+
+
+def in_pairs(repeats: int) -> list[tuple[float, float]]:
+    """Seconds here and in the bare project, taking turns."""
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         bare = Path(folder)
@@ -34,12 +43,7 @@ def main() -> None:
         (bare / "dvc.yaml").write_text(_BARE, encoding="utf-8")
         for project in (here, bare):
             seconds(project)
-        pairs = [(seconds(here), seconds(bare)) for _ in range(repeats)]
-    ours, bares = (statistics.median(values) for values in zip(*pairs, strict=True))
-    ratios = sorted(own / other for own, other in pairs)
-    print(
-        f"here {ours:.2f} s, bare project {bares:.2f} s, ratio {ours / bares:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-    )
+        return [(seconds(here), seconds(bare)) for _ in range(repeats)]
 
 
 def seconds(project: Path) -> float:

@@ -1,0 +1,92 @@
+"""Photos checked, hashed and measured in one pass, checked and resized in another, against a plain Pillow loop."""
+
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
+
+import joblib
+import numpy as np
+from PIL import Image
+
+from benchmarks.measuring import Figure, Options, photo_files, ratios, take_turns
+from dogs_vs_cats.drawing import ANIMALS
+from dogs_vs_cats.photos import decode as decode_photo
+from dogs_vs_cats.photos import in_threads, inspect
+from stages import decode, split
+
+SIZE = 150
+COUNT = 300
+LARGE = 1000
+LOOP = "plain loop: open, convert, resize"
+
+
+def plain(files: list[Path]) -> list[np.ndarray]:
+    """What a tutorial does."""
+    arrays = []
+    for file in files:
+        with Image.open(file) as image:
+            arrays.append(np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS)))
+    return arrays
+
+
+def checked(file: Path) -> object:
+    """What the split stage does with a photo."""
+    return inspect(file.read_bytes())
+
+
+def decoded(file: Path) -> object:
+    """What the decode stage does with a photo."""
+    return decode_photo(file.read_bytes(), SIZE, "lanczos")
+
+
+def figures(options: Options) -> Iterator[Figure]:
+    """On photos as large as those of the full data set, as the sample's, and as a camera's; then the stages."""
+    cores = joblib.cpu_count()
+    sizes = {"500 pixels": 500, "200 pixels": 200, "3,000 pixels": 3000}
+    for shown, size in sizes.items() if options.photos is None else [("your photos", 0)]:
+        files = photo_files(options, size, COUNT if size < LARGE else COUNT // 12)
+        plainly, *ours = take_turns(
+            options.repeats,
+            partial(plain, files),
+            lambda files=files: list(in_threads(checked, files)),
+            lambda files=files: list(in_threads(decoded, files)),
+            lambda files=files: list(map(checked, files)),
+            lambda files=files: list(map(decoded, files)),
+        )
+        for number, taken in enumerate(ours):
+            what = ("check, hash, measure", "check, resize")[number % 2]
+            threads = (cores, 1)[number // 2]
+            named = f"{what}, {threads} thread{'s' * (threads > 1)}, {shown}"
+            yield Figure(named, LOOP, ratios(plainly, taken), goal=0.9 * threads)
+    yield stages(options)
+
+
+def stages(options: Options) -> Figure:
+    """The stages split and decode, on photos of 500 pixels."""
+    raw = options.folder / "raw"
+    (raw / "train").mkdir(parents=True)
+    (options.folder / "exclude").mkdir()
+    (raw / "source.json").write_text('{"source": "folder"}', encoding="utf-8")
+    for number, file in enumerate(photo_files(options, 500, COUNT)):
+        # A few bytes behind a JPEG's end change its digest and nothing else.
+        (raw / f"train/{ANIMALS[number % 2]}.{number}.jpg").write_bytes(file.read_bytes() + str(number).encode())
+    files = sorted((raw / "train").iterdir())
+
+    def run(stage: ModuleType, *outputs: str) -> None:
+        paths = [f"--{name}={options.folder / name}" for name in outputs]
+        with patch("sys.argv", ["stage", "--params=params.yaml", *paths]), redirect_stdout(StringIO()):
+            stage.main()
+
+    def ours() -> None:
+        run(split, "raw", "exclude", "images", "rejected")
+        run(decode, "images", "arrays")
+
+    def theirs() -> None:
+        np.save(options.folder / "plain.npy", np.stack(plain(files)))
+
+    plainly, taken = take_turns(options.repeats, theirs, ours)
+    return Figure("stages split and decode, photos laid out", f"{LOOP}, np.save", ratios(plainly, taken))

@@ -1,0 +1,92 @@
+"""Photos from arrays on disk to augmented batches, and a training's epoch against its bare train step."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measuring import Figure, Options, ratios, take_turns
+from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+from dogs_vs_cats.settings import AugmentationSettings, TrainScratchSettings, load_settings
+
+SIZE = 150
+BATCHES = 10
+
+
+def figures(options: Options) -> Iterator[Figure]:
+    """With the stage's own settings."""
+    import_tensorflow()
+    from dogs_vs_cats.reproducibility import prepare
+
+    settings = load_settings(Path("params.yaml")).train_scratch
+    augmentation = settings.augmentation
+    assert augmentation is not None, "train_scratch.augmentation is null; there is nothing to measure"
+    prepare(1)
+    count = settings.batch * BATCHES
+    generator = np.random.default_rng(1)
+    np.save(options.folder / "images.npy", generator.integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8))
+    images = np.load(options.folder / "images.npy", mmap_mode="r")
+    labels = np.arange(count, dtype=np.uint8) % 2
+    yield batches(options, images, labels, settings, augmentation)
+    yield epoch(options, images, labels, settings)
+
+
+def batches(options: Options, images: Any, labels: Any, settings: Any, changes: AugmentationSettings) -> Figure:
+    """Augmented batches, against Keras's legacy generator with the same changes."""
+    import tensorflow as tf
+    from keras.src.legacy.preprocessing.image import ImageDataGenerator
+
+    from dogs_vs_cats.augmentation import build_augmentation
+    from dogs_vs_cats.feeding import Batches
+
+    layer = build_augmentation(changes, 1)
+    augment = tf.function(lambda batch: layer(tf.cast(batch, tf.float32), training=True))
+    ours = Batches(images, labels, settings.batch, "softmax", shuffle_seed=1)
+    theirs = ImageDataGenerator(
+        shear_range=changes.shear_degrees,
+        zoom_range=[1 - changes.zoom, 1 + changes.zoom],
+        horizontal_flip=changes.flip,
+    ).flow(images, labels, batch_size=settings.batch)
+
+    def run_ours() -> None:
+        ours.on_epoch_begin()
+        for index in range(len(ours)):
+            augment(ours[index][0]).numpy()
+
+    def run_theirs() -> None:
+        for index in range(len(theirs)):
+            theirs[index]
+
+    taken, legacy = take_turns(options.repeats, run_ours, run_theirs)
+    return Figure("augmented batches", "Keras's legacy ImageDataGenerator", ratios(legacy, taken), goal=10)
+
+
+def epoch(options: Options, images: Any, labels: Any, settings: TrainScratchSettings) -> Figure:
+    """An epoch of the CNN, memory-mapped photos and all."""
+    from benchmarks.epochs import bare_steps, epochs_in_turns
+    from dogs_vs_cats.augmentation import build_augmentation
+    from dogs_vs_cats.examples import Examples
+    from dogs_vs_cats.feeding import encode
+    from dogs_vs_cats.losses import build_loss
+    from dogs_vs_cats.networks import build_cnn
+    from dogs_vs_cats.optimizers import build_optimizer
+    from dogs_vs_cats.training import with_augmentation
+
+    augmentation = build_augmentation(settings.augmentation, 1)
+    assert augmentation is not None
+    bare = with_augmentation(build_cnn(settings.network, SIZE), augmentation)
+    bare.compile(build_optimizer(settings.optimizer, settings.epochs), build_loss(settings.loss), metrics=["accuracy"])
+    first = slice(0, settings.batch)
+    inputs = np.array(images[first], np.float32)
+    steps = bare_steps(bare, inputs, encode(labels[first], settings.network.output), BATCHES)
+    taken, (alone,) = epochs_in_turns(
+        build_cnn(settings.network, SIZE),
+        Examples(images, labels),
+        settings,
+        build_augmentation(settings.augmentation, 1),
+        options.repeats,
+        steps,
+    )
+    against = "its bare train steps on data in memory"
+    return Figure(f"epoch of the CNN, {BATCHES} batches", against, ratios(taken, alone), goal=1.05, at_most=True)
