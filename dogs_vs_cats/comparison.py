@@ -37,6 +37,8 @@ class Candidate:
         photos_per_second: from decoded photo to probability; None: not measured.
         name: what the model is called.
         backbone: what its backbone is called; None where it has none.
+        weights: SHA-256 of its weights file, so that nobody calibrates another training's by this comparison; None: not
+            known.
     """
 
     probabilities: np.ndarray
@@ -47,6 +49,7 @@ class Candidate:
     photos_per_second: float | None = None
     name: str = field(kw_only=True)
     backbone: str | None = field(default=None, kw_only=True)
+    weights: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -245,6 +248,7 @@ def _model(kind: str, candidate: Candidate, reported: Reported, rules: CompareSe
     return {
         "name": candidate.name,
         "backbone": candidate.backbone,
+        "weights": candidate.weights,
         **asdict(scores),
         "temperature": temperature,
         "calibrated": {name: getattr(scaled, name) for name in ("log_loss", "brier", "ece")},

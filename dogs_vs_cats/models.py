@@ -209,9 +209,20 @@ def open_backbone(description: Description, weights: Path) -> "keras.Model | Non
     """
     if description.backbone is None:
         return None
+    require_backbone(weights)
     from dogs_vs_cats.backbones import build_backbone
 
     return build_backbone(description.backbone, description.size, weights)
+
+
+def require_backbone(weights: Path) -> None:
+    """Say how to get a project's backbone where it is missing.
+
+    Raises:
+        WorkflowError: naming the file and the command.
+    """
+    if not weights.exists():
+        raise WorkflowError(f"{weights}: no backbone there; fetch it with: dvc repro weights")
 
 
 def exported(model: "keras.Model", description: Description, backbone: "keras.Model | None" = None) -> "keras.Model":

@@ -82,11 +82,14 @@ def predict_split(predictor: Predictor, arrays: Path, features: Path, split: str
     return probabilities
 
 
-def examine(predictor: Predictor, split: str, arrays: Path, features: Path, vgg16: Path, training: Path) -> Candidate:
+def examine(
+    predictor: Predictor, weights: str, split: str, arrays: Path, features: Path, vgg16: Path, training: Path
+) -> Candidate:
     """What a comparison needs to know of one model: its probabilities, size and speed.
 
     Args:
         predictor: the model.
+        weights: SHA-256 of its weights file.
         split: the split that is reported, test or validation.
         arrays: the folder of decoded photos.
         features: the folder of bottleneck features.
@@ -111,5 +114,6 @@ def examine(predictor: Predictor, split: str, arrays: Path, features: Path, vgg1
         training_seconds=float(timing["seconds"]),
         photos_per_second=photos_per_second(whole.predict_on_batch, timed),
         name=description.name,
+        weights=weights,
         backbone=None if description.backbone is None else BACKBONES[description.backbone].title,
     )

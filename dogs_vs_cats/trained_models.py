@@ -21,11 +21,13 @@ from dogs_vs_cats.models import (
     KINDS,
     Description,
     Kind,
+    digest,
     exported,
     load_predictor,
     loading,
     open_backbone,
     read_description,
+    require_backbone,
 )
 from dogs_vs_cats.ncnn_engine import ChannelScaling, NcnnPool, compute, count_workers
 from dogs_vs_cats.ncnn_networks import Network, cnn_network, head_network
@@ -47,6 +49,7 @@ _FEW: dict[Kind, int] = {"scratch": 256, "vgg16": 24}
 
 class _Calibrated(BaseModel):
     temperature: float
+    weights: str | None = None  # where an older version compared, that of the weights is not known
 
 
 class _Comparison(BaseModel):
@@ -96,7 +99,10 @@ class TrainedModel:
         """
         description = self.description
         if not self.suits_ncnn:
-            raise WorkflowError(f"the {description.name} is not run by ncnn; only the CNN and heads on VGG16 are")
+            raise WorkflowError(
+                f"the {description.name} is not run by ncnn, only the CNN and heads on VGG16 are; "
+                "choose the engine tensorflow or auto"
+            )
         with loading(self.weights):
             if isinstance(description.network, CnnSettings):
                 return cnn_network(description.network, description.size, self.weights)
@@ -125,8 +131,8 @@ def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
         The model.
 
     Raises:
-        WorkflowError: if nothing was trained or compared yet, with the command that does, or if model, comparison and
-            decoded photos are of different classes or sizes.
+        WorkflowError: if nothing was trained or compared yet, with the command that does, if the model was trained anew
+            since, or if model, comparison and decoded photos are of different classes or sizes.
     """
     path = project / COMPARISON
     if kind is not None:
@@ -149,12 +155,15 @@ def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
             f"{path}: compares models of {' and '.join(comparison.classes)}, {kind} is one of "
             f"{' and '.join(description.classes)}; run dvc repro"
         )
+    compared = comparison.models[kind].weights
+    if compared is not None and weights.exists() and digest(weights) != compared:
+        raise WorkflowError(f"{path}: {weights.name} was trained anew since; compare again with: dvc repro compare")
     arrays = project / ARRAYS
     if arrays.exists():
         check_fit(weights.with_name(f"{kind}.json"), description, read_dataset(arrays))
     vgg16 = project / BACKBONE_WEIGHTS
-    if kind == "vgg16" and not vgg16.exists():
-        raise WorkflowError(f"{vgg16}: no backbone there; fetch it with: dvc repro weights")
+    if kind == "vgg16":
+        require_backbone(vgg16)
     return TrainedModel(kind, weights, vgg16, description, comparison.models[kind].temperature)
 
 
@@ -184,7 +193,10 @@ def open_classifier(
     if model not in kinds:
         raise WorkflowError(f"model {model}: choose {', '.join(KINDS)} or {URI_PREFIX}NAME@ALIAS")
     trained = find_model(project, kinds[model])
-    by_ncnn = trained.suits_ncnn and importlib.util.find_spec("ncnn") is not None
+    has_ncnn = importlib.util.find_spec("ncnn") is not None
+    if engine == "ncnn" and not has_ncnn:
+        raise WorkflowError("ncnn is not installed on this platform; choose the engine tensorflow or auto")
+    by_ncnn = trained.suits_ncnn and has_ncnn
     if engine == "tensorflow" or (engine == "auto" and not by_ncnn):
         yield _classifier(trained, by_keras(trained.keras_model()))
     elif photos <= _FEW[trained.kind]:

@@ -51,10 +51,10 @@ def main() -> None:
 
     prepare(rules.seed)
     predictors = load_predictors(arguments.models, dataset)
+    digests = {kind: digest(arguments.models / f"{kind}.weights.h5") for kind in predictors}
+    inputs = split, arguments.arrays, arguments.features, arguments.vgg16
     candidates = {
-        kind: examine(
-            predictor, split, arguments.arrays, arguments.features, arguments.vgg16, arguments.training / kind
-        )
+        kind: examine(predictor, digests[kind], *inputs, arguments.training / kind)
         for kind, predictor in predictors.items()
     }
     reported = Reported(
@@ -73,7 +73,6 @@ def main() -> None:
     drawn |= {"grad_cam": where} if where else {}
     page = render(comparison, drawn, shown.images, histories, made_from(arguments.params, dataset.counts))
     _write(arguments, comparison, page, drawn)
-    digests = {kind: digest(arguments.models / f"{kind}.weights.h5") for kind in candidates}
     publish(comparison, arguments.report, digests, arguments.settings.tracking, project_root())
     print(comparison["verdict"])
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dogs_vs_cats.models import Description, write_model
+from dogs_vs_cats.models import Description, digest, write_model
 from dogs_vs_cats.settings import CnnSettings, HeadSettings
 from dogs_vs_cats.weights import Tensor, write_weights
 from tests.vgg16 import random_tensors
@@ -69,7 +69,10 @@ def small_tensors() -> list[Tensor]:
 
 def write_comparison(project: Path, better: str = "vgg16", classes: tuple[str, str] = ("cats", "dogs")) -> None:
     """Write what predicting reads of ``comparison.json``, among more."""
-    models = {kind: {"temperature": temperature, "name": kind} for kind, temperature in TEMPERATURES.items()}
+    models = {
+        kind: {"temperature": temperature, "weights": digest(project / f"models/{kind}.weights.h5"), "name": kind}
+        for kind, temperature in TEMPERATURES.items()
+    }
     comparison = {"better": better, "classes": classes, "models": models, "source": "zip"}
     (project / "reports/comparison.json").write_text(json.dumps(comparison), encoding="utf-8")
 

@@ -15,7 +15,16 @@ from dogs_vs_cats.evaluation import apply_temperature
 from dogs_vs_cats.photos import decode
 from dogs_vs_cats.trained_models import classify, find_model, find_photos, open_classifier
 from tests.conftest import encoded
-from tests.photo_project import SIZE, TEMPERATURES, photo, write_comparison, write_project
+from tests.photo_project import (
+    CNN,
+    SIZE,
+    TEMPERATURES,
+    description,
+    photo,
+    write_comparison,
+    write_project,
+    write_trained,
+)
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -189,6 +198,16 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(project: Path) 
         open_classifier(project, "resnet"),
     ):
         pass
+
+
+def test_a_model_that_was_trained_since_the_comparison_is_refused(project: Path) -> None:
+    other = description("scratch", CNN | {"dense": [7]})
+    write_trained(other, project)
+    assert find_model(project, "vgg16").temperature == TEMPERATURES["vgg16"]
+    with pytest.raises(WorkflowError, match=r"scratch\.weights\.h5 was trained anew since.*dvc repro compare"):
+        find_model(project, "scratch")
+    write_comparison(project)
+    assert find_model(project, "scratch").description == other
 
 
 def test_a_model_of_other_classes_or_another_size_than_the_data_is_refused(project: Path) -> None:
