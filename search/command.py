@@ -87,7 +87,18 @@ def _run_and_confirm(
 
 
 def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | None) -> None:
-    """Leave the report, and in MLflow the best trial's model and the main figures."""
+    """Leave the report, and in MLflow the counts, the best trial's model and the main figures."""
+    # The run's own duration is that of the last command alone.
+    spent = [trial.duration.total_seconds() for trial in study.get_trials(deepcopy=False) if trial.duration]
+    now = tally(study)
+    tracked.log_metrics(
+        {
+            "trials_finished": now.finished,
+            "trials_pruned": now.pruned,
+            "trials_failed": now.failed,
+            "trials_seconds": sum(spent),
+        }
+    )
     best = best_trial(plan, study)
     if best is not None:
         tracked.log_metrics({f"best_{name}": best.values[i] for i, name in enumerate(plan.objectives)})
