@@ -7,6 +7,7 @@ from dogs_vs_cats.entry import run
 
 COMMANDS: dict[str, str] = {
     "predict": "the class of photos, and how sure the model is of it",
+    "page": "a page in the browser to drop photos on: what both models say, and where they look",
     "package": "a model that mlflow models serve gives photos to",
     "explain": "show where the models look in a photo, and what their convolutions make of it",
     "tour": "make the pictures of docs/tour.md, the article retold, from the trained models",

@@ -19,6 +19,9 @@ Compute: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 
 # No photo of up to photos.PIXEL_LIMIT pixels is larger, and each core holds one.
 LARGEST_FILE = 300_000_000  # bytes
+# What others send, to a model server or to the page, is held in memory before it is looked at.
+MOST_SENT = 64  # photos at a time
+LARGEST_SENT = 20_000_000  # bytes each
 _BATCH_BYTES = 2**24  # of decoded photos: 248 of 150 pixels a side
 
 

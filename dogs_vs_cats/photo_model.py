@@ -17,12 +17,9 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from pydantic import BaseModel, ConfigDict, Field
 
-from dogs_vs_cats.classifying import Classifier
+from dogs_vs_cats.classifying import LARGEST_SENT, MOST_SENT, Classifier
 from dogs_vs_cats.ncnn_engine import compute
 from dogs_vs_cats.photos import RefusedPhotoError, decode
-
-MOST_PHOTOS = 64  # a request
-LARGEST_PHOTO = 20_000_000  # bytes
 
 
 class RefusedRequestError(MlflowException):  # type: ignore[misc]
@@ -86,8 +83,8 @@ class PhotoModel(PythonModel):  # type: ignore[misc]
         Raises:
             RefusedRequestError: if there are too many, or one is too large, no base64, or no photo.
         """
-        if not 0 < len(model_input) <= MOST_PHOTOS:
-            raise RefusedRequestError(f"{len(model_input)} photos; send 1 to {MOST_PHOTOS} in a request")
+        if not 0 < len(model_input) <= MOST_SENT:
+            raise RefusedRequestError(f"{len(model_input)} photos; send 1 to {MOST_SENT} in a request")
         photos = []
         for number, text in enumerate(model_input, start=1):
             try:
@@ -99,8 +96,8 @@ class PhotoModel(PythonModel):  # type: ignore[misc]
         return [self._answer(float(probability)) for probability in probabilities]
 
     def _decode(self, text: str) -> np.ndarray:
-        if len(text) > LARGEST_PHOTO * 4 // 3 + 4:
-            raise RefusedPhotoError(f"more than {LARGEST_PHOTO // 10**6} MB")
+        if len(text) > LARGEST_SENT * 4 // 3 + 4:
+            raise RefusedPhotoError(f"more than {LARGEST_SENT // 10**6} MB")
         try:
             data = base64.b64decode("".join(text.split()), validate=True)
         except (binascii.Error, ValueError) as error:

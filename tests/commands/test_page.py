@@ -1,0 +1,320 @@
+"""``dogs-vs-cats page``: the real server, asked as a browser asks it, and a real browser that photos are dropped on."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from html import unescape
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+import requests
+from PIL import Image
+from websockets.sync.client import connect
+
+from commands import page
+from dogs_vs_cats.classifying import LARGEST_SENT, Answer
+from dogs_vs_cats.drawing import draw
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.trained_models import classify
+from tests.browser import BROWSER, PATIENCE, Browser
+from tests.conftest import ROOT, encoded
+from tests.mlflow_server import free_port
+from tests.photo_project import photo, write_project
+
+# Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+DOGS_VS_CATS = Path(sys.executable).with_name("dogs-vs-cats")
+KINDS = ("scratch", "vgg16")
+NAMES = ("CNN from scratch", "VGG16 transfer model")
+TURNED = "turned <i>dog.png"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with photos, one noted by the camera as turned, and files that are none."""
+    project = tmp_path_factory.mktemp("project")
+    write_project(project)
+    shutil.copyfile(ROOT / "params.yaml", project / "params.yaml")
+    photos = project / "photos"
+    photos.mkdir()
+    for animal in ("cat", "dog"):
+        for number in range(2):
+            draw(animal, number, 1, 200).save(photos / f"{animal}{number}.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held upright: to be shown turned by 90 degrees to the right
+    draw("dog", 0, 1, 200).transpose(Image.Transpose.ROTATE_90).save(photos / TURNED, "PNG", exif=turned)
+    (photos / "broken.jpg").write_bytes(encoded(photo(1, 300, 200), "JPEG")[:-900])
+    (photos / "text.jpg").write_bytes(b"text")
+    (photos / "empty.jpg").write_bytes(b"")
+    return project
+
+
+class Page:
+    """The command, started on a project."""
+
+    def __init__(self, project: Path, temporary: Path, *arguments: str) -> None:
+        self.temporary, self._project = temporary, project
+        self.port = free_port()
+        self.log = temporary.with_suffix(".log")
+        temporary.mkdir()
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [DOGS_VS_CATS, "page", "--port", str(self.port), *arguments], cwd=project, stdout=log, stderr=log,
+                env=os.environ | {"TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}, start_new_session=True,
+            )  # fmt: skip
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        within(lambda: self.url in self.log.read_text(), self.process, self.log)
+        requests.get(self.url, timeout=PATIENCE).raise_for_status()
+
+    def written(self) -> set[str]:
+        """The files in the project, and the temporary ones of a photo's kind, that there are."""
+        there = {str(path) for path in self._project.rglob("*")}
+        return there | {str(path) for path in self.temporary.rglob("*") if path.suffix not in {".param", ".bin"}}
+
+    def kill(self) -> None:
+        """End it, however it is."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def within(done: Callable[[], object], process: "subprocess.Popen[bytes]", log: Path) -> None:
+    """Wait until something is so, while a process lives."""
+    end = time.monotonic() + PATIENCE
+    while not done():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < end, log.read_text()
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def served(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """The page of the project."""
+    page = Page(project, tmp_path_factory.mktemp("page") / "temporary")
+    try:
+        page.wait()
+        yield page
+    finally:
+        page.kill()
+
+
+class Visitor:
+    """What a browser is to the server, without one: the page, its socket, and its file field; a context manager."""
+
+    def __init__(self, url: str) -> None:
+        html = requests.get(url, timeout=PATIENCE).text
+        field = re.search(r'"url":"(/_nicegui/client/([^/]+)/upload/\d+)"', html)
+        assert field is not None, html
+        self._field = url + field[1]
+        query = f"client_id={field[2]}&implicit_handshake=true&tab_id=1&document_id=1&next_message_id=0"
+        self._address = f"ws{url[4:]}/_nicegui_ws/socket.io/?EIO=4&transport=websocket&{query}"
+        self._shown: dict[str, str] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._socket = self._open.enter_context(connect(self._address, max_size=None, open_timeout=PATIENCE))
+        self._socket.recv(PATIENCE)
+        self._socket.send("40")  # Socket.IO's connect
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def send(self, name: str, data: bytes) -> int:
+        """Send a file; return the status."""
+        return requests.post(self._field, files={"file": (name, data)}, timeout=PATIENCE).status_code
+
+    def cards(self, number: int) -> dict[str, str]:
+        """By file name, the HTML of so many files' answers, once they are whole."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            cards = {
+                unescape(name[1]): html
+                for html in self._shown.values()
+                if (name := re.search('<h2 class="name">(.*)</h2>', html)) and "finding where" not in html
+            }
+            if len(cards) == number:
+                return cards
+            message = str(self._socket.recv(end - time.monotonic()))
+            if message == "2":
+                self._socket.send("3")  # a ping's answer
+            event, *told = json.loads(message[2:]) if message.startswith("42") else ("",)
+            for element, changes in told[0].items() if event == "update" else ():
+                if isinstance(changes, dict) and "innerHTML" in changes.get("props", {}):
+                    self._shown[element] = changes["props"]["innerHTML"]
+
+
+def shares(html: str) -> list[tuple[str, float]]:
+    """Each model's class and probability in a card, the CNN first."""
+    found = re.findall(r'<strong>(\w+)</strong> <data value="([^"]+)">', html)
+    return [(label, float(value)) for label, value in found]
+
+
+def predicted(path: Path, project: Path) -> list[tuple[str, float]]:
+    """The same, as ``predict`` gives it."""
+    answers = [next(classify(path, model=kind, project=project)) for kind in KINDS]
+    return [(answer.label, answer.probability) for answer in answers if isinstance(answer, Answer)]
+
+
+def test_photos_get_the_answers_of_predict_with_pictures_and_nothing_is_kept(served: Page, project: Path) -> None:
+    files = sorted((project / "photos").iterdir())
+    before = served.written()
+    with Visitor(served.url) as visitor:
+        for file in files:
+            assert visitor.send(file.name, file.read_bytes()) == 200
+        cards = visitor.cards(len(files))
+        assert served.written() == before
+    for file in files:
+        if file.stem in {"broken", "text", "empty"}:
+            assert "<img" not in cards[file.name]
+            continue
+        answers = shares(cards[file.name])
+        assert answers == predicted(file, project)
+        assert len(answers) == 2
+        assert cards[file.name].count('src="data:image/jpeg;base64,') == 3
+        disagreed = answers[0][0] != answers[1][0]
+        assert ("The models disagree" in cards[file.name]) == disagreed
+        assert ("Both models say" in cards[file.name]) != disagreed
+        for name in NAMES:
+            assert f'alt="Where the {name} looks in ' in cards[file.name]
+    for name, reason in (("broken", "truncated"), ("text", "not a picture"), ("empty", "no bytes")):
+        assert reason in cards[f"{name}.jpg"]
+    assert shares(cards[TURNED]) == shares(cards["dog0.png"])
+    assert "<i>" not in cards[TURNED]
+
+
+def test_what_is_too_large_or_comes_under_another_name_is_refused(served: Page) -> None:
+    with Visitor(served.url) as visitor:
+        assert visitor.send("large.png", bytes(LARGEST_SENT + 20_000)) == 413
+    foreign = requests.get(served.url, headers={"Host": "attacker.example"}, timeout=PATIENCE)
+    assert foreign.status_code == 400
+    for path in ("/photos/cat0.png", "/params.yaml", "/..%2fparams.yaml", "/_nicegui/../params.yaml"):
+        assert requests.get(served.url + path, timeout=PATIENCE).status_code == 404
+
+
+def test_only_this_machine_reaches_the_page(served: Page) -> None:
+    with pytest.raises(OSError), socket.create_connection(("127.0.0.2", served.port), timeout=10):
+        pass
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome is installed")
+def test_photos_dropped_in_a_browser_are_answered_side_by_side_and_no_request_leaves_the_machine(
+    served: Page, project: Path, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(LARGEST_SENT + 1))
+    files = [*sorted((project / "photos").iterdir()), large]
+    answered = "document.querySelectorAll('article.photo:not(.refused)')"
+    with Browser() as browser:
+        browser.open(served.url)
+        browser.wait("document.querySelector('.drop button') !== null")
+        browser.drop(files, ".drop")
+        done = f"document.querySelectorAll('article').length === {len(files)} && {answered}.length === 5"
+        browser.wait(f"{done} && !document.body.innerText.includes('finding where')")
+        shown = browser.evaluate(
+            f"[...{answered}].map((card) => [card.querySelector('h2').innerText, "
+            "[...card.querySelectorAll('.said')].map((said) => [said.querySelector('strong').innerText, "
+            "Number(said.querySelector('data').value)])])"
+        )
+        for name, answers in shown:
+            assert [tuple(answer) for answer in answers] == predicted(project / "photos" / name, project)
+        text = browser.evaluate("document.body.innerText")
+        for told in ("truncated", "not a picture", "it has more than 20 MB"):
+            assert f"No answer: {told}" in text
+        assert browser.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
+        assert browser.evaluate("[...document.images].every((image) => image.alt || image.closest('.none'))")
+        turned, upright = (
+            f"[...document.querySelectorAll('article')].find((card) => card.innerText.includes('{name}'))"
+            ".querySelector('img')" for name in ("turned", "dog0")
+        )  # fmt: skip
+        assert browser.evaluate(f"{turned}.naturalWidth") == browser.evaluate(f"{upright}.naturalWidth")
+
+        # Beside the field, on a screen as wide as a phone's; the latest drop comes first.
+        browser.resize(400, 800)
+        browser.drop(files[2:3], "h1")
+        browser.wait(f"document.querySelectorAll('article').length === {len(files) + 1}")
+        browser.wait("!document.body.innerText.includes('finding where')")
+        assert browser.evaluate("document.querySelector('article h2').innerText") == files[2].name
+        assert browser.evaluate("document.documentElement.scrollWidth") <= 400
+        assert browser.errors == []
+        assert any(url.startswith("ws://") for url in browser.asked)
+        strange = [url for url in browser.asked if not re.match(rf"(http|ws)://127\.0\.0\.1:{served.port}/", url)]
+        assert strange == []
+
+
+def test_interrupted_with_the_page_open_it_ends_cleanly(project: Path, tmp_path: Path) -> None:
+    for number, kind in ((0, signal.SIGINT), (1, signal.SIGTERM)):
+        served = Page(project, tmp_path / f"temporary{number}")
+        try:
+            served.wait()
+            with Visitor(served.url) as visitor:
+                visitor.send("cat.png", (project / "photos/cat0.png").read_bytes())
+                served.process.send_signal(kind)
+                assert served.process.wait(PATIENCE) == 0, served.log.read_text()
+        finally:
+            served.kill()
+        assert served.log.read_text().splitlines() == [
+            f"{served.url}: drop photos there; Ctrl-C ends it",
+            "the page is closed",
+        ]
+        assert list(served.temporary.iterdir()) == []
+
+
+def test_a_taken_port_is_told_and_without_one_the_next_is_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    from dogs_vs_cats.photo_server import PORT, address, listen
+
+    with listen(None) as first, listen(None) as second:
+        assert PORT <= first.getsockname()[1] < second.getsockname()[1]
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", address(first))
+        taken = str(first.getsockname()[1])
+        for port, told in ((taken, f"--port {taken}: taken by another program"), ("70000", "ports go from 1 to 65535")):
+            with pytest.raises(WorkflowError, match=told):
+                page.main(["--port", port])
+
+
+def test_without_models_or_nicegui_it_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WorkflowError, match="no comparison of trained models there; train and compare the models with"):
+        page.main([])
+    monkeypatch.setitem(sys.modules, "nicegui", None)
+    with pytest.raises(WorkflowError, match=r"pip install 'dogs-vs-cats\[page\]' adds it"):
+        page.main([])
+
+
+def test_help_and_wrong_arguments_are_answered_without_nicegui(capsys: pytest.CaptureFixture[str]) -> None:
+    started = json.loads(
+        subprocess.check_output(
+            [sys.executable, "-c", _HELP], text=True, stderr=subprocess.STDOUT, env=os.environ | {"COLUMNS": "80"}
+        ).splitlines()[-1]
+    )
+    assert started == []
+    with pytest.raises(SystemExit, match="2"):
+        page.main(["--port", "many"])
+    assert "--port" in capsys.readouterr().err
+
+
+_HELP: Any = """
+import json, sys
+from commands import page
+try:
+    page.main(["--help"])
+except SystemExit:
+    print(json.dumps([name for name in ("nicegui", "tensorflow", "numpy") if name in sys.modules]))
+"""
