@@ -14,6 +14,7 @@ from dogs_vs_cats.photos import RefusedPhotoError
 from dogs_vs_cats.side_by_side import Seen, SideBySide
 
 MEGABYTES = LARGEST_SENT // 10**6
+_KEPT = 2 * MOST_SENT  # answers on the page, the latest ones
 _REFUSALS = {
     "max-file-size": f"it has more than {MEGABYTES} MB",
     "max-files": f"it is more than {MOST_SENT} photos at a time; drop it again once the others have been sent",
@@ -56,7 +57,7 @@ class Visit:
         self._cards: list[ui.html] = []
         self._taken = self._done = 0
         ui.add_css(style())
-        with ui.element("main"):
+        with ui.element("div").classes("content"):
             first, second = models.classes
             ui.html(escape(f"{first[:1].upper()}{first[1:]} or {second}?"), tag="h1")
             self._upload = self._lay_out_field()
@@ -98,7 +99,7 @@ class Visit:
         with group:
             card = ui.html("", sanitize=False)
         self._cards.append(card)
-        while len(self._cards) > MOST_SENT:
+        while len(self._cards) > _KEPT:
             self._cards.pop(0).delete()
         return card
 
@@ -107,10 +108,13 @@ class Visit:
         self._upload.reset()
 
     def _refuse(self, event: events.GenericEventArguments) -> None:
-        group = self._new_group()
+        names: dict[str, list[str]] = {}
         for name, kind in event.args:
-            refusal = refusal_card(name, _REFUSALS.get(kind, "it could not be sent; drop it again"))
-            self._show(self._new_card(group), refusal)
+            names.setdefault(kind, []).append(name)
+        group = self._new_group()
+        for kind, refused in names.items():
+            reason = _REFUSALS.get(kind, "it could not be sent; drop it again")
+            self._show(self._new_card(group), refusal_card(", ".join(refused), reason))
         self._tell(taken=len(event.args), done=len(event.args))
 
     async def _take(self, event: events.UploadEventArguments) -> None:
