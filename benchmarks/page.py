@@ -1,6 +1,7 @@
 """How soon the page answers, in a project's folder: ``python benchmarks/page.py PHOTO_OR_FOLDER ...``.
 
-Seconds by the clock, and the server's processor seconds, of its start, the first photo and each further one.
+Seconds by the clock, and the server's processor seconds, of its start, the first photo and each further one; and the
+memory that it takes.
 """
 
 import argparse
@@ -26,13 +27,14 @@ def main() -> None:
     given = parser.parse_args()
     photos = [file.read_bytes() for file in find_photos(given.photos)[: given.most]]
     runs = [measure(photos) for _ in range(given.repeats)]
-    for what in runs[0]:
-        clock, processor = (statistics.median(run[what][part] for run in runs) for part in (0, 1))
+    for what in runs[0][0]:
+        clock, processor = (statistics.median(spent[what][part] for spent, _ in runs) for part in (0, 1))
         print(f"{what}: {clock:.2f} s, {processor:.2f} s of processor")
+    print(f"memory in the end: {statistics.median(memory for _, memory in runs) / 10**9:.2f} GB")
 
 
-def measure(photos: list[bytes]) -> Spent:
-    """One start of the page: what took how long, by the clock and of the processor."""
+def measure(photos: list[bytes]) -> tuple[Spent, int]:
+    """One start of the page: what took how long, by the clock and of the processor, and its memory, bytes."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         page = Page(Path.cwd(), Path(folder) / "temporary")
@@ -51,7 +53,7 @@ def measure(photos: list[bytes]) -> Spent:
                 visitor.cards(len(photos))
                 clock, processor = time.monotonic() - begun, read(page, started)[1] - before[1]
                 spent["each further photo"] = (clock / (len(photos) - 1), processor / (len(photos) - 1))
-                return spent
+                return spent, psutil.Process(page.process.pid).memory_info().rss
         finally:
             page.kill()
 

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import threading
 import webbrowser
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -74,7 +75,8 @@ def serve(models: SideBySide, listener: socket.socket, *, open_browser: bool = F
     threads.looking.submit(lambda: models.networks)
     config = uvicorn.Config(_build_app(models, threads), log_level="warning", timeout_graceful_shutdown=1)
     if open_browser:
-        webbrowser.open(address(listener))
+        # In a thread: where there is no desktop, a browser in the terminal holds its caller up until it is left.
+        threading.Thread(target=webbrowser.open, args=[address(listener)], daemon=True).start()
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:

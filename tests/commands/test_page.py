@@ -23,7 +23,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.trained_models import classify
 from tests.browser import BROWSER, PATIENCE, Browser
 from tests.conftest import ROOT, encoded
-from tests.page_visitor import Page, Visitor
+from tests.page_visitor import Page, Visitor, within
 from tests.photo_project import photo, write_project
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
@@ -163,22 +163,29 @@ def test_photos_dropped_in_a_browser_are_answered_side_by_side_and_no_request_le
         assert strange == []
 
 
-def test_interrupted_with_the_page_open_it_ends_cleanly(project: Path, tmp_path: Path) -> None:
-    for number, kind in ((0, signal.SIGINT), (1, signal.SIGTERM)):
-        served = Page(project, tmp_path / f"temporary{number}")
-        try:
-            served.wait()
-            with Visitor(served.url) as visitor:
-                visitor.send("cat.png", (project / "photos/cat0.png").read_bytes())
-                served.process.send_signal(kind)
-                assert served.process.wait(PATIENCE) == 0, served.log.read_text()
-        finally:
-            served.kill()
-        assert served.log.read_text().splitlines() == [
-            f"{served.url}: drop photos there; Ctrl-C ends it",
-            "the page is closed",
-        ]
-        assert list(served.temporary.iterdir()) == []
+@pytest.mark.parametrize("interrupt", [signal.SIGINT, signal.SIGTERM])
+def test_it_opens_the_browser_and_interrupted_with_the_page_open_it_ends_cleanly(
+    interrupt: signal.Signals, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, browser = tmp_path / "opened", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" >> "{opened}"\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    served = Page(project, tmp_path / "temporary", "--open")
+    try:
+        served.wait()
+        with Visitor(served.url) as visitor:
+            visitor.send("cat.png", (project / "photos/cat0.png").read_bytes())
+            within(lambda: opened.exists() and served.url in opened.read_text(), served.process, served.log)
+            served.process.send_signal(interrupt)
+            assert served.process.wait(PATIENCE) == 0, served.log.read_text()
+    finally:
+        served.kill()
+    assert served.log.read_text().splitlines() == [
+        f"{served.url}: drop photos there; Ctrl-C ends it",
+        "the page is closed",
+    ]
+    assert list(served.temporary.iterdir()) == []
 
 
 def test_a_taken_port_is_told_and_without_one_the_next_is_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
