@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dogs_vs_cats.evaluation import predicted
+from dogs_vs_cats.overlays import HEAT, OPACITY, PERCENTILE
 from dogs_vs_cats.pictures import GREY, new_figure, plain, shorten
 from dogs_vs_cats.wording import percent
 
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
 _SHOWN_MAPS = 8
 _BRIGHTEST = 255
 _GAP = 0.06  # between pictures side by side, as a share of a picture's width
-_HEAT = "inferno"
 _HEAT_SCALE = "Grad-CAM, as a share of\nthe strongest places"
 _CERTAIN = 0.9999
 _WRONG = "#B00020"
-# Zero padding makes a few pixels at the edges far stronger than all others, which one scale for all would hide.
-_PERCENTILE = 99.5
 
 
 def saying(probability: float, classes: Sequence[str]) -> str:
@@ -217,7 +215,7 @@ def _panel(shape: tuple[int, ...], longer: float) -> tuple[float, float]:
 
 def _reach(values: NDArray[np.float32]) -> float:
     """The size that a scale ends at."""
-    return float(np.percentile(np.abs(values), _PERCENTILE)) or float(np.abs(values).max()) or 1.0
+    return float(np.percentile(np.abs(values), PERCENTILE)) or float(np.abs(values).max()) or 1.0
 
 
 def _strip(axes: Axes, shape: tuple[int, ...], titles: Sequence[str], name: str = "") -> None:
@@ -249,7 +247,7 @@ def _lay_over(
     shape = photo.shape[:2]
     _place(axes, photo.mean(axis=2), shape, column, cmap="gray", vmin=0, vmax=_BRIGHTEST)
     heat = np.maximum(evidence, 0) / reach
-    return _place(axes, heat, shape, column, cmap=_HEAT, vmin=0, vmax=1, alpha=0.6, interpolation="bilinear")
+    return _place(axes, heat, shape, column, cmap=HEAT, vmin=0, vmax=1, alpha=OPACITY, interpolation="bilinear")
 
 
 def _scale(figure: Figure, shown: Any, beside: Any, text: str, extend: str = "neither") -> None:

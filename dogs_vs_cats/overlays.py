@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# As the figures of explaining_pictures have them, so that one photo looks the same everywhere.
+# Of the figures in explaining_pictures too, so that one photo looks the same everywhere.
 HEAT = "inferno"
 OPACITY = 0.6
+# Zero padding makes a few pixels at the edges far stronger than all others, which one scale for all would hide.
 PERCENTILE = 99.5
 _BRIGHTEST = 255
 

@@ -1,12 +1,9 @@
 """Grad-CAM over a photo: the evidence is where the network found it, and as bright as in the figures."""
 
-import inspect
-
 import numpy as np
 import pytest
 
-from dogs_vs_cats import explaining_pictures
-from dogs_vs_cats.overlays import HEAT, OPACITY, PERCENTILE, overlay
+from dogs_vs_cats.overlays import overlay
 
 PHOTO = np.full((60, 90, 3), 128, np.uint8)
 EVIDENCE = np.array([[3, 0, 0], [0, 0, -2]], np.float32)
@@ -26,9 +23,3 @@ def test_what_speaks_for_the_class_is_brightest_and_nothing_else_is_bright(says:
 def test_without_evidence_the_photo_is_all_dark() -> None:
     assert overlay(PHOTO, EVIDENCE * 0, 1).max() < 60
     assert overlay(PHOTO, np.array([[1]], np.float32), 0).max() < 60
-
-
-def test_colours_are_those_of_the_figures() -> None:
-    assert explaining_pictures._HEAT == HEAT
-    assert explaining_pictures._PERCENTILE == PERCENTILE
-    assert f"alpha={OPACITY}" in inspect.getsource(explaining_pictures._lay_over)
