@@ -11,7 +11,7 @@ from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 from dogs_vs_cats.settings import AugmentationSettings, TrainScratchSettings, load_settings
 
 SIZE = 150
-BATCHES = 10
+BATCHES = 40
 
 
 def figures(options: Options) -> Iterator[Figure]:
