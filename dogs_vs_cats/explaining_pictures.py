@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dogs_vs_cats.evaluation import predicted
-from dogs_vs_cats.overlays import HEAT, OPACITY, PERCENTILE
+from dogs_vs_cats.overlays import HEAT, OPACITY, reach_of
 from dogs_vs_cats.pictures import GREY, new_figure, plain, shorten
 from dogs_vs_cats.wording import percent
 
@@ -68,7 +68,7 @@ def grad_cam(
     order = (says, 1 - says)
     _strip(axes, shape, ["the photo", *(f"what speaks for {shorten(classes[one], 18)}" for one in order)])
     _place(axes, photo, shape)
-    reach = _reach(evidence)
+    reach = reach_of(evidence)
     for column, one in enumerate(order, start=1):
         heat = _lay_over(axes, photo, evidence if one else -evidence, reach, column)
     _scale(figure, heat, axes, _HEAT_SCALE)
@@ -105,7 +105,7 @@ def where_models_look(
         _strip(axes, shape, [saying(float(probability), classes) for probability in probabilities], fill(name, 12))
         for column, (photo, one, label) in enumerate(zip(photos, said, labels, strict=True)):
             signed = evidence[column] if one else -evidence[column]
-            heat = _lay_over(axes, photo, signed, _reach(np.maximum(signed, 0)), column)
+            heat = _lay_over(axes, photo, signed, reach_of(np.maximum(signed, 0)), column)
             if one != label:
                 axes.get_xticklabels()[column].set_color(_WRONG)
     _scale(figure, heat, [shown, *rows], _HEAT_SCALE)
@@ -133,7 +133,7 @@ def feature_maps(block: Block, shape: tuple[int, int], title: str) -> Figure:
         _strip(axes, shape, names, f"{step.name}\n{high} x {wide} x {count}")
         maps = step.maps[:, :, channels]
         signed = maps.min() < 0
-        reach = _reach(maps)
+        reach = reach_of(maps)
         for column, channel in enumerate(channels):
             shown = _place(
                 axes,
@@ -211,11 +211,6 @@ def _panel(shape: tuple[int, ...], longer: float) -> tuple[float, float]:
     height, width = shape
     inches = longer / max(height, width)
     return width * inches, height * inches
-
-
-def _reach(values: NDArray[np.float32]) -> float:
-    """The size that a scale ends at."""
-    return float(np.percentile(np.abs(values), PERCENTILE)) or float(np.abs(values).max()) or 1.0
 
 
 def _strip(axes: Axes, shape: tuple[int, ...], titles: Sequence[str], name: str = "") -> None:

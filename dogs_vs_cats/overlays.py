@@ -8,8 +8,13 @@ from PIL import Image
 HEAT = "inferno"
 OPACITY = 0.6
 # Zero padding makes a few pixels at the edges far stronger than all others, which one scale for all would hide.
-PERCENTILE = 99.5
+_PERCENTILE = 99.5
 _BRIGHTEST = 255
+
+
+def reach_of(values: NDArray[np.float32]) -> float:
+    """The size of evidence, or of a map, that its scale of colours ends at."""
+    return float(np.percentile(np.abs(values), _PERCENTILE)) or float(np.abs(values).max()) or 1.0
 
 
 def overlay(photo: NDArray[np.uint8], evidence: NDArray[np.float32], says: int) -> NDArray[np.uint8]:
@@ -26,9 +31,8 @@ def overlay(photo: NDArray[np.uint8], evidence: NDArray[np.float32], says: int) 
     from matplotlib import colormaps
 
     heat = np.maximum(evidence if says else -evidence, 0).astype(np.float32)
-    reach = float(np.percentile(heat, PERCENTILE)) or float(heat.max()) or 1.0
     height, width = photo.shape[:2]
-    shares = Image.fromarray(heat / np.float32(reach)).resize((width, height), Image.Resampling.BILINEAR)
+    shares = Image.fromarray(heat / np.float32(reach_of(heat))).resize((width, height), Image.Resampling.BILINEAR)
     colours = colormaps[HEAT](np.asarray(shares))[..., :3]
     mixed = OPACITY * _BRIGHTEST * colours + (1 - OPACITY) * photo.mean(axis=2, keepdims=True)
     return np.asarray(mixed.round(), dtype=np.uint8)

@@ -14,7 +14,7 @@ from dogs_vs_cats.models import KINDS, load_predictor
 from dogs_vs_cats.overlays import overlay
 from dogs_vs_cats.photos import RefusedPhotoError, load, squash
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
-from dogs_vs_cats.trained_models import find_model, open_classifier
+from dogs_vs_cats.trained_models import find_model, open_trained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,10 +129,10 @@ def open_side_by_side(project: Path) -> Iterator[SideBySide]:
         The models, until the block ends.
 
     Raises:
-        WorkflowError: as ``find_model`` and ``open_classifier``; what is missing or damaged is told here.
+        WorkflowError: as ``find_model`` and ``open_trained``; what is missing or damaged is told here.
     """
     better = find_model(project).kind
     trained = {kind: find_model(project, kind) for kind in KINDS}
     with ExitStack() as opened:
-        classifiers = {kind: opened.enter_context(open_classifier(project, kind)) for kind in KINDS}
+        classifiers = {kind: opened.enter_context(open_trained(trained[kind])) for kind in KINDS}
         yield SideBySide(trained, classifiers, better)

@@ -192,7 +192,25 @@ def open_classifier(
     kinds: dict[str | None, Kind | None] = {None: None, **{kind: kind for kind in KINDS}}
     if model not in kinds:
         raise WorkflowError(f"model {model}: choose {', '.join(KINDS)} or {URI_PREFIX}NAME@ALIAS")
-    trained = find_model(project, kinds[model])
+    with open_trained(find_model(project, kinds[model]), engine=engine, photos=photos) as classifier:
+        yield classifier
+
+
+@contextmanager
+def open_trained(trained: TrainedModel, *, engine: Engine = "auto", photos: int = 1) -> Iterator[Classifier]:
+    """Open a model that was found in a project.
+
+    Args:
+        trained: from ``find_model``.
+        engine: as for ``open_classifier``.
+        photos: as for ``open_classifier``.
+
+    Yields:
+        The model, until the block ends.
+
+    Raises:
+        WorkflowError: if weights are missing or not the description's, or the engine cannot run it.
+    """
     has_ncnn = importlib.util.find_spec("ncnn") is not None
     if engine == "ncnn" and not has_ncnn:
         raise WorkflowError("ncnn is not installed on this platform; choose the engine tensorflow or auto")
