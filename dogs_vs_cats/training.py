@@ -20,8 +20,6 @@ from dogs_vs_cats.losses import build_loss
 from dogs_vs_cats.optimizers import build_optimizer
 from dogs_vs_cats.settings import TrainingSettings
 
-_STEPS_AT_ONCE = 10
-
 Log = Callable[[dict[str, float], int, int], None]
 """Takes an epoch's metrics, its number from 1, and when it ended, in milliseconds since 1970."""
 
@@ -69,7 +67,6 @@ class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         self._progress, self._counting, self._log, self._bar = progress, counting, log, bar
         self._print_epochs = print_epochs
         self._started = 0.0
-        self._shown = 0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         # Last in the list of callbacks, so this comes after the others have reset their counts.
@@ -77,12 +74,10 @@ class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         self._started = time.perf_counter()
-        self._shown = self._bar.n
         self._bar.set_description(f"epoch {epoch + 1}", refresh=False)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        # Several batches may have gone by since the last call, and the last call's number may be past the last batch.
-        self._bar.update(self._shown + min(batch + 1, self.params["steps"]) - self._bar.n)
+        self._bar.update()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}
@@ -147,9 +142,6 @@ def train(
         loss=build_loss(settings.loss),
         # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
         metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
-        # A head's step takes so little that Keras's work between two steps shows; a CNN's takes so long that the
-        # progress bar and Ctrl-C would lag.
-        steps_per_execution=1 if training.inputs.dtype == np.uint8 else _STEPS_AT_ONCE,
     )
     progress = Progress(checkpoint, settings.keep, settings.epochs)
     progress.load()
