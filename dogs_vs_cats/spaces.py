@@ -40,6 +40,7 @@ ARTICLE_SCRATCH: dict[str, Any] = {
     "losses": "binary_crossentropy",
     "label_smoothing": 0.0,
     "batch": 32,
+    "patience": 2,
 }
 """The article's CNN as a point of its space."""
 
@@ -144,6 +145,7 @@ class ScratchSpace(TrainingSpace):
     pooling_end: Annotated[list[PoolingEnd], Field(min_length=1)]
     dense_dropout: RateRange
     augmentation: FloatRange
+    patience: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _is_a_space(self) -> Self:

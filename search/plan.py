@@ -112,7 +112,11 @@ class Plan:
         # VGG16 is not named: studies from when there was no other backbone go on.
         features = "" if self.kind == "scratch" or backbone == "vgg16" else f", features of {backbone}"
         varied = {*self.base.model_dump()} - {"epochs"}
-        fixed = {key: value for key, value in self.base.model_dump(mode="json").items() if key in varied - SEARCHED}
+        fixed = {
+            key: value
+            for key, value in self.base.model_dump(mode="json").items()
+            if key in varied - SEARCHED[self.kind]
+        }
         return {
             **tried,
             "objectives": ", ".join(self.objectives),
@@ -127,7 +131,10 @@ class Plan:
         return self.root / "models" / "search" / self.study
 
 
-SEARCHED = {"optimizer", "loss", "batch", "augmentation", "network", "keep"}
+SEARCHED: dict[Kind, set[str]] = {
+    "scratch": {"optimizer", "loss", "batch", "augmentation", "network", "early_stopping"},
+    "vgg16": {"optimizer", "loss", "batch", "network", "keep"},
+}
 """Keys of a training's settings that trials change, wholly or in part."""
 
 

@@ -9,7 +9,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
-from dogs_vs_cats.settings import TrainScratchSettings, TrainVgg16Settings
+from dogs_vs_cats.settings import EarlyStoppingSettings, TrainScratchSettings, TrainVgg16Settings
 from dogs_vs_cats.spaces import ARTICLE_SCRATCH, ARTICLE_VGG16, FloatRange, ScratchSpace, TrainingSpace, Vgg16Space
 from search.plan import Kind, Plan, Trained
 
@@ -114,6 +114,7 @@ def _suggest_scratch(trial: BaseTrial, space: ScratchSpace, size: int) -> None:
     _float(trial, "dense_dropout", space.dense_dropout)
     _float(trial, "augmentation", space.augmentation)
     _suggest_training(trial, space)
+    trial.suggest_categorical("patience", space.patience)
 
 
 def _suggest_vgg16(trial: BaseTrial, space: Vgg16Space) -> None:
@@ -192,9 +193,11 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
     if len(layers) > deepest(size):
         raise ValueError(f"{len(layers)} poolings leave nothing of {size} pixels")
     strength = params["augmentation"]
+    stopping = base.early_stopping or EarlyStoppingSettings(patience=params["patience"])
     return TrainScratchSettings.model_validate(
         values
         | {
+            "early_stopping": stopping.model_dump() | {"patience": params["patience"]},
             "augmentation": {"shear_degrees": 11.459 * strength, "zoom": 0.2 * strength, "flip": True},
             "network": base.network.model_dump()
             | {
