@@ -55,14 +55,15 @@ def watch(command: list[str], *, ours: bool, **environment: str) -> tuple[float,
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **environment})
     peak = 0
     while process.poll() is None:
-        peak = max(peak, _memory(process.pid, ours=ours))
+        peak = max(peak, memory_of(process.pid, ours=ours))
         time.sleep(_SAMPLE_SECONDS)
     if process.returncode:
         sys.exit(f"{' '.join(command)} failed")
     return peak / 1e6, time.monotonic() - started
 
 
-def _memory(pid: int, *, ours: bool) -> int:
+def memory_of(pid: int, *, ours: bool) -> int:
+    """The memory of a process's children, and of its own where that counts, in bytes; a shared page counts once."""
     total = 0
     try:
         process = psutil.Process(pid)

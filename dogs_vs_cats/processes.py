@@ -4,6 +4,7 @@ import itertools
 import os
 import pickle
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
@@ -67,7 +69,7 @@ def _pass_on(ended: Future[None], path: Path, result: Future[T]) -> None:
 
 
 @contextmanager
-def worker_processes(count: int) -> Iterator[Submit]:
+def worker_processes(count: int, preload: str | None = None) -> Iterator[Submit]:
     """Start worker processes, which are gone when the block ends.
 
     When the block ends with an error, Ctrl-C included, what they were doing is dropped at once. They don't outlive a
@@ -75,12 +77,17 @@ def worker_processes(count: int) -> Iterator[Submit]:
 
     Args:
         count: processes at most; they start as calls come in.
+        preload: a module that workers find imported when they start, on Linux: they are forked from a process that has
+            imported it once for all, and nothing else. Importing it must not start threads that it depends on.
 
     Yields:
         The function that hands a call to a worker.
     """
-    # spawn: a forked child of a process with TensorFlow's threads may hang.
-    context = get_context("spawn")
+    # Not fork: a forked child of a process with TensorFlow's threads may hang.
+    context: SpawnContext | ForkServerContext = get_context("spawn")
+    if preload is not None and sys.platform == "linux":  # macOS's own libraries do not bear a fork
+        context = get_context("forkserver")
+        context.set_forkserver_preload([preload])
     # Nothing is ever sent: the workers wait for this end to close, which the system sees to when the parent is killed.
     theirs, ours = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(theirs,))

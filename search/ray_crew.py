@@ -52,7 +52,8 @@ class RayCrew:
         if self.size < 1:
             ray.shutdown()
             raise WorkflowError(f"--gpus-per-trial {gpus:g}: no machine of the cluster at {address} has as many")
-        options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 0}
+        # One call a process, since TensorFlow never gives back all of a training's memory (see Crew).
+        options: dict[str, Any] = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 0, "max_calls": 1}
         self._task = ray.remote(**options)(run_trial)
         self._running: list[Any] = []
 

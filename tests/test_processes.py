@@ -17,7 +17,7 @@ import os, time
 from dogs_vs_cats.processes import worker_processes
 
 if __name__ == "__main__":
-    with worker_processes(1) as submit:
+    with worker_processes(1, PRELOAD) as submit:
         print(submit(os.getpid).result(), flush=True)
         submit(time.sleep, 600).result()
 """
@@ -32,9 +32,10 @@ def _gone(worker: psutil.Process) -> bool:
     return True
 
 
+@pytest.mark.parametrize("preload", [None, "colorsys"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_workers_end_at_once_with_their_parent(how: signal.Signals, tmp_path: Path) -> None:
-    (tmp_path / "parent.py").write_text(PARENT, encoding="utf-8")
+def test_workers_end_at_once_with_their_parent(how: signal.Signals, preload: str | None, tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(PARENT.replace("PRELOAD", repr(preload)), encoding="utf-8")
     with subprocess.Popen(
         [sys.executable, str(tmp_path / "parent.py")],
         cwd=tmp_path,
@@ -45,13 +46,23 @@ def test_workers_end_at_once_with_their_parent(how: signal.Signals, tmp_path: Pa
         start_new_session=True,
     ) as parent:
         assert parent.stdout is not None
-        worker = psutil.Process(int(parent.stdout.readline()))
+        worker = int(parent.stdout.readline())
+        started = psutil.Process(parent.pid).children(recursive=True)
+        assert worker in [process.pid for process in started]
         if how is signal.SIGINT:  # what a terminal does: to the parent and to everything it started
             os.killpg(parent.pid, how)
         else:
             parent.send_signal(how)
         assert parent.wait(timeout=60) != 0
-        assert _gone(worker)
+        assert all(_gone(process) for process in started)
+
+
+def test_a_worker_finds_a_preloaded_module_imported() -> None:
+    module = "colorsys"
+    with worker_processes(1, module) as submit:
+        assert submit(eval, f"{module!r} in __import__('sys').modules").result()
+    with worker_processes(1) as submit:
+        assert not submit(eval, f"{module!r} in __import__('sys').modules").result()
 
 
 def test_an_error_in_a_worker_arrives_and_the_worker_lives_on() -> None:

@@ -88,6 +88,7 @@ def test_a_ray_cluster_runs_the_trials(project: Project, cluster: str) -> None:
     found = project.trials("vgg16")
     assert sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in found) == 4
     assert "best: trial" in output
+    assert len({trial.user_attrs["owner"]["pid"] for trial in found}) == len(found)  # a process each
     # Tasks of Ray, not processes of the command: both of its cores were in use.
     overlapping = [
         (one.number, other.number)

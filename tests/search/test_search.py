@@ -38,6 +38,7 @@ def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(proje
     assert "best: trial" in project.search("vgg16", "--trials", "2")
     project.search("vgg16", "--trials", "4")
     assert states(project, "vgg16") == {"COMPLETE": 4}
+    assert len({trial.user_attrs["owner"]["pid"] for trial in loaded.trials}) == 4  # a process each
     best = loaded.best_trial
     kept = project.folder / "models" / "search" / "vgg16"
     assert {file.name for file in kept.iterdir()} == {f"trial-{best.number}.json", f"trial-{best.number}.weights.h5"}

@@ -1,0 +1,18 @@
+"""What every trial imports: for the process that the trials' processes are forked from.
+
+Importing these starts none of TensorFlow's threads; computing anything would.
+"""
+
+from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+
+import_tensorflow()
+
+import mlflow  # noqa: E402, F401
+import optuna_integration.keras  # noqa: E402, F401
+
+import dogs_vs_cats.augmentation  # noqa: E402
+import dogs_vs_cats.models  # noqa: E402
+import dogs_vs_cats.pictures  # noqa: E402
+import dogs_vs_cats.recording  # noqa: E402
+import dogs_vs_cats.training  # noqa: E402, F401
+import search.trials  # noqa: E402, F401
