@@ -58,10 +58,9 @@ def plain(trials: list[dict[str, Any]], images: int, epochs: int, size: int) -> 
                 shear_range=changes.shear_degrees, zoom_range=changes.zoom, horizontal_flip=changes.flip
             ).flow_from_directory(f"{temporary}/train", **flow)
             validation = ImageDataGenerator().flow_from_directory(f"{temporary}/validation", **flow)
-            stopping = base.early_stopping
-            callbacks = [keras.callbacks.TerminateOnNaN()]
-            if stopping is not None:
-                callbacks.append(keras.callbacks.EarlyStopping(patience=stopping.patience))
+            assert settings.early_stopping is not None
+            stopping = keras.callbacks.EarlyStopping(patience=settings.early_stopping.patience)
+            callbacks = [keras.callbacks.TerminateOnNaN(), stopping]
             history = network.fit(
                 training, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=0
             ).history

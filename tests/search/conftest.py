@@ -73,7 +73,10 @@ class Project:
         storage = self.folder / "optuna.db"
         if not storage.exists():
             return []
-        with closing(sqlite3.connect(f"file:{storage}?mode=ro", uri=True)) as database, suppress(sqlite3.Error):
+        with (
+            closing(sqlite3.connect(f"file:{storage}?mode=ro", timeout=60, uri=True)) as database,
+            suppress(sqlite3.Error),
+        ):
             # Optuna would make the tables where they are missing, at the same time as the search does.
             if database.execute("SELECT 1 FROM alembic_version, studies WHERE study_name = ?", [study]).fetchone():
                 return optuna.load_study(study_name=study, storage=self.storage).trials
