@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from dogs_vs_cats.affine import affine_transform
 from dogs_vs_cats.settings import AugmentationSettings
 
 
@@ -34,9 +35,7 @@ class RandomShearZoomFlip(keras.layers.Layer):  # type: ignore[misc]
         if not training:
             return images
         transforms = self._transforms(ops.shape(images)[0], images.shape[1], images.shape[2])
-        return ops.image.affine_transform(
-            images, ops.cast(transforms, images.dtype), interpolation="bilinear", fill_mode="nearest"
-        )
+        return affine_transform(images, transforms)
 
     def _transforms(self, count: Any, height: int, width: int) -> Any:
         """One row an image, from output to input pixel: x' = a0 x + a1 y + a2, y' = b0 x + b1 y + b2."""
