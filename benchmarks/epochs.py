@@ -84,11 +84,12 @@ def bare_steps(model: keras.Model, inputs: NDArray[Any], targets: NDArray[Any], 
     import tensorflow as tf
 
     batch = tf.constant(inputs), tf.constant(targets)
-    step = tf.function(lambda: model.train_step(batch))
+    # As arguments: what is done to a constant TensorFlow would do once, ahead of all steps.
+    step = tf.function(lambda *data: model.train_step(data))
 
     def run() -> None:
         for _ in range(steps):
-            values = step()
+            values = step(*batch)
         float(values["loss"])
 
     return run

@@ -68,18 +68,15 @@ def epoch(options: Options, images: Any, labels: Any, settings: TrainScratchSett
     from dogs_vs_cats.augmentation import build_augmentation
     from dogs_vs_cats.examples import Examples
     from dogs_vs_cats.feeding import encode
-    from dogs_vs_cats.losses import build_loss
     from dogs_vs_cats.networks import build_cnn
-    from dogs_vs_cats.optimizers import build_optimizer
-    from dogs_vs_cats.training import with_augmentation
+    from dogs_vs_cats.training import compile_for, with_augmentation
 
     augmentation = build_augmentation(settings.augmentation, 1)
     assert augmentation is not None
     bare = with_augmentation(build_cnn(settings.network, SIZE), augmentation)
-    bare.compile(build_optimizer(settings.optimizer, settings.epochs), build_loss(settings.loss), metrics=["accuracy"])
+    compile_for(bare, settings)
     first = slice(0, settings.batch)
-    inputs = np.array(images[first], np.float32)
-    steps = bare_steps(bare, inputs, encode(labels[first], settings.network.output), BATCHES)
+    steps = bare_steps(bare, np.array(images[first]), encode(labels[first], settings.network.output), BATCHES)
     taken, (alone,) = epochs_in_turns(
         build_cnn(settings.network, SIZE),
         Examples(images, labels),

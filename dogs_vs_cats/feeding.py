@@ -46,9 +46,11 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> Any:
         where = self._order[index * self._batch : (index + 1) * self._batch]
-        # A slice is one read of consecutive pages, an index array one for each row.
-        inputs = self._inputs[where] if self._shuffle_seed is not None else self._inputs[where[0] : where[-1] + 1]
-        inputs = np.array(inputs)
+        if self._shuffle_seed is not None:
+            inputs = np.asarray(self._inputs[where])  # an index array copies
+        else:
+            # A slice is one read of consecutive pages, an index array one for each row.
+            inputs = np.array(self._inputs[where[0] : where[-1] + 1])
         if index % _RELEASE_EVERY == _RELEASE_EVERY - 1:
             release(self._inputs)
         return inputs, self._targets[where]

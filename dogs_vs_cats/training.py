@@ -133,16 +133,8 @@ def train(
         WorkflowError: if the loss is not a number; the message names the epoch and the settings to look at.
     """
     fitted = model if augmentation is None else with_augmentation(model, augmentation)
-    output: Literal["softmax", "sigmoid"] = "softmax" if model.output_shape[-1] == 2 else "sigmoid"  # noqa: PLR2004
-    accuracy: type[keras.metrics.Metric] = (
-        keras.metrics.CategoricalAccuracy if output == "softmax" else keras.metrics.BinaryAccuracy
-    )
-    fitted.compile(
-        optimizer=build_optimizer(settings.optimizer, settings.epochs),
-        loss=build_loss(settings.loss),
-        # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
-        metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
-    )
+    compile_for(fitted, settings)
+    output = _output(model)
     progress = Progress(checkpoint, settings.keep, settings.epochs)
     progress.load()
     done = len(progress.rows)
@@ -185,6 +177,23 @@ def train(
         kept |= {f"val_{name}": value for name, value in fitted.evaluate(judged, verbose=0, return_dict=True).items()}
     stopped_early = len(progress.rows) < settings.epochs
     return Training(history, kept, progress.seconds, stopped_early, progress.discard)
+
+
+def compile_for(model: keras.Model, settings: TrainingSettings) -> None:
+    """Give a network, or one with augmentation in front, the optimizer, loss and metrics that it is trained with."""
+    accuracy: type[keras.metrics.Metric] = (
+        keras.metrics.CategoricalAccuracy if _output(model) == "softmax" else keras.metrics.BinaryAccuracy
+    )
+    model.compile(
+        optimizer=build_optimizer(settings.optimizer, settings.epochs),
+        loss=build_loss(settings.loss),
+        # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
+        metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
+    )
+
+
+def _output(model: keras.Model) -> Literal["softmax", "sigmoid"]:
+    return "softmax" if model.output_shape[-1] == 2 else "sigmoid"  # noqa: PLR2004
 
 
 def with_augmentation(model: keras.Model, augmentation: keras.layers.Layer) -> keras.Model:
