@@ -33,8 +33,8 @@ def _compiled(images: Any, transforms: Any) -> Any:
     x = tf.range(width, dtype=tf.float32)
     y = tf.range(height, dtype=tf.float32)[:, None]
     a0, a1, a2, b0, b1, b2 = (transforms[:, column, None, None] for column in range(6))
-    across = tf.clip_by_value(_rounded(a0 * x) + _rounded(a1 * y) + a2, 0.0, width - 1.0)
-    down = tf.clip_by_value(_rounded(b0 * x) + _rounded(b1 * y) + b2, 0.0, height - 1.0)
+    across = tf.clip_by_value(rounded(a0 * x) + rounded(a1 * y) + a2, 0.0, width - 1.0)
+    down = tf.clip_by_value(rounded(b0 * x) + rounded(b1 * y) + b2, 0.0, height - 1.0)
     left, top = tf.floor(across), tf.floor(down)
     pixels = tf.reshape(images, (-1, height * width, channels))
 
@@ -46,13 +46,13 @@ def _compiled(images: Any, transforms: Any) -> Any:
 
     def between(before: Any, after: Any, place: Any, start: Any) -> Any:
         place, start = place[..., None], start[..., None]
-        return _rounded((start + 1 - place) * before) + _rounded((place - start) * after)
+        return rounded((start + 1 - place) * before) + rounded((place - start) * after)
 
     upper = between(pixel(top, left), pixel(top, left + 1), across, left)
     lower = between(pixel(top + 1, left), pixel(top + 1, left + 1), across, left)
     return tf.cast(between(upper, lower, down, top), images.dtype)
 
 
-def _rounded(product: Any) -> Any:
+def rounded(product: Any) -> Any:
     """Keeps XLA from multiplying and adding in one instruction, which rounds once less than TensorFlow's kernel."""
     return tf.minimum(product, product.dtype.max)

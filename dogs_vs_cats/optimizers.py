@@ -2,11 +2,12 @@
 
 import keras
 
+from dogs_vs_cats.compiled_rmsprop import CompiledRMSprop
 from dogs_vs_cats.settings import OptimizerSettings
 
 _BY_NAME: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": keras.optimizers.SGD,
-    "rmsprop": keras.optimizers.RMSprop,
+    "rmsprop": CompiledRMSprop,
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
     "nadam": keras.optimizers.Nadam,
