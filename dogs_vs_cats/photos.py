@@ -83,7 +83,8 @@ def inspect(data: bytes) -> Fingerprint | Refusal:
     # Here, not above: predicting needs no hashes, and elsewhere may not have what they come from.
     import imagehash
 
-    perceptual_hash = int(str(imagehash.phash(image)), 16)
+    # As imagehash prints it, which takes longer than all that is between the decoded photo and these bits.
+    perceptual_hash = int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes())
     return Fingerprint(hashlib.sha256(data).hexdigest(), perceptual_hash, width, height)
 
 
