@@ -4,7 +4,7 @@ import errno
 import json
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -104,7 +104,7 @@ def open_split(arrays: Path, name: str) -> Split:
     return Split(images, labels, files)
 
 
-def write_files(arrays: Path, name: str, files: list[str], labels: list[int] | None) -> None:
+def write_files(arrays: Path, name: str, files: Iterable[str], labels: Iterable[int] | None) -> None:
     """Write what belongs to a split beside its images.
 
     Args:
@@ -113,9 +113,10 @@ def write_files(arrays: Path, name: str, files: list[str], labels: list[int] | N
         files: the photos' files, in the images' order.
         labels: their classes as 0 or 1; None for unlabelled photos.
     """
-    (arrays / f"{name}_files.txt").write_text("".join(f"{file}\n" for file in files), encoding="utf-8")
+    with (arrays / f"{name}_files.txt").open("w", encoding="utf-8") as list_:
+        list_.writelines(f"{file}\n" for file in files)
     if labels is not None:
-        np.save(arrays / f"{name}_labels.npy", np.array(labels, dtype=np.uint8))
+        np.save(arrays / f"{name}_labels.npy", np.fromiter(labels, dtype=np.uint8))
 
 
 def read_dataset(arrays: Path) -> Dataset:

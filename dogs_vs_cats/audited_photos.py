@@ -12,9 +12,9 @@ from dogs_vs_cats.arrays import has_split, open_split, read_dataset
 from dogs_vs_cats.auditing import pool
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.features import open_features
-from dogs_vs_cats.images import INDEX, REPAIR, IndexedPhoto, name_files, read_index
+from dogs_vs_cats.images import INDEX, REPAIR, IndexedPhoto, read_index, safe_name
 from dogs_vs_cats.photos import in_threads
-from dogs_vs_cats.raw_photos import Photo, labelled
+from dogs_vs_cats.raw_photos import Photos, labelled
 
 LABELLED = ("train", "validation", "test")
 
@@ -69,7 +69,7 @@ def open_audited(raw: Path, images: Path, arrays: Path, features: Path) -> Audit
     )
 
 
-def source_names(indexed: list[IndexedPhoto], photos: list[Photo], images: Path) -> list[str]:
+def source_names(indexed: list[IndexedPhoto], photos: Photos, images: Path) -> list[str]:
     """The photos' names in their source, which stay when the split changes.
 
     Args:
@@ -93,7 +93,7 @@ def source_names(indexed: list[IndexedPhoto], photos: list[Photo], images: Path)
         if not same:
             raise WorkflowError(f"{images / taken.file}: no such photo in the source; {REPAIR}")
         base = PurePosixPath(taken.file).name
-        name = next((name for name in same if PurePosixPath(name_files([name], ["."])[0]).name == base), same[0])
+        name = next((name for name in same if "".join(safe_name(name)) == base), same[0])
         same.remove(name)
         names.append(name)
     return names

@@ -2,13 +2,13 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.intake import TakenPhoto
-from dogs_vs_cats.raw_photos import Photo
+from dogs_vs_cats.raw_photos import Photos
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def read_list(path: Path) -> dict[str, Listed]:
     return listed
 
 
-def find_listed(photos: Sequence[Photo], listed: Mapping[str, Listed], shown: Path) -> dict[str, str]:
+def find_listed(photos: Photos, listed: Mapping[str, Listed], shown: Path) -> dict[str, str]:
     """The photos that a list means.
 
     Args:
@@ -94,8 +94,9 @@ def find_listed(photos: Sequence[Photo], listed: Mapping[str, Listed], shown: Pa
     for photo in photos:
         parts = PurePosixPath(photo.name).parts
         for start in range(len(parts)):
-            by_ending["/".join(parts[start:])].append(photo.name)
-    names = {photo.name for photo in photos}
+            ending = "/".join(parts[start:])
+            if ending in listed:
+                by_ending[ending].append(photo.name)
     unknown = [name for name in listed if name not in by_ending]
     if unknown:
         more = f" (nor {', '.join(unknown[1:3])}{', ...' if len(unknown) > 3 else ''})" if unknown[1:] else ""  # noqa: PLR2004
@@ -105,7 +106,7 @@ def find_listed(photos: Sequence[Photo], listed: Mapping[str, Listed], shown: Pa
         )
     reasons: dict[str, str] = {}
     for name, line in listed.items():
-        meant = [name] if name in names else by_ending[name]
+        meant = [name] if name in by_ending[name] else by_ending[name]
         if len(meant) > 1:
             raise WorkflowError(
                 f"{shown}: line {line.number}: {name} may be {meant[0]} or {meant[1]}; give the path inside the source"
@@ -115,7 +116,7 @@ def find_listed(photos: Sequence[Photo], listed: Mapping[str, Listed], shown: Pa
 
 
 def leave_out(
-    taken: Sequence[TakenPhoto], splits: Sequence[str | None], names: Container[str], shown: Path
+    taken: Iterable[TakenPhoto], splits: Sequence[str | None], names: Container[str], shown: Path
 ) -> list[str | None]:
     """Take photos out of their splits; all others stay where they are, so that results before and after compare.
 

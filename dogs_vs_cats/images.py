@@ -3,9 +3,11 @@
 import csv
 import json
 import re
+import sqlite3
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,31 +55,30 @@ class ImagesFacts:
     unlabelled_rejected: list[str]
 
 
-def name_files(names: Sequence[str], folders: Sequence[str]) -> list[str]:
+def name_files(photos: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Where in the images folder each photo goes: its own name, made safe for any file system and unique.
 
     Args:
-        names: the photos' paths inside their source.
-        folders: the folder each one goes to, relative to the images folder.
+        photos: each one's path inside its source, and the folder it goes to, relative to the images folder.
 
-    Returns:
+    Yields:
         Paths relative to the images folder, with forward slashes.
     """
-    taken: set[str] = set()
-    files = []
-    for name, folder in zip(names, folders, strict=True):
-        stem, extension = _safe_name(name)
-        file, number = f"{folder}/{stem}{extension}", 1
-        # Some file systems take "A.jpg" and "a.jpg" for one.
-        while file.casefold() in taken:
-            number += 1
-            file = f"{folder}/{stem}-{number}{extension}"
-        taken.add(file.casefold())
-        files.append(file)
-    return files
+    # On disk, as all databases without a name are, so that memory does not grow with the photos.
+    with closing(sqlite3.connect("")) as database:
+        database.execute("CREATE TABLE taken (file PRIMARY KEY) WITHOUT ROWID")
+        for name, folder in photos:
+            stem, extension = safe_name(name)
+            file, number = f"{folder}/{stem}{extension}", 1
+            # Some file systems take "A.jpg" and "a.jpg" for one.
+            while not database.execute("INSERT OR IGNORE INTO taken VALUES (?)", (file.casefold(),)).rowcount:
+                number += 1
+                file = f"{folder}/{stem}-{number}{extension}"
+            yield file
 
 
-def _safe_name(name: str) -> tuple[str, str]:
+def safe_name(name: str) -> tuple[str, str]:
+    """Stem and extension of a photo's path, as any file system takes them."""
     base = unicodedata.normalize("NFC", name.rpartition("/")[2])
     # What Windows or a URL would take for something else, and bytes of a name that are no text.
     base = re.sub(r'[\x00-\x1f\x7f<>:"\\|?*\ud800-\udfff]', "_", base).lstrip(".")
@@ -110,25 +111,29 @@ def write_index(images: Path, photos: Iterable[IndexedPhoto]) -> None:
     with (images / INDEX).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for photo in sorted(photos, key=lambda photo: photo.file):
-            print_ = photo.fingerprint
-            writer.writerow((
-                photo.file, photo.label or "", photo.split,
-                print_.sha256, f"{print_.perceptual_hash:016x}", print_.width, print_.height,
-            ))  # fmt: skip
+        # Sorted on disk, so that memory does not grow with the photos.
+        with closing(sqlite3.connect("")) as database:
+            database.execute(f"CREATE TABLE photos ({', '.join(COLUMNS)})")
+            database.executemany("INSERT INTO photos VALUES (?, ?, ?, ?, ?, ?, ?)", map(_line, photos))
+            writer.writerows(database.execute("SELECT * FROM photos ORDER BY file"))
 
 
-def read_index(images: Path) -> list[IndexedPhoto]:
-    """Read the index.
+def _line(photo: IndexedPhoto) -> tuple[str | int, ...]:
+    known = photo.fingerprint
+    perceptual_hash = f"{known.perceptual_hash:016x}"
+    return photo.file, photo.label or "", photo.split, known.sha256, perceptual_hash, known.width, known.height
 
-    Returns:
+
+def read_index(images: Path) -> Iterator[IndexedPhoto]:
+    """Read the index, a line at a time.
+
+    Yields:
         The photos in the index's order, which is the order of everything made from them.
 
     Raises:
         WorkflowError: if it is missing or damaged; with the line's number.
     """
-    path = images / INDEX
-    photos: list[IndexedPhoto] = []
+    path, number = images / INDEX, 1
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file, strict=True)
@@ -136,14 +141,14 @@ def read_index(images: Path) -> list[IndexedPhoto]:
                 raise WorkflowError(f"{path}: does not begin with the columns {','.join(COLUMNS)}; {REPAIR}")
             for number, line in enumerate(lines, start=2):
                 try:
-                    photos.append(_read_line(*line))
+                    photo = _read_line(*line)
                 except (TypeError, ValueError):
                     raise WorkflowError(f"{path}: line {number} is damaged; {REPAIR}") from None
+                yield photo
     except (FileNotFoundError, UnicodeDecodeError, csv.Error):
         raise WorkflowError(f"{path}: missing or damaged; {REPAIR}") from None
-    if not photos:
+    if number == 1:
         raise WorkflowError(f"{path}: lists no photos; {REPAIR}")
-    return photos
 
 
 def _read_line(

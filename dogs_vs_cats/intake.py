@@ -1,9 +1,12 @@
 """From a source's photos to the images folder: checked, given a split, laid out."""
 
 import shutil
+import sys
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, tee
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,10 @@ from tqdm import tqdm
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.images import IndexedPhoto, name_files
 from dogs_vs_cats.photos import Fingerprint, Refusal, in_threads, inspect
-from dogs_vs_cats.raw_photos import Photo
+from dogs_vs_cats.raw_photos import Photo, Photos
 from dogs_vs_cats.settings import SplitSettings
 from dogs_vs_cats.splitting import assign_splits, group_duplicates
+from dogs_vs_cats.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +47,20 @@ class RefusedPhoto:
     reason: str
 
 
-def take_in(photos: Sequence[Photo], folder: Path) -> tuple[list[TakenPhoto], list[RefusedPhoto]]:
+def take_in(sources: Sequence[Photos], folder: Path) -> tuple[Spool[TakenPhoto], list[RefusedPhoto]]:
     """Copy each photo that decodes into a folder; a few at a time are in memory.
 
     Args:
-        photos: a source's.
+        sources: the labelled photos and the unlabelled ones.
         folder: a folder to make, for photos named by number.
 
     Returns:
-        The photos that decode and those that do not, in the source's order.
+        The photos that decode, on disk in that folder, and those that do not, in the source's order.
     """
     folder.mkdir()
 
-    def take_in_one(number: int) -> TakenPhoto | RefusedPhoto:
-        photo = photos[number]
+    def take_in_one(numbered: tuple[int, Photo]) -> TakenPhoto | RefusedPhoto:
+        number, photo = numbered
         data = photo.read()
         result = inspect(data)
         if isinstance(result, Refusal):
@@ -64,13 +68,20 @@ def take_in(photos: Sequence[Photo], folder: Path) -> tuple[list[TakenPhoto], li
         (folder / str(number)).write_bytes(data)
         return TakenPhoto(photo.name, photo.label, result, number)
 
-    results = in_threads(take_in_one, range(len(photos)))
-    known = list(tqdm(results, total=len(photos), desc="checking photos", unit="photo", disable=None))
-    refused = [photo for photo in known if isinstance(photo, RefusedPhoto)]
-    return [photo for photo in known if isinstance(photo, TakenPhoto)], refused
+    refused = []
+
+    def take_in_all() -> Iterator[TakenPhoto]:
+        results = in_threads(take_in_one, enumerate(chain.from_iterable(sources)))
+        for result in tqdm(results, total=sum(map(len, sources)), desc="checking photos", unit="photo", disable=None):
+            if isinstance(result, TakenPhoto):
+                yield result
+            else:
+                refused.append(result)
+
+    return Spool(folder / "taken", take_in_all()), refused
 
 
-def check_classes(taken: Sequence[TakenPhoto], refused: Sequence[RefusedPhoto]) -> None:
+def check_classes(taken: Iterable[TakenPhoto], refused: Sequence[RefusedPhoto]) -> None:
     """Stop where a class has no photo left.
 
     Raises:
@@ -86,11 +97,11 @@ def check_classes(taken: Sequence[TakenPhoto], refused: Sequence[RefusedPhoto]) 
             )
 
 
-def choose_splits(taken: Sequence[TakenPhoto], settings: SplitSettings) -> tuple[list[str | None], np.ndarray]:
+def choose_splits(taken: Iterable[TakenPhoto], settings: SplitSettings) -> tuple[list[str | None], np.ndarray]:
     """Choose the split of each photo; the unlabelled ones are a split of their own, never compared with the others.
 
     Args:
-        taken: the photos that decode, some of each class.
+        taken: the photos that decode: labelled ones, some of each class, in the order of their names; then the others.
         settings: the ``split`` section.
 
     Returns:
@@ -99,21 +110,24 @@ def choose_splits(taken: Sequence[TakenPhoto], settings: SplitSettings) -> tuple
     Raises:
         WorkflowError: if there are too few photos for the settings.
     """
-    splits: list[str | None] = ["unlabelled"] * len(taken)
-    numbers = [number for number, photo in enumerate(taken) if photo.label is not None]
-    names = [taken[number].name for number in numbers]
-    labels = [str(taken[number].label) for number in numbers]
-    hashes = np.array([taken[number].fingerprint.perceptual_hash for number in numbers], dtype=np.uint64)
-    groups = group_duplicates(hashes, settings.near_duplicate_bits)
-    for number, split in zip(numbers, assign_splits(names, labels, groups, settings), strict=True):
-        splits[number] = split
+    labels: list[str] = []
+    hashes = array("Q")
+    unlabelled = 0
+    for photo in taken:
+        if photo.label is None:
+            unlabelled += 1
+        else:
+            labels.append(sys.intern(photo.label))  # one text for all photos of a class
+            hashes.append(photo.fingerprint.perceptual_hash)
+    groups = group_duplicates(np.array(hashes, dtype=np.uint64), settings.near_duplicate_bits)
+    splits = assign_splits(labels, groups, settings)
     sizes = np.bincount(groups)
-    return splits, sizes[sizes > 1]
+    return [*splits, *["unlabelled"] * unlabelled], sizes[sizes > 1]
 
 
 def lay_out(
-    taken: Sequence[TakenPhoto], splits: Sequence[str | None], folder: Path, images: Path
-) -> list[IndexedPhoto]:
+    taken: Iterable[TakenPhoto], splits: Sequence[str | None], folder: Path, images: Path
+) -> Iterator[IndexedPhoto]:
     """Move photos to their places in the images folder.
 
     Args:
@@ -122,16 +136,16 @@ def lay_out(
         folder: the folder that ``take_in`` made; it is gone afterwards.
         images: the images folder.
 
-    Returns:
+    Yields:
         What the index is to say of those that are used.
     """
-    used = [(photo, split) for photo, split in zip(taken, splits, strict=True) if split is not None]
-    folders = [split if photo.label is None else f"{split}/{photo.label}" for photo, split in used]
-    indexed = []
-    for (photo, split), file in zip(used, name_files([photo.name for photo, _ in used], folders), strict=True):
+    used, named = tee((photo, split) for photo, split in zip(taken, splits, strict=True) if split is not None)
+    files = name_files(
+        (photo.name, split if photo.label is None else f"{split}/{photo.label}") for photo, split in named
+    )
+    for (photo, split), file in zip(used, files, strict=True):
         target = images / file
         target.parent.mkdir(parents=True, exist_ok=True)
         (folder / str(photo.number)).rename(target)
-        indexed.append(IndexedPhoto(file, photo.label, split, photo.fingerprint))
+        yield IndexedPhoto(file, photo.label, split, photo.fingerprint)
     shutil.rmtree(folder)  # with the photos that are not used
-    return indexed

@@ -7,9 +7,11 @@
 import json
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from dogs_vs_cats.archives import Archive
@@ -38,6 +40,20 @@ class Photo:
     read: Callable[[], bytes]
 
 
+class Photos:
+    """The photos of a source in order. Of all but the one that is looked at, only the names are in memory."""
+
+    def __init__(self, names: list[str], label: Callable[[str], str | None], read: Callable[[str], bytes]) -> None:
+        self._names, self._label, self._read = names, label, read
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[Photo]:
+        for name in self._names:
+            yield Photo(name, self._label(name), partial(self._read, name))
+
+
 @dataclass(frozen=True)
 class Store:
     """Photos in one place, a folder or a zip, whatever they mean."""
@@ -60,7 +76,7 @@ def read_source(raw: Path) -> str:
         raise WorkflowError(f"{path}: missing or unreadable; fetch the photos with: dvc repro -f download") from None
 
 
-def labelled(raw: Path) -> list[Photo]:
+def labelled(raw: Path) -> Photos:
     """The labelled photos of a fetched source.
 
     Args:
@@ -73,14 +89,12 @@ def labelled(raw: Path) -> list[Photo]:
     Raises:
         WorkflowError: if there are none, or not exactly two classes of them.
     """
-    store = _stored(raw, "train")
-    if store is None:
-        raise WorkflowError(f"{raw}: no train folder or train.zip; fetch the photos with: dvc repro -f download")
-    labels = label_names(divide(store.names)[0], store.shown)
-    return [Photo(name, labels[name], partial(store.read, name)) for name in sorted(labels)]
+    store = _stored_training(raw)
+    names = sorted(divide(store.names)[0])
+    return Photos(names, labelling(names, store.shown), store.read)
 
 
-def unlabelled(raw: Path) -> list[Photo]:
+def unlabelled(raw: Path) -> Photos:
     """The unlabelled photos of a fetched source, empty where it has none.
 
     Args:
@@ -92,16 +106,12 @@ def unlabelled(raw: Path) -> list[Photo]:
     Raises:
         WorkflowError: if a name is not an integer id, or an id is there twice.
     """
-    store = _stored(raw, "test")
-    if store is not None:
+    if (store := _stored(raw, "test")) is not None:
         names = store.names
     else:
-        store = _stored(raw, "train")
-        names = divide(store.names)[1] if store is not None else []
-    if store is None or not names:
-        return []
-    ids = read_ids(names, store.shown)
-    return [Photo(name, None, partial(store.read, name)) for name in sorted(names, key=ids.__getitem__)]
+        store = _stored_training(raw)
+        names = divide(store.names)[1]
+    return Photos(order_by_id(names, store.shown), lambda _: None, store.read)
 
 
 def is_photo(name: str) -> bool:
@@ -109,6 +119,13 @@ def is_photo(name: str) -> bool:
     parts = PurePosixPath(name).parts
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return not hidden and PurePosixPath(name).suffix.lower() in PHOTO_EXTENSIONS
+
+
+def _stored_training(raw: Path) -> Store:
+    store = _stored(raw, "train")
+    if store is None:
+        raise WorkflowError(f"{raw}: no train folder or train.zip; fetch the photos with: dvc repro -f download")
+    return store
 
 
 def _stored(raw: Path, name: str) -> Store | None:
@@ -131,27 +148,30 @@ def folder_store(folder: Path, *, links: bool = False) -> Store:
     def read(name: str) -> bytes:
         return (folder / name).read_bytes()
 
-    return Store(str(folder), list(_walk(folder, "", links=links)), read)
+    return Store(str(folder), sorted(_walk(folder, "", links=links)), read)
 
 
 def _walk(folder: Path, prefix: str, *, links: bool) -> Iterator[str]:
-    """Names of the photos in a folder, sorted; hidden files and other kinds are left out."""
-    for entry in sorted(os.scandir(folder / prefix), key=lambda entry: entry.name):
-        name = f"{prefix}{entry.name}"
-        if entry.name.startswith("."):
-            continue
-        if entry.is_symlink() and not links:
-            raise WorkflowError(f"{folder / name}: is a link; put the photos themselves into the folder")
-        if entry.is_dir():
-            yield from _walk(folder, f"{name}/", links=links)
-        elif not is_photo(name):
-            continue
-        elif not entry.is_file():
-            raise WorkflowError(f"{folder / name}: is not a regular file; remove it from the folder")
-        elif not name.isprintable():
-            raise WorkflowError(f"{folder}: the name {name!r} has characters that cannot be printed; rename the photo")
-        else:
-            yield name
+    """Names of the photos in a folder, in no order; hidden files and other kinds are left out."""
+    with os.scandir(folder / prefix) as entries:
+        for entry in entries:
+            name = f"{prefix}{entry.name}"
+            if entry.name.startswith("."):
+                continue
+            if entry.is_symlink() and not links:
+                raise WorkflowError(f"{folder / name}: is a link; put the photos themselves into the folder")
+            if entry.is_dir():
+                yield from _walk(folder, f"{name}/", links=links)
+            elif not is_photo(name):
+                continue
+            elif not entry.is_file():
+                raise WorkflowError(f"{folder / name}: is not a regular file; remove it from the folder")
+            elif not name.isprintable():
+                raise WorkflowError(
+                    f"{folder}: the name {name!r} has characters that cannot be printed; rename the photo"
+                )
+            else:
+                yield name
 
 
 # ---------------------------------------------------------------- layouts
@@ -171,33 +191,45 @@ def divide(names: list[str]) -> tuple[list[str], list[str]]:
     return sorted(set(names) - set(test)), test
 
 
-def label_names(names: list[str], shown: str) -> dict[str, str]:
-    """The class of each name; WorkflowError names what is of no class, or how many classes there are."""
+def labelling(names: list[str], shown: str) -> Callable[[str], str]:
+    """What tells a name's class; WorkflowError names what is of no class, or how many classes there are."""
     if not names:
         raise WorkflowError(f"{shown}: no photos ({', '.join(sorted(PHOTO_EXTENSIONS))}) in it; {_LAYOUTS}")
-    level = _class_level(names)
-    found = {name: _folders(name)[level] for name in names if len(_folders(name)) > level}
-    by_name = {name: match[1].lower() for name in names if (match := _KAGGLE_NAME.fullmatch(PurePosixPath(name).name))}
-    both_by_name = len(by_name) == len(names) and len(set(by_name.values())) == CLASSES
-    if both_by_name or (by_name and len(set(found.values())) != CLASSES):
-        found = by_name
-    lost = [name for name in names if name not in found]
-    if lost:
-        raise WorkflowError(f"{shown}: {lost[0]} is of no class ({len(lost)} such in all); {_LAYOUTS}")
-    classes = sorted(set(found.values()))
-    spelled = {_animal(name) for name in classes}
+    by_folder = partial(_class_folder, level=_class_level(names))
+    animals, folders = Counter(map(_animal_named, names)), Counter(map(by_folder, names))
+    both_by_name = None not in animals and len(animals) == CLASSES
+    some_by_name = bool(animals.keys() - {None})
+    if both_by_name or (some_by_name and len(folders.keys() - {None}) != CLASSES):
+        tell, found = _animal_named, animals
+    else:
+        tell, found = by_folder, folders
+    if None in found:
+        lost = next(name for name in names if tell(name) is None)
+        raise WorkflowError(f"{shown}: {lost} is of no class ({found[None]} such in all); {_LAYOUTS}")
+    classes = sorted(map(str, found))
+    spelled = {_spell(name) for name in classes}
     listed = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")  # noqa: PLR2004
     if len(spelled) != CLASSES:
         counted = "only one class" if len(spelled) == 1 else f"{len(spelled)} classes"
         raise WorkflowError(f"{shown}: {counted} of photos ({listed}), two are needed; {_LAYOUTS}")
     if spelled == {"cats", "dogs"}:
-        return {name: _animal(label) for name, label in found.items()}
+        return lambda name: _spell(str(tell(name)))
     if all(map(_SPLIT_FOLDER.fullmatch, classes)):
         raise WorkflowError(f"{shown}: its folders ({listed}) are named after splits, not classes; {_LAYOUTS}")
-    return found
+    return lambda name: str(tell(name))
 
 
-def _animal(name: str) -> str:
+def _class_folder(name: str, level: int) -> str | None:
+    folders = _folders(name)
+    return folders[level] if len(folders) > level else None
+
+
+def _animal_named(name: str) -> str | None:
+    match = _KAGGLE_NAME.fullmatch(PurePosixPath(name).name)
+    return match[1].lower() if match else None
+
+
+def _spell(name: str) -> str:
     return {"cat": "cats", "cats": "cats", "dog": "dogs", "dogs": "dogs"}.get(name.lower(), name)
 
 
@@ -226,16 +258,18 @@ def _class_level(names: list[str]) -> int:
     return level
 
 
-def read_ids(names: list[str], shown: str) -> dict[str, int]:
-    """The integer id of each unlabelled name; WorkflowError names one that has none, or two of one id."""
-    ids: dict[str, int] = {}
-    seen: dict[int, str] = {}
+def order_by_id(names: list[str], shown: str) -> list[str]:
+    """Unlabelled names in the order of their ids; WorkflowError names one that has none, or two of one id."""
     for name in sorted(names):
         stem = PurePosixPath(name).stem
         if not (stem.isascii() and stem.isdecimal()):
             raise WorkflowError(f"{shown}: {name} is not named by an integer id, such as 17.jpg; rename or remove it")
-        ids[name] = int(stem)
-        if ids[name] in seen:
-            raise WorkflowError(f"{shown}: {seen[ids[name]]} and {name} have the same id; keep one of them")
-        seen[ids[name]] = name
-    return ids
+    ordered = sorted(names, key=lambda name: (_id(name), name))
+    for name, following in pairwise(ordered):
+        if _id(name) == _id(following):
+            raise WorkflowError(f"{shown}: {name} and {following} have the same id; keep one of them")
+    return ordered
+
+
+def _id(name: str) -> int:
+    return int(PurePosixPath(name).stem)

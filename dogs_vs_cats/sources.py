@@ -15,7 +15,7 @@ from tqdm import tqdm
 from dogs_vs_cats.archives import Archive, check_photo_size
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.outputs import whole_folder
-from dogs_vs_cats.raw_photos import Store, divide, folder_store, is_photo, label_names, read_ids, zip_store
+from dogs_vs_cats.raw_photos import Store, divide, folder_store, is_photo, labelling, order_by_id, zip_store
 from dogs_vs_cats.settings import DownloadSettings
 
 _TEST_ZIP = re.compile(r"test\d*\.zip", re.IGNORECASE)
@@ -90,14 +90,14 @@ def _existing(path: str | None, key: str) -> Path:
 
 def _check_labelled(store: Store) -> None:
     names, test_names = divide(store.names)
-    label_names(names, store.shown)
-    read_ids(test_names, store.shown)
+    labelling(names, store.shown)
+    order_by_id(test_names, store.shown)
 
 
 def _check_unlabelled(store: Store) -> None:
     if not store.names:
         raise WorkflowError(f"{store.shown}: no photos in it; correct download.test_path, or set it to null")
-    read_ids(store.names, store.shown)
+    order_by_id(store.names, store.shown)
 
 
 def _copy_folder(folder: Path, target: Path, check: Callable[[Store], None]) -> None:

@@ -1,7 +1,7 @@
 """Which photo goes to which split: seeded, stratified by class, duplicates together."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -57,20 +57,17 @@ def group_duplicates(hashes: np.ndarray, bits: int) -> np.ndarray:
     return _merged(groups, pending)[position]
 
 
-def assign_splits(
-    names: Sequence[str], labels: Sequence[str], groups: np.ndarray, settings: SplitSettings
-) -> list[str | None]:
+def assign_splits(labels: Sequence[str], groups: np.ndarray, settings: SplitSettings) -> list[str | None]:
     """Say where each photo goes.
 
-    The photos are shuffled by the seed, whatever order they come in. Groups of duplicates go first, into the training
+    The photos are shuffled by the seed. Groups of duplicates go first, into the training
     split as long as it has room: what is left for validation and test then shows each subject once, as the intervals
     computed on it assume. Single photos fill up each split to its exact share of each class. Where groups leave no
     exact way, what fits nowhere goes to the split that lacks the largest part of its share. A limit on the photos used
     is never exceeded; it is missed where all that is left are groups larger than what is missing.
 
     Args:
-        names: the photos' names, each once.
-        labels: their classes.
+        labels: the photos' classes, in the order of the photos' names, so that no other order changes the split.
         groups: (n,) their groups of duplicates, as ``group_duplicates`` numbers them.
         settings: the ``split`` section.
 
@@ -80,23 +77,18 @@ def assign_splits(
     Raises:
         WorkflowError: if there are fewer photos than asked for, or too few to give each split one of each class.
     """
-    members: dict[int, list[int]] = {}
-    by_name = np.array(sorted(range(len(names)), key=names.__getitem__))
-    shuffled = np.random.default_rng(settings.seed).permutation(len(names))
-    for photo in by_name[shuffled].tolist():
-        members.setdefault(int(groups[photo]), []).append(photo)
-    chosen = _choose(list(members.values()), labels, settings.images)
+    photos = _choose(_shuffle(groups, settings.seed), groups, labels, settings.images)
     # Large groups first, while there is room; the sort keeps the shuffled order among groups of one size.
-    chosen.sort(key=len, reverse=True)
-    counts = Counter(labels[photo] for group in chosen for photo in group)
+    photos = photos[np.argsort(-np.bincount(groups[photos])[groups[photos]], kind="stable")]
+    counts = Counter(labels[photo] for photo in photos)
     room = _shares({label: counts[label] for label in sorted(set(labels))}, settings)
     quotas = {split: Counter(room[split]) for split in room}
-    assigned: list[str | None] = [None] * len(names)
+    assigned: list[str | None] = [None] * len(labels)
 
     def lacking(split: str) -> float:
         return sum(room[split][label] for label in wanted) / sum(quotas[split][label] for label in wanted)
 
-    for group in chosen:
+    for group in _whole_groups(photos, groups):
         wanted = Counter(labels[photo] for photo in group)
         fitting = [split for split in room if wanted <= room[split]]
         split = max(fitting or room, key=lacking)
@@ -109,22 +101,36 @@ def assign_splits(
     return assigned
 
 
-def _choose(groups: list[list[int]], labels: Sequence[str], images: int | None) -> list[list[int]]:
+def _shuffle(groups: np.ndarray, seed: int) -> np.ndarray:
+    """The photos in a random order, each followed at once by the others of its group."""
+    shuffled = np.random.default_rng(seed).permutation(len(groups))
+    _, first, group = np.unique(groups[shuffled], return_index=True, return_inverse=True)
+    return shuffled[np.argsort(first[group], kind="stable")]
+
+
+def _whole_groups(photos: np.ndarray, groups: np.ndarray) -> Iterator[list[int]]:
+    """Photos that follow each other and are of one group; lists of all groups at once would take much memory."""
+    ends = np.flatnonzero(np.diff(groups[photos], prepend=-1, append=-1))
+    for start, end in pairwise(ends):
+        yield photos[start:end].tolist()
+
+
+def _choose(photos: np.ndarray, groups: np.ndarray, labels: Sequence[str], images: int | None) -> np.ndarray:
     """As many photos as asked for, in whole groups, with the classes in the proportion they all have."""
     if images is None:
-        return groups
+        return photos
     if images > len(labels):
         raise WorkflowError(
             f"split.images: {images} photos asked for, there are {len(labels)}; lower it, or null to use all"
         )
     room = _apportion(images, Counter(labels))
-    chosen = []
-    for group in groups:
+    chosen: list[int] = []
+    for group in _whole_groups(photos, groups):
         wanted = Counter(labels[photo] for photo in group)
         if wanted <= room:
             room.subtract(wanted)
-            chosen.append(group)
-    return chosen
+            chosen += group
+    return np.array(chosen, dtype=photos.dtype)
 
 
 def _apportion(total: int, counts: Counter[str]) -> Counter[str]:

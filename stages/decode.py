@@ -1,6 +1,8 @@
 """Every photo decoded and resized once, into memory-mapped arrays."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,23 +16,21 @@ from dogs_vs_cats.settings import DecodeSettings
 from stages.command import parse_arguments, run
 
 # Bytes: written pages count as this process's memory until they are released.
-RELEASE_EVERY = 2**24
+RELEASE_EVERY = 2**22
 
 
 def main() -> None:
     """Decode the photos of each split, in the index's order."""
     arguments = parse_arguments("Decode the photos", images="photos by split and class", arrays="folder to write")
     settings: DecodeSettings = arguments.settings.decode
-    facts, index = read_facts(arguments.images), read_index(arguments.images)
-    counts = {}
+    facts = read_facts(arguments.images)
+    counts = count_photos(arguments.images, facts.classes)
     with whole_folder(arguments.arrays) as arrays:
-        for split in SPLITS:
-            photos = [photo for photo in index if photo.split == split]
-            if photos:
-                counts[split] = len(photos)
-                labels = None if split == "unlabelled" else number_classes(photos, facts.classes, arguments.images)
-                write_files(arrays, split, [photo.file for photo in photos], labels)
-                decode_split(photos, arguments.images, arrays / f"{split}_images.npy", settings)
+        for split, count in counts.items():
+            files = (photo.file for photo in photos_of(split, arguments.images))
+            classes = (facts.classes.index(str(photo.label)) for photo in photos_of(split, arguments.images))
+            write_files(arrays, split, files, None if split == "unlabelled" else classes)
+            decode_split(split, count, arguments.images, arrays / f"{split}_images.npy", settings)
         digest = hashlib.sha256((arguments.images / INDEX).read_bytes()).hexdigest()
         dataset = Dataset(
             facts.source, facts.classes, facts.unlabelled_rejected, settings.size, digest, counts, settings.resampling
@@ -38,20 +38,28 @@ def main() -> None:
         write_dataset(arrays, dataset)
 
 
-def number_classes(photos: list[IndexedPhoto], classes: list[str], images: Path) -> list[int]:
-    """The position of each photo's class among the classes."""
-    for photo in photos:
-        if photo.label not in classes:
+def count_photos(images: Path, classes: list[str]) -> dict[str, int]:
+    """How many photos each split has, of those that have any."""
+    counts: Counter[str] = Counter()
+    for photo in read_index(images):
+        if photo.label not in (None, *classes):
             raise WorkflowError(f"{images / INDEX}: {photo.file} is of class {photo.label}, an unknown one; {REPAIR}")
-    return [classes.index(str(photo.label)) for photo in photos]
+        counts[photo.split] += 1
+    return {split: counts[split] for split in SPLITS if split in counts}
 
 
-def decode_split(photos: list[IndexedPhoto], images: Path, target: Path, settings: DecodeSettings) -> None:
-    """Decode photos into one array, a row each."""
-    with create_array(target, (len(photos), settings.size, settings.size, 3), "uint8") as array:
+def photos_of(split: str, images: Path) -> Iterator[IndexedPhoto]:
+    """One split's photos in the index's order, read from it as they are asked for."""
+    return (photo for photo in read_index(images) if photo.split == split)
 
-        def decode_one(row: int) -> None:
-            path = images / photos[row].file
+
+def decode_split(split: str, count: int, images: Path, target: Path, settings: DecodeSettings) -> None:
+    """Decode a split's photos into one array, a row each."""
+    with create_array(target, (count, settings.size, settings.size, 3), "uint8") as array:
+
+        def decode_one(numbered: tuple[int, IndexedPhoto]) -> None:
+            row, photo = numbered
+            path = images / photo.file
             try:
                 array[row] = decode(path.read_bytes(), settings.size, settings.resampling)
             except FileNotFoundError:
@@ -59,8 +67,8 @@ def decode_split(photos: list[IndexedPhoto], images: Path, target: Path, setting
             except RefusedPhotoError as error:
                 raise WorkflowError(f"{path}: {error}; {REPAIR}") from None
 
-        rows = in_threads(decode_one, range(len(photos)))
-        bar = tqdm(rows, total=len(photos), desc=f"decoding {photos[0].split}", unit="photo", disable=None)
+        rows = in_threads(decode_one, enumerate(photos_of(split, images)))
+        bar = tqdm(rows, total=count, desc=f"decoding {split}", unit="photo", disable=None)
         rows_between = max(1, RELEASE_EVERY // array[0].nbytes)
         for row, _ in enumerate(bar, start=1):
             if row % rows_between == 0:

@@ -24,17 +24,17 @@ def main() -> None:
     )
     settings = arguments.settings.split
     source = read_source(arguments.raw)
-    photos = labelled(arguments.raw)
+    photos = [labelled(arguments.raw), unlabelled(arguments.raw)]
+    classes = sorted({str(photo.label) for photo in photos[0]})
     excluded: dict[str, str] = {}
     if settings.exclude is not None:
         path = find_list(settings.exclude, arguments.exclude)
-        excluded = find_listed(photos, read_list(path), path)
-    photos += unlabelled(arguments.raw)
-    classes = sorted({photo.label for photo in photos if photo.label is not None})
+        excluded = find_listed(photos[0], read_list(path), path)
 
     with whole_folder(arguments.images) as images:
         unsorted = images / ".unsorted"
         taken, refused = take_in(photos, unsorted)
+        photos.clear()  # their names take the memory that comparing all photos needs
         with whole_file(arguments.rejected) as rejected:
             write_rejected(rejected, [*excluded.items(), *((photo.name, photo.reason) for photo in refused)])
         check_classes(taken, refused)

@@ -8,11 +8,11 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.exclusion import find_list, find_listed, leave_out, read_list
 from dogs_vs_cats.intake import TakenPhoto
 from dogs_vs_cats.photos import Fingerprint
-from dogs_vs_cats.raw_photos import Photo
+from dogs_vs_cats.raw_photos import Photos
 
 
-def photos(*names: str) -> list[Photo]:
-    return [Photo(name, "dogs" if "dog" in name else "cats", lambda: b"") for name in names]
+def photos(*names: str) -> Photos:
+    return Photos([*names], lambda name: "dogs" if "dog" in name else "cats", lambda _: b"")
 
 
 def written(folder: Path, text: str) -> Path:
