@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import splitext
 
 from dogs_vs_cats.archives import Archive
 from dogs_vs_cats.errors import WorkflowError
@@ -116,9 +117,8 @@ def unlabelled(raw: Path) -> Photos:
 
 def is_photo(name: str) -> bool:
     """Whether a name has a photo's extension and is not hidden."""
-    parts = PurePosixPath(name).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and PurePosixPath(name).suffix.lower() in PHOTO_EXTENSIONS
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return not hidden and splitext(name)[1].lower() in PHOTO_EXTENSIONS
 
 
 def _stored_training(raw: Path) -> Store:
@@ -186,7 +186,7 @@ def divide(names: list[str]) -> tuple[list[str], list[str]]:
     if {top.lower() for top in tops - tests} != {"train"} or not tests:
         return names, []
     test = [name for name in names if _folders(name)[level:] and _folders(name)[level] in tests]
-    if not all(PurePosixPath(name).stem.isdecimal() and len(_folders(name)) == level + 1 for name in test):
+    if not all(splitext(_base(name))[0].isdecimal() and len(_folders(name)) == level + 1 for name in test):
         return names, []
     return sorted(set(names) - set(test)), test
 
@@ -225,7 +225,7 @@ def _class_folder(name: str, level: int) -> str | None:
 
 
 def _animal_named(name: str) -> str | None:
-    match = _KAGGLE_NAME.fullmatch(PurePosixPath(name).name)
+    match = _KAGGLE_NAME.fullmatch(_base(name))
     return match[1].lower() if match else None
 
 
@@ -233,8 +233,13 @@ def _spell(name: str) -> str:
     return {"cat": "cats", "cats": "cats", "dog": "dogs", "dogs": "dogs"}.get(name.lower(), name)
 
 
+# Not pathlib, which keeps the parts of every path it has seen in Python's table of interned texts.
 def _folders(name: str) -> tuple[str, ...]:
-    return PurePosixPath(name).parts[:-1]
+    return tuple(name.split("/")[:-1])
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def _common_level(names: list[str]) -> int:
@@ -261,7 +266,7 @@ def _class_level(names: list[str]) -> int:
 def order_by_id(names: list[str], shown: str) -> list[str]:
     """Unlabelled names in the order of their ids; WorkflowError names one that has none, or two of one id."""
     for name in sorted(names):
-        stem = PurePosixPath(name).stem
+        stem = splitext(_base(name))[0]
         if not (stem.isascii() and stem.isdecimal()):
             raise WorkflowError(f"{shown}: {name} is not named by an integer id, such as 17.jpg; rename or remove it")
     ordered = sorted(names, key=lambda name: (_id(name), name))
@@ -272,4 +277,4 @@ def order_by_id(names: list[str], shown: str) -> list[str]:
 
 
 def _id(name: str) -> int:
-    return int(PurePosixPath(name).stem)
+    return int(splitext(_base(name))[0])

@@ -30,16 +30,18 @@ def group_duplicates(hashes: np.ndarray, bits: int) -> np.ndarray:
     Source: Manku, Jain, Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007.
     """
     unique, position = np.unique(hashes.astype(np.uint64), return_inverse=True)
-    groups = np.arange(len(unique))
+    # Numbers of photos in 32 bits: these arrays are the most that the split stage has in memory.
+    position = position.astype(np.int32)
+    groups = np.arange(len(unique), dtype=np.int32)
     edges = np.linspace(0, HASH_BITS, bits + 2).astype(np.uint64)
     pending: list[tuple[np.ndarray, np.ndarray]] = []
     waiting = 0
     for low, high in pairwise(edges):
         # Shifted left first, so that the bits above the band fall off.
         band = (unique << np.uint64(HASH_BITS - high)) >> np.uint64(HASH_BITS - high + low)
-        order = np.argsort(band, kind="stable")
+        order = np.argsort(band, kind="stable").astype(np.int32)
         band, hashes_by_band = band[order], unique[order]
-        left = np.arange(len(unique))
+        left = np.arange(len(unique), dtype=np.int32)
         # Each with its next neighbour in the band, then the one after it: memory stays at a few numbers a photo even
         # where thousands share a band.
         for distance in range(1, len(unique)):
