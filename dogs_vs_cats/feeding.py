@@ -9,9 +9,6 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.arrays import release
 
-_RELEASE_EVERY = 64
-"""Batches between two releases of mapped pages, which would count as this process's memory otherwise."""
-
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Batches of ``examples``; shuffled anew each epoch where a seed is given.
@@ -51,8 +48,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         else:
             # A slice is one read of consecutive pages, an index array one for each row.
             inputs = np.array(self._inputs[where[0] : where[-1] + 1])
-        if index % _RELEASE_EVERY == _RELEASE_EVERY - 1:
-            release(self._inputs)
+        # After every batch: with one photo the system may map two megabytes around it, all of the file before long.
+        release(self._inputs)
         return inputs, self._targets[where]
 
     def on_epoch_begin(self) -> None:
