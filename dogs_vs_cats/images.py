@@ -7,7 +7,7 @@ import sqlite3
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +64,7 @@ def name_files(photos: Iterable[tuple[str, str]]) -> Iterator[str]:
     Yields:
         Paths relative to the images folder, with forward slashes.
     """
-    # On disk, as all databases without a name are, so that memory does not grow with the photos.
-    with closing(sqlite3.connect("")) as database:
+    with _on_disk() as database:
         database.execute("CREATE TABLE taken (file PRIMARY KEY) WITHOUT ROWID")
         for name, folder in photos:
             stem, extension = safe_name(name)
@@ -75,6 +74,14 @@ def name_files(photos: Iterable[tuple[str, str]]) -> Iterator[str]:
                 number += 1
                 file = f"{folder}/{stem}-{number}{extension}"
             yield file
+
+
+@contextmanager
+def _on_disk() -> Iterator[sqlite3.Connection]:
+    """A database in a file without a name, gone when the block ends; hardly any of it is in memory, however large."""
+    with closing(sqlite3.connect("")) as database:
+        database.execute("PRAGMA cache_size = -256")  # kB
+        yield database
 
 
 def safe_name(name: str) -> tuple[str, str]:
@@ -111,8 +118,7 @@ def write_index(images: Path, photos: Iterable[IndexedPhoto]) -> None:
     with (images / INDEX).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        # Sorted on disk, so that memory does not grow with the photos.
-        with closing(sqlite3.connect("")) as database:
+        with _on_disk() as database:
             database.execute(f"CREATE TABLE photos ({', '.join(COLUMNS)})")
             database.executemany("INSERT INTO photos VALUES (?, ?, ?, ?, ?, ?, ?)", map(_line, photos))
             writer.writerows(database.execute("SELECT * FROM photos ORDER BY file"))
