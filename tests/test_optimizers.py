@@ -15,8 +15,9 @@ def test_the_articles_rate_decays_with_the_updates(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad"])
-def test_every_optimizer_is_the_keras_one_with_its_rate_and_decay(name: str) -> None:
+def test_every_optimizer_is_a_keras_one_with_its_rate_and_decay(name: str) -> None:
     optimizer = build_optimizer(OptimizerSettings(name=name, learning_rate=0.02, weight_decay=0.004), epochs=3)
-    assert type(optimizer).__name__.lower() == name
+    kinds = {kind.__name__.lower() for kind in type(optimizer).__mro__}
+    assert name in kinds  # RMSprop is a subclass of Keras's
     assert float(np.asarray(optimizer.learning_rate)) == pytest.approx(0.02)
     assert optimizer.weight_decay == 0.004
