@@ -111,12 +111,7 @@ class Plan:
         backbone = self.settings.bottleneck.backbone
         # VGG16 is not named: studies from when there was no other backbone go on.
         features = "" if self.kind == "scratch" or backbone == "vgg16" else f", features of {backbone}"
-        varied = {*self.base.model_dump()} - {"epochs"}
-        fixed = {
-            key: value
-            for key, value in self.base.model_dump(mode="json").items()
-            if key in varied - SEARCHED[self.kind]
-        }
+        fixed = self.base.model_dump(mode="json", exclude={"epochs", *SEARCHED[self.kind]})
         return {
             **tried,
             "objectives": ", ".join(self.objectives),
