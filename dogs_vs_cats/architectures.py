@@ -61,9 +61,17 @@ def alexnet(x: Any) -> Any:
     return x
 
 
+def normalisation() -> layers.Layer:
+    """Batch normalisation that is of use from the first epoch on.
+
+    Its means forget by 0.9 a batch: Keras's 0.99 takes more batches than a small set has in an epoch, and validation
+    judges the network by means that are not yet those of its activations.
+    """
+    return layers.BatchNormalization(momentum=0.9)
+
+
 def _normalised(x: Any) -> Any:
-    # Keras forgets by 0.99 a batch, which takes more batches than a small set has in an epoch.
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    return layers.ReLU()(normalisation()(x))
 
 
 def _convolution(x: Any, filters: int, kernel: int = 3, strides: int = 1) -> Any:

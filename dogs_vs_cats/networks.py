@@ -53,7 +53,7 @@ def _cnn(x: Any, network: CnnSettings) -> Any:
         bias = not network.batch_normalization
         x = layers.Conv2D(convolution.filters, convolution.kernel, padding="same", use_bias=bias)(x)
         if network.batch_normalization:
-            x = layers.BatchNormalization()(x)
+            x = architectures.normalisation()(x)
         x = layers.ReLU()(x)
         x = layers.MaxPooling2D()(x)
     x = layers.Dropout(network.convolution_dropout)(x)

@@ -41,8 +41,12 @@ ARTICLE_SCRATCH: dict[str, Any] = {
     "label_smoothing": 0.0,
     "batch": 32,
     "patience": 2,
+    "plateau_factor": 1.0,
 }
 """The article's CNN as a point of its space."""
+
+ARTICLE_TIME_DECAY = "learning_rate/epochs"
+"""The CNN's ``optimizer.time_decay``, where its learning rate is not reduced on a plateau."""
 
 ARTICLE_VGG16: dict[str, Any] = {
     "pooling": "flatten",
@@ -146,6 +150,7 @@ class ScratchSpace(TrainingSpace):
     dense_dropout: RateRange
     augmentation: FloatRange
     patience: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    plateau_factor: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _is_a_space(self) -> Self:

@@ -127,7 +127,7 @@ class Plan:
 
 
 SEARCHED: dict[Kind, set[str]] = {
-    "scratch": {"optimizer", "loss", "batch", "augmentation", "network", "early_stopping"},
+    "scratch": {"optimizer", "loss", "batch", "augmentation", "network", "early_stopping", "reduce_on_plateau"},
     "vgg16": {"optimizer", "loss", "batch", "network", "keep"},
 }
 """Keys of a training's settings that trials change, wholly or in part."""

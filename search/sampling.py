@@ -9,13 +9,28 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
-from dogs_vs_cats.settings import EarlyStoppingSettings, TrainScratchSettings, TrainVgg16Settings
-from dogs_vs_cats.spaces import ARTICLE_SCRATCH, ARTICLE_VGG16, FloatRange, ScratchSpace, TrainingSpace, Vgg16Space
+from dogs_vs_cats.settings import (
+    EarlyStoppingSettings,
+    ReduceOnPlateauSettings,
+    TrainScratchSettings,
+    TrainVgg16Settings,
+)
+from dogs_vs_cats.spaces import (
+    ARTICLE_SCRATCH,
+    ARTICLE_TIME_DECAY,
+    ARTICLE_VGG16,
+    FloatRange,
+    ScratchSpace,
+    TrainingSpace,
+    Vgg16Space,
+)
 from search.plan import Kind, Plan, Trained
 
 CANDIDATE, SEED = "candidate", "seed"
 """What the trials of a confirmation differ in."""
 MOST_SEED = 2**32 - 1
+PLATEAU_PATIENCE = 1
+"""Epochs without improvement after which a learning rate falls; early stopping waits for two at least."""
 
 
 class SeededByTrial(BaseSampler):
@@ -115,6 +130,7 @@ def _suggest_scratch(trial: BaseTrial, space: ScratchSpace, size: int) -> None:
     _float(trial, "augmentation", space.augmentation)
     _suggest_training(trial, space)
     trial.suggest_categorical("patience", space.patience)
+    trial.suggest_categorical("plateau_factor", space.plateau_factor)
 
 
 def _suggest_vgg16(trial: BaseTrial, space: Vgg16Space) -> None:
@@ -194,9 +210,13 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
         raise ValueError(f"{len(layers)} poolings leave nothing of {size} pixels")
     strength = params["augmentation"]
     stopping = base.early_stopping or EarlyStoppingSettings(patience=params["patience"])
+    factor = params["plateau_factor"]
+    plateau = ReduceOnPlateauSettings(factor=factor, patience=PLATEAU_PATIENCE).model_dump() if factor < 1 else None
     return TrainScratchSettings.model_validate(
         values
         | {
+            "optimizer": values["optimizer"] | {"time_decay": 0.0 if plateau else ARTICLE_TIME_DECAY},
+            "reduce_on_plateau": plateau,
             "early_stopping": stopping.model_dump() | {"patience": params["patience"]},
             "augmentation": {"shear_degrees": 11.459 * strength, "zoom": 0.2 * strength, "flip": True},
             "network": base.network.model_dump()

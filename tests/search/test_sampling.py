@@ -53,6 +53,15 @@ def test_too_many_poolings_are_refused(settings: Settings) -> None:
         trial_settings("scratch", settings.train_scratch, article_parameters("scratch"), 7)
 
 
+def test_a_learning_rate_falls_on_a_plateau_or_with_time_and_never_both(settings: Settings) -> None:
+    params = article_parameters("scratch")
+    stepped = trial_settings("scratch", settings.train_scratch, params | {"plateau_factor": 0.2}, 150)
+    assert stepped.reduce_on_plateau is not None
+    assert (stepped.reduce_on_plateau.factor, stepped.optimizer.time_decay) == (0.2, 0.0)
+    # Whatever the stage's own settings are by then.
+    assert article_settings("scratch", stepped, 150) == settings.train_scratch
+
+
 def draws(seed: int, numbers: range, workers: int) -> list[float]:
     """What trials draw, each in a sampler that knows nothing of the others' randomness."""
     study = optuna.create_study()
