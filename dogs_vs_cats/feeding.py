@@ -32,7 +32,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         shuffle_seed: int | None = None,
         epoch: int = 0,
     ) -> None:
-        super().__init__()
+        # Two threads read ahead. With one, Keras leaves that to tf.data, whose tuning thread holds up the end of an epoch
+        # again and again: the clock then waits for 10 ms times a power of two, up to twice the epoch, with idle cores.
+        super().__init__(workers=2)
         self._inputs, self._batch, self._shuffle_seed = inputs, batch, shuffle_seed
         self._targets = encode(labels, output)
         self._epoch = epoch
