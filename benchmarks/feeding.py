@@ -50,7 +50,7 @@ def batches(options: Options, images: Any, labels: Any, settings: Any, changes: 
     ).flow(images, labels, batch_size=settings.batch)
 
     def run_ours() -> None:
-        ours.on_epoch_begin()
+        ours.begin_epoch(0)
         for index in range(len(ours)):
             augment(ours[index][0]).numpy()
 

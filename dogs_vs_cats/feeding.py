@@ -1,16 +1,20 @@
 """Batches for Keras from memory-mapped arrays, in an order that depends on the seed and the epoch alone."""
 
 import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
-import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from dogs_vs_cats.arrays import release
 
+_AHEAD = 2
+"""Batches that are read while the model trains on another one."""
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+
+class Batches:
     """Batches of ``examples``; shuffled anew each epoch where a seed is given.
 
     Args:
@@ -19,7 +23,6 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         batch: inputs a batch; the last one may be smaller.
         output: how labels are encoded: ``sigmoid`` ``(b, 1)``, ``softmax`` ``(b, 2)`` one-hot.
         shuffle_seed: the order of epoch e is drawn from this and e; None keeps the arrays' order.
-        epoch: the first epoch, when a training goes on.
     """
 
     def __init__(
@@ -30,20 +33,15 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         output: Literal["softmax", "sigmoid"],
         *,
         shuffle_seed: int | None = None,
-        epoch: int = 0,
     ) -> None:
-        # Two threads read ahead. With one, Keras leaves that to tf.data, whose tuning thread holds up the end of an epoch
-        # again and again: the clock then waits for 10 ms times a power of two, up to twice the epoch, with idle cores.
-        super().__init__(workers=2)
         self._inputs, self._batch, self._shuffle_seed = inputs, batch, shuffle_seed
         self._targets = encode(labels, output)
-        self._epoch = epoch
         self._order = np.arange(len(inputs))
 
     def __len__(self) -> int:
         return math.ceil(len(self._inputs) / self._batch)
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
         where = self._order[index * self._batch : (index + 1) * self._batch]
         if self._shuffle_seed is not None:
             inputs = np.asarray(self._inputs[where])  # an index array copies
@@ -54,11 +52,30 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         release(self._inputs)
         return inputs, self._targets[where]
 
-    def on_epoch_begin(self) -> None:
-        """Draw the order of the epoch that begins."""
+    def begin_epoch(self, epoch: int) -> None:
+        """Draw the order of an epoch, counted from 0; to be called before its first batch is read."""
         if self._shuffle_seed is not None:
-            self._order = np.random.default_rng([self._shuffle_seed, self._epoch]).permutation(len(self._inputs))
-        self._epoch += 1
+            self._order = np.random.default_rng([self._shuffle_seed, epoch]).permutation(len(self._inputs))
+
+    def as_dataset(self) -> tf.data.Dataset:
+        """What Keras's ``fit`` and ``evaluate`` take; each pass over it reads the batches of the epoch by then."""
+
+        def read() -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
+            return (self[index] for index in range(len(self)))
+
+        arrays = self._inputs, self._targets
+        signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in arrays)
+        options = tf.data.Options()
+        # Its thread holds up the end of one epoch in two: the clock waits with idle cores until 10 ms times a power of
+        # two have passed, up to twice what the epoch takes. Keras's own wrapping of generators has it on.
+        options.autotune.enabled = False
+        counted = tf.data.experimental.assert_cardinality(len(self))
+        return (
+            tf.data.Dataset.from_generator(read, output_signature=signature)
+            .apply(counted)
+            .prefetch(_AHEAD)
+            .with_options(options)
+        )
 
 
 def encode(labels: NDArray[np.uint8], output: Literal["softmax", "sigmoid"]) -> NDArray[np.float32]:

@@ -145,8 +145,8 @@ def train(
             log({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]), ended)
 
     counting = _stopping(settings)
-    batches = Batches(training.inputs, training.labels, settings.batch, output, shuffle_seed=settings.seed, epoch=done)
-    judged = Batches(validation.inputs, validation.labels, settings.batch, output)
+    batches = Batches(training.inputs, training.labels, settings.batch, output, shuffle_seed=settings.seed)
+    judged = Batches(validation.inputs, validation.labels, settings.batch, output).as_dataset()
     if not progress.stopped and done < settings.epochs:
         total = len(batches) * settings.epochs
         hidden = None if show_progress else True
@@ -154,13 +154,15 @@ def train(
         tqdm.set_lock(threading.RLock())
         with tqdm(total=total, initial=len(batches) * done, disable=hidden, unit="batch", dynamic_ncols=True) as bar:
             end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bool(bar.disable))
+            # An epoch's order is drawn by its number, so that a resumed training has the one it would have had.
+            order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.begin_epoch(epoch))
             fitted.fit(
-                batches,
+                batches.as_dataset(),
                 validation_data=judged,
-                shuffle=False,  # Batches draws the order, so that a resumed epoch has the one it would have had
+                shuffle=False,
                 epochs=settings.epochs,
                 initial_epoch=done,
-                callbacks=[keras.callbacks.TerminateOnNaN(), *counting, end, *callbacks],
+                callbacks=[order, keras.callbacks.TerminateOnNaN(), *counting, end, *callbacks],
                 verbose=0,
             )
     if not np.isfinite([progress.rows[-1]["loss"], progress.rows[-1]["val_loss"]]).all():

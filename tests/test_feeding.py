@@ -8,8 +8,8 @@ INPUTS = np.arange(10, dtype=np.float32)[:, None]
 LABELS = (np.arange(10) % 2).astype(np.uint8)
 
 
-def _epoch(batches: Batches) -> tuple[np.ndarray, np.ndarray]:
-    batches.on_epoch_begin()
+def _epoch(batches: Batches, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    batches.begin_epoch(epoch)
     parts = [batches[index] for index in range(len(batches))]
     return np.concatenate([inputs for inputs, _ in parts]), np.concatenate([targets for _, targets in parts])
 
@@ -23,9 +23,9 @@ def test_an_epoch_has_every_input_once_with_its_label() -> None:
 
 def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
     whole = Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=1)
-    first, second = _epoch(whole)[0], _epoch(whole)[0]
+    first, second = _epoch(whole)[0], _epoch(whole, 1)[0]
     assert not np.array_equal(first, second)
-    assert np.array_equal(_epoch(Batches(INPUTS, LABELS, 3, "sigmoid", shuffle_seed=1, epoch=1))[0], second)
+    assert np.array_equal(_epoch(Batches(INPUTS, LABELS, 3, "sigmoid", shuffle_seed=1), 1)[0], second)
     assert not np.array_equal(_epoch(Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=2))[0], first)
 
 
@@ -33,6 +33,21 @@ def test_without_a_seed_inputs_come_in_order() -> None:
     batches = Batches(INPUTS, LABELS, 4, "sigmoid")
     assert [len(batches[index][0]) for index in range(len(batches))] == [4, 4, 2]
     assert np.array_equal(_epoch(batches)[0], INPUTS)
+
+
+def test_a_dataset_reads_the_epoch_that_has_begun_in_the_arrays_type() -> None:
+    batches = Batches(INPUTS.astype(np.uint8), LABELS, 4, "softmax", shuffle_seed=1)
+    dataset = batches.as_dataset()
+    for epoch in (0, 1, 5):
+        batches.begin_epoch(epoch)
+        inputs, targets = (np.concatenate(parts) for parts in zip(*dataset.as_numpy_iterator(), strict=True))
+        expected = _epoch(batches, epoch)
+        assert inputs.dtype == np.uint8
+        assert np.array_equal(inputs, expected[0])
+        assert np.array_equal(targets, expected[1])
+    assert len(dataset) == 3
+    # What tunes it would wait with idle cores at the end of an epoch.
+    assert not dataset.options().autotune.enabled
 
 
 def test_labels_are_encoded_for_either_output() -> None:
