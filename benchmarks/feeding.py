@@ -51,8 +51,8 @@ def batches(options: Options, images: Any, labels: Any, settings: Any, changes: 
 
     def run_ours() -> None:
         ours.begin_epoch(0)
-        for index in range(len(ours)):
-            augment(ours[index][0]).numpy()
+        for inputs, _ in ours.as_dataset():
+            augment(inputs)
 
     def run_theirs() -> None:
         for index in range(len(theirs)):

@@ -21,6 +21,9 @@ from search.storage import queue_again
 REASON, ARTICLE = "reason", "article"
 """User attributes of a trial: why it failed, and that it has the article's settings."""
 
+CUT_OFF = "cut off"
+"""How the reason of a trial begins that did not fail, but was ended in the middle; it is queued to run again."""
+
 DEATHS, MOST_DEATHS = "deaths", 3
 """User attribute of a trial: how often its process died under it while the search went on; and how often it may."""
 
@@ -148,7 +151,7 @@ def why_failed(trial: FrozenTrial) -> str:
     if trial.state is not TrialState.FAIL:
         return ""
     # Optuna itself ends a trial of another machine that has fallen silent, and gives no reason.
-    return str(trial.user_attrs.get(REASON, "cut off: no sign of life from its process"))
+    return str(trial.user_attrs.get(REASON, f"{CUT_OFF}: no sign of life from its process"))
 
 
 def cut_off(study: Study, storage: BaseStorage, grace_seconds: float, driver: str = "") -> list[int]:
@@ -169,7 +172,7 @@ def cut_off(study: Study, storage: BaseStorage, grace_seconds: float, driver: st
         if _is_gone(trial, grace_seconds):
             deaths = trial.user_attrs.get(DEATHS, 0) + _is_of(trial, driver)
             if deaths < MOST_DEATHS:
-                if _end(study, storage, trial, "cut off: its process ended"):
+                if _end(study, storage, trial, f"{CUT_OFF}: its process ended"):
                     queue_again(study, trial, {DEATHS: deaths})
             else:
                 _end(study, storage, trial, f"its process died {deaths} times: killed, perhaps for want of memory")

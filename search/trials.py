@@ -15,7 +15,7 @@ from search.examples import open_parts
 from search.plan import OWNER, RUN, Plan, Trained
 from search.sampling import suggest
 from search.storage import STORAGE_ERRORS, open_storage, storage_errors
-from search.studies import REASON, join_study, not_needed, owner, ranked, why_failed
+from search.studies import CUT_OFF, REASON, join_study, not_needed, owner, ranked, why_failed
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +56,7 @@ class Outcome:
     @property
     def is_failure(self) -> bool:
         """Whether an error ended it."""
-        return self.state == TrialState.FAIL.name and not self.reason.startswith(NotNeededError.__name__)
+        return self.state == TrialState.FAIL.name and not self.reason.startswith((NotNeededError.__name__, CUT_OFF))
 
 
 def run_trial(plan: Plan) -> Outcome:
@@ -90,6 +90,11 @@ def run_trial(plan: Plan) -> Outcome:
             study.optimize(objective, n_trials=1, catch=(Exception,))
         except _StorageLostError as lost:
             raise lost.error from None
+        except ValueError:
+            # Optuna cannot end a trial twice: one that was silent for too long, in a computer put to sleep, was ended
+            # and queued again by whoever noticed first.
+            if not (ended and study.trials[ended[0]].state is TrialState.FAIL):
+                raise
         trial = study.trials[ended[0]]
     return Outcome(trial.number, trial.state.name, why_failed(trial))
 

@@ -104,6 +104,26 @@ def test_a_trial_whose_process_dies_again_and_again_is_given_up(project: Project
     assert "article" not in found[3].user_attrs
 
 
+def test_a_trial_that_slept_too_long_runs_again_and_the_search_goes_on(project: Project) -> None:
+    project.set(**{"search.pruner": None, "search.heartbeat_seconds": 1})
+    process = project.start("vgg16", "--trials", "1", "--epochs", "300")
+    wait_for_running(project, 1)
+    asleep = psutil.Process(trials(project)[0].user_attrs["owner"]["pid"])
+    asleep.suspend()
+    deadline = time.monotonic() + 60
+    while trials(project)[0].state.name == "RUNNING" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    asleep.resume()
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert "1 finished, 0 pruned, 1 failed" in output
+    slept, again = trials(project)
+    assert (slept.state.name, again.state.name) == ("FAIL", "COMPLETE")
+    assert slept.params == again.params
+    assert "cut off: no sign of life from its process" in output
+
+
 def test_ten_failures_in_a_row_stop_it_with_the_reason(project: Project) -> None:
     project.set(
         **{
