@@ -41,8 +41,9 @@ def batches(options: Options, images: Any, labels: Any, settings: Any, changes: 
     from dogs_vs_cats.feeding import Batches
 
     layer = build_augmentation(changes, 1)
-    augment = tf.function(lambda batch: layer(tf.cast(batch, tf.float32), training=True))
+    augment = tf.function(lambda batch: layer(batch, training=True))
     ours = Batches(images, labels, settings.batch, "softmax", shuffle_seed=1)
+    dataset = ours.as_dataset()
     theirs = ImageDataGenerator(
         shear_range=changes.shear_degrees,
         zoom_range=[1 - changes.zoom, 1 + changes.zoom],
@@ -51,7 +52,7 @@ def batches(options: Options, images: Any, labels: Any, settings: Any, changes: 
 
     def run_ours() -> None:
         ours.begin_epoch(0)
-        for inputs, _ in ours.as_dataset():
+        for inputs, _ in dataset:
             augment(inputs)
 
     def run_theirs() -> None:
@@ -73,7 +74,7 @@ def epoch(options: Options, images: Any, labels: Any, settings: TrainScratchSett
 
     augmentation = build_augmentation(settings.augmentation, 1)
     assert augmentation is not None
-    bare = with_augmentation(build_cnn(settings.network, SIZE), augmentation)
+    bare = with_augmentation(build_cnn(settings.network, SIZE), augmentation, images.dtype.name)
     compile_for(bare, settings)
     first = slice(0, settings.batch)
     steps = bare_steps(bare, np.array(images[first]), encode(labels[first], settings.network.output), BATCHES)

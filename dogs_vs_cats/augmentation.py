@@ -14,7 +14,7 @@ class RandomShearZoomFlip(keras.layers.Layer):  # type: ignore[misc]
     """Shears, zooms and flips each training image at random; leaves others as they are.
 
     The three become one affine matrix an image, so pixels are interpolated once, bilinearly; beyond the edges the
-    nearest pixel repeats. Images are ``(n, height, width, channels)`` of any float type and range.
+    nearest pixel repeats. Images are ``(n, height, width, channels)`` of any type and range; they come out as floats.
 
     Args:
         shear_degrees: the shear angle is uniform in this many degrees either way.
@@ -31,11 +31,11 @@ class RandomShearZoomFlip(keras.layers.Layer):  # type: ignore[misc]
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any, *, training: bool = False) -> Any:
-        """Augment when ``training``, else return ``images`` unchanged."""
+        """Augment when ``training``, else return ``images`` unchanged, as floats."""
         if not training:
-            return images
+            return ops.cast(images, self.compute_dtype)
         transforms = self._transforms(ops.shape(images)[0], images.shape[1], images.shape[2])
-        return affine_transform(images, transforms)
+        return affine_transform(images, transforms, self.compute_dtype)
 
     def _transforms(self, count: Any, height: int, width: int) -> Any:
         """One row an image, from output to input pixel: x' = a0 x + a1 y + a2, y' = b0 x + b1 y + b2."""

@@ -1,6 +1,7 @@
 """Batches for Keras from memory-mapped arrays, in an order that depends on the seed and the epoch alone."""
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from dogs_vs_cats.arrays import release
 
 _AHEAD = 2
 """Batches that are read while the model trains on another one."""
+_OWN_REFERENCES = 3
+"""References to an array in ``Buffers.unused`` that nobody else has: the list's, the loop's and the call's."""
 
 
 class Batches:
@@ -42,12 +45,18 @@ class Batches:
         return math.ceil(len(self._inputs) / self._batch)
 
     def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        return self._read(index, Buffers(self._batch, self._inputs))
+
+    def _read(self, index: int, buffers: "Buffers") -> tuple[NDArray[Any], NDArray[np.float32]]:
         where = self._order[index * self._batch : (index + 1) * self._batch]
+        inputs = buffers.unused()[: len(where)]
         if self._shuffle_seed is not None:
-            inputs = np.asarray(self._inputs[where])  # an index array copies
+            np.take(
+                self._inputs, where, axis=0, out=inputs, mode="clip"
+            )  # the mode in which NumPy writes there at once
         else:
             # A slice is one read of consecutive pages, an index array one for each row.
-            inputs = np.array(self._inputs[where[0] : where[-1] + 1])
+            inputs[:] = self._inputs[where[0] : where[-1] + 1]
         # After every batch: with one photo the system may map two megabytes around it, all of the file before long.
         release(self._inputs)
         return inputs, self._targets[where]
@@ -61,7 +70,8 @@ class Batches:
         """What Keras's ``fit`` and ``evaluate`` take; each pass over it reads the batches of the epoch by then."""
 
         def read() -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
-            return (self[index] for index in range(len(self)))
+            buffers = Buffers(self._batch, self._inputs)
+            return (self._read(index, buffers) for index in range(len(self)))
 
         arrays = self._inputs, self._targets
         signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in arrays)
@@ -76,6 +86,27 @@ class Batches:
             .prefetch(_AHEAD)
             .with_options(options)
         )
+
+
+class Buffers:
+    """Arrays to read batches into: memory that is new for each batch takes longer to get than the batch to read.
+
+    Args:
+        batch: rows of each.
+        like: an array whose rows and type they are to have.
+    """
+
+    def __init__(self, batch: int, like: NDArray[Any]) -> None:
+        self._shape, self._dtype = (batch, *like.shape[1:]), like.dtype
+        self._arrays: list[NDArray[Any]] = []
+
+    def unused(self) -> NDArray[Any]:
+        """An array that nothing refers to any more, no view of it and no tensor; a new one where there is none."""
+        for array in self._arrays:
+            if sys.getrefcount(array) == _OWN_REFERENCES:
+                return array
+        self._arrays.append(np.empty(self._shape, self._dtype))
+        return self._arrays[-1]
 
 
 def encode(labels: NDArray[np.uint8], output: Literal["softmax", "sigmoid"]) -> NDArray[np.float32]:

@@ -132,7 +132,7 @@ def train(
     Raises:
         WorkflowError: if the loss is not a number; the message names the epoch and the settings to look at.
     """
-    fitted = model if augmentation is None else with_augmentation(model, augmentation)
+    fitted = model if augmentation is None else with_augmentation(model, augmentation, training.inputs.dtype.name)
     compile_for(fitted, settings)
     output = _output(model)
     progress = Progress(checkpoint, settings.keep, settings.epochs)
@@ -198,9 +198,9 @@ def _output(model: keras.Model) -> Literal["softmax", "sigmoid"]:
     return "softmax" if model.output_shape[-1] == 2 else "sigmoid"  # noqa: PLR2004
 
 
-def with_augmentation(model: keras.Model, augmentation: keras.layers.Layer) -> keras.Model:
-    """The model with a layer in front that changes its training images; they share their weights."""
-    inputs = keras.layers.Input(model.input_shape[1:])
+def with_augmentation(model: keras.Model, augmentation: keras.layers.Layer, dtype: str) -> keras.Model:
+    """The model with a layer in front that changes its training images, of that type; they share their weights."""
+    inputs = keras.layers.Input(model.input_shape[1:], dtype=dtype)
     return keras.Model(inputs, model(augmentation(inputs)), name=f"augmented_{model.name}")
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dogs_vs_cats.examples import Examples
-from dogs_vs_cats.feeding import Batches, encode
+from dogs_vs_cats.feeding import Batches, Buffers, encode
 
 INPUTS = np.arange(10, dtype=np.float32)[:, None]
 LABELS = (np.arange(10) % 2).astype(np.uint8)
@@ -48,6 +48,18 @@ def test_a_dataset_reads_the_epoch_that_has_begun_in_the_arrays_type() -> None:
     assert len(dataset) == 3
     # What tunes it would wait with idle cores at the end of an epoch.
     assert not dataset.options().autotune.enabled
+
+
+def test_a_buffer_is_used_again_once_no_view_of_it_is_left() -> None:
+    buffers = Buffers(4, INPUTS)
+    first = buffers.unused()[:3]
+    second = buffers.unused()[:3]
+    assert not np.shares_memory(first, second)
+    view, address = first[:1], first.ctypes.data
+    del first
+    assert buffers.unused().ctypes.data != address  # the second view still shows it
+    del view
+    assert buffers.unused().ctypes.data == address
 
 
 def test_labels_are_encoded_for_either_output() -> None:
