@@ -61,6 +61,9 @@ def plain(trials: list[dict[str, Any]], images: int, epochs: int, size: int) -> 
             assert settings.early_stopping is not None
             stopping = keras.callbacks.EarlyStopping(patience=settings.early_stopping.patience)
             callbacks = [keras.callbacks.TerminateOnNaN(), stopping]
+            if settings.reduce_on_plateau is not None:
+                plateau = settings.reduce_on_plateau
+                callbacks.append(keras.callbacks.ReduceLROnPlateau(factor=plateau.factor, patience=plateau.patience))
             history = network.fit(
                 training, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=0
             ).history
