@@ -132,13 +132,13 @@ def leave_out(
     Raises:
         WorkflowError: if a split has no photo of a class left.
     """
-    left = [
-        None if photo.label is not None and photo.name in names else split
-        for photo, split in zip(taken, splits, strict=True)
-    ]
-    labels = [photo.label for photo in taken]
-    gone = {*zip(splits, labels, strict=True)} - {*zip(left, labels, strict=True)}
-    for split, label in sorted(gone, key=str):
+    left: list[str | None] = []
+    before, after = set(), set()
+    for photo, split in zip(taken, splits, strict=True):
+        left.append(None if photo.label is not None and photo.name in names else split)
+        before.add((split, photo.label))
+        after.add((left[-1], photo.label))
+    for split, label in sorted(before - after, key=str):
         if split is not None:
             raise WorkflowError(f"{shown}: leaves no photo of class {label} in {split}; remove some of its lines")
     return left

@@ -3,16 +3,16 @@
 import csv
 import json
 import re
-import sqlite3
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.photos import Fingerprint
+from dogs_vs_cats.spool import open_on_disk
 
 COLUMNS = ("file", "class", "split", "sha256", "perceptual_hash", "width", "height")
 SPLITS = ("train", "validation", "test", "unlabelled")
@@ -64,7 +64,7 @@ def name_files(photos: Iterable[tuple[str, str]]) -> Iterator[str]:
     Yields:
         Paths relative to the images folder, with forward slashes.
     """
-    with _on_disk() as database:
+    with closing(open_on_disk()) as database:
         database.execute("CREATE TABLE taken (file PRIMARY KEY) WITHOUT ROWID")
         for name, folder in photos:
             stem, extension = safe_name(name)
@@ -74,14 +74,6 @@ def name_files(photos: Iterable[tuple[str, str]]) -> Iterator[str]:
                 number += 1
                 file = f"{folder}/{stem}-{number}{extension}"
             yield file
-
-
-@contextmanager
-def _on_disk() -> Iterator[sqlite3.Connection]:
-    """A database in a file without a name, gone when the block ends; hardly any of it is in memory, however large."""
-    with closing(sqlite3.connect("")) as database:
-        database.execute("PRAGMA cache_size = -256")  # kB
-        yield database
 
 
 def safe_name(name: str) -> tuple[str, str]:
@@ -118,8 +110,9 @@ def write_index(images: Path, photos: Iterable[IndexedPhoto]) -> None:
     with (images / INDEX).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        with _on_disk() as database:
-            database.execute(f"CREATE TABLE photos ({', '.join(COLUMNS)})")
+        with closing(open_on_disk()) as database:
+            # In order from the start: to sort them at the end, SQLite would map a file of them all into memory.
+            database.execute(f"CREATE TABLE photos ({', '.join(COLUMNS)}, PRIMARY KEY (file)) WITHOUT ROWID")
             database.executemany("INSERT INTO photos VALUES (?, ?, ?, ?, ?, ?, ?)", map(_line, photos))
             writer.writerows(database.execute("SELECT * FROM photos ORDER BY file"))
 

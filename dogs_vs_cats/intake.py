@@ -1,5 +1,6 @@
 """From a source's photos to the images folder: checked, given a split, laid out."""
 
+import os
 import shutil
 import sys
 from array import array
@@ -65,7 +66,9 @@ def take_in(sources: Sequence[Photos], folder: Path) -> tuple[Spool[TakenPhoto],
         result = inspect(data)
         if isinstance(result, Refusal):
             return RefusedPhoto(photo.name, photo.label, result.reason)
-        (folder / str(number)).write_bytes(data)
+        # Not by pathlib, whose table of texts each thread would come to hold a copy of: see raw_photos.
+        with open(f"{folder}/{number}", "wb") as file:  # noqa: PTH123
+            file.write(data)
         return TakenPhoto(photo.name, photo.label, result, number)
 
     refused = []
@@ -97,7 +100,7 @@ def check_classes(taken: Iterable[TakenPhoto], refused: Sequence[RefusedPhoto]) 
             )
 
 
-def choose_splits(taken: Iterable[TakenPhoto], settings: SplitSettings) -> tuple[list[str | None], np.ndarray]:
+def choose_splits(taken: Spool[TakenPhoto], settings: SplitSettings) -> tuple[list[str | None], np.ndarray]:
     """Choose the split of each photo; the unlabelled ones are a split of their own, never compared with the others.
 
     Args:
@@ -110,19 +113,15 @@ def choose_splits(taken: Iterable[TakenPhoto], settings: SplitSettings) -> tuple
     Raises:
         WorkflowError: if there are too few photos for the settings.
     """
-    labels: list[str] = []
-    hashes = array("Q")
-    unlabelled = 0
-    for photo in taken:
-        if photo.label is None:
-            unlabelled += 1
-        else:
-            labels.append(sys.intern(photo.label))  # one text for all photos of a class
-            hashes.append(photo.fingerprint.perceptual_hash)
-    groups = group_duplicates(np.array(hashes, dtype=np.uint64), settings.near_duplicate_bits)
+    hashes = array("Q", (photo.fingerprint.perceptual_hash for photo in taken if photo.label is not None))
+    groups = group_duplicates(np.frombuffer(hashes, dtype=np.uint64), settings.near_duplicate_bits)
+    del hashes
+    # Read anew, now that the hashes have made room; one text for all photos of a class.
+    labels = [sys.intern(photo.label) for photo in taken if photo.label is not None]
     splits = assign_splits(labels, groups, settings)
+    splits += ["unlabelled"] * (len(taken) - len(splits))
     sizes = np.bincount(groups)
-    return [*splits, *["unlabelled"] * unlabelled], sizes[sizes > 1]
+    return splits, sizes[sizes > 1]
 
 
 def lay_out(
@@ -144,8 +143,7 @@ def lay_out(
         (photo.name, split if photo.label is None else f"{split}/{photo.label}") for photo, split in named
     )
     for (photo, split), file in zip(used, files, strict=True):
-        target = images / file
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (folder / str(photo.number)).rename(target)
+        (images / file.rpartition("/")[0]).mkdir(parents=True, exist_ok=True)
+        os.rename(f"{folder}/{photo.number}", f"{images}/{file}")  # noqa: PTH104
         yield IndexedPhoto(file, photo.label, split, photo.fingerprint)
     shutil.rmtree(folder)  # with the photos that are not used

@@ -8,15 +8,16 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import filterfalse, pairwise
 from pathlib import Path
 from posixpath import splitext
 
 from dogs_vs_cats.archives import Archive
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.spool import Names
 
 CLASSES = 2
 PHOTO_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
@@ -42,9 +43,11 @@ class Photo:
 
 
 class Photos:
-    """The photos of a source in order. Of all but the one that is looked at, only the names are in memory."""
+    """The photos of a source in order; in memory is the one that is looked at."""
 
-    def __init__(self, names: list[str], label: Callable[[str], str | None], read: Callable[[str], bytes]) -> None:
+    def __init__(
+        self, names: Names | list[str], label: Callable[[str], str | None], read: Callable[[str], bytes]
+    ) -> None:
         self._names, self._label, self._read = names, label, read
 
     def __len__(self) -> int:
@@ -60,7 +63,7 @@ class Store:
     """Photos in one place, a folder or a zip, whatever they mean."""
 
     shown: str
-    names: list[str]
+    names: Names | list[str]
     read: Callable[[str], bytes]
 
 
@@ -91,7 +94,7 @@ def labelled(raw: Path) -> Photos:
         WorkflowError: if there are none, or not exactly two classes of them.
     """
     store = _stored_training(raw)
-    names = sorted(divide(store.names)[0])
+    names = Names(divide(store.names)[0])
     return Photos(names, labelling(names, store.shown), store.read)
 
 
@@ -108,7 +111,7 @@ def unlabelled(raw: Path) -> Photos:
         WorkflowError: if a name is not an integer id, or an id is there twice.
     """
     if (store := _stored(raw, "test")) is not None:
-        names = store.names
+        names: Iterable[str] = store.names
     else:
         store = _stored_training(raw)
         names = divide(store.names)[1]
@@ -146,9 +149,11 @@ def folder_store(folder: Path, *, links: bool = False) -> Store:
     """The photos in a folder; links in it are refused unless ``links``."""
 
     def read(name: str) -> bytes:
-        return (folder / name).read_bytes()
+        # Not by pathlib: see _folders.
+        with open(f"{folder}/{name}", "rb") as file:  # noqa: PTH123
+            return file.read()
 
-    return Store(str(folder), sorted(_walk(folder, "", links=links)), read)
+    return Store(str(folder), Names(_walk(folder, "", links=links)), read)
 
 
 def _walk(folder: Path, prefix: str, *, links: bool) -> Iterator[str]:
@@ -177,7 +182,7 @@ def _walk(folder: Path, prefix: str, *, links: bool) -> Iterator[str]:
 # ---------------------------------------------------------------- layouts
 
 
-def divide(names: list[str]) -> tuple[list[str], list[str]]:
+def divide(names: Names | list[str]) -> tuple[Names | list[str], Names | list[str]]:
     """Labelled and unlabelled names: Kaggle's train and test folders may come in one zip or folder."""
     level = _common_level(names)
     tops = {parts[level] for parts in map(_folders, names) if len(parts) > level}
@@ -185,13 +190,17 @@ def divide(names: list[str]) -> tuple[list[str], list[str]]:
     tests = {top for top in tops if is_test(top)}
     if {top.lower() for top in tops - tests} != {"train"} or not tests:
         return names, []
-    test = [name for name in names if _folders(name)[level:] and _folders(name)[level] in tests]
+
+    def of_test(name: str) -> bool:
+        return not tests.isdisjoint(_folders(name)[level : level + 1])
+
+    test = Names(filter(of_test, names))
     if not all(splitext(_base(name))[0].isdecimal() and len(_folders(name)) == level + 1 for name in test):
         return names, []
-    return sorted(set(names) - set(test)), test
+    return Names(filterfalse(of_test, names)), test
 
 
-def labelling(names: list[str], shown: str) -> Callable[[str], str]:
+def labelling(names: Names | list[str], shown: str) -> Callable[[str], str]:
     """What tells a name's class; WorkflowError names what is of no class, or how many classes there are."""
     if not names:
         raise WorkflowError(f"{shown}: no photos ({', '.join(sorted(PHOTO_EXTENSIONS))}) in it; {_LAYOUTS}")
@@ -233,7 +242,8 @@ def _spell(name: str) -> str:
     return {"cat": "cats", "cats": "cats", "dog": "dogs", "dogs": "dogs"}.get(name.lower(), name)
 
 
-# Not pathlib, which keeps the parts of every path it has seen in Python's table of interned texts.
+# Not pathlib, which puts the parts of every path it sees into Python's table of interned texts; that is copied whenever
+# it has filled up, and each thread keeps the room of a copy.
 def _folders(name: str) -> tuple[str, ...]:
     return tuple(name.split("/")[:-1])
 
@@ -242,7 +252,7 @@ def _base(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _common_level(names: list[str]) -> int:
+def _common_level(names: Iterable[str]) -> int:
     """How many leading folders all names share, at least one folder a name being left."""
     paths = set(map(_folders, names))
     level = 0
@@ -251,7 +261,7 @@ def _common_level(names: list[str]) -> int:
     return level
 
 
-def _class_level(names: list[str]) -> int:
+def _class_level(names: Iterable[str]) -> int:
     """The depth of the class folders: below folders that all share, and below train, validation and test folders."""
     paths = set(map(_folders, names))
     level = 0
@@ -263,18 +273,23 @@ def _class_level(names: list[str]) -> int:
     return level
 
 
-def order_by_id(names: list[str], shown: str) -> list[str]:
+def order_by_id(names: Iterable[str], shown: str) -> Names:
     """Unlabelled names in the order of their ids; WorkflowError names one that has none, or two of one id."""
-    for name in sorted(names):
-        stem = splitext(_base(name))[0]
-        if not (stem.isascii() and stem.isdecimal()):
-            raise WorkflowError(f"{shown}: {name} is not named by an integer id, such as 17.jpg; rename or remove it")
-    ordered = sorted(names, key=lambda name: (_id(name), name))
+    if lost := min(filterfalse(_has_id, names), default=None):
+        raise WorkflowError(f"{shown}: {lost} is not named by an integer id, such as 17.jpg; rename or remove it")
+    ordered = Names(names, key=_id)
     for name, following in pairwise(ordered):
         if _id(name) == _id(following):
             raise WorkflowError(f"{shown}: {name} and {following} have the same id; keep one of them")
     return ordered
 
 
-def _id(name: str) -> int:
-    return int(splitext(_base(name))[0])
+def _has_id(name: str) -> bool:
+    stem = splitext(_base(name))[0]
+    return stem.isascii() and stem.isdecimal()
+
+
+def _id(name: str) -> str:
+    """A text that sorts as the integer does, of any length: the number of its digits, then those."""
+    digits = splitext(_base(name))[0].lstrip("0")
+    return f"{len(digits):05} {digits}"

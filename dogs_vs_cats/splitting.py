@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from dogs_vs_cats.settings import SplitSettings
 HASH_BITS = 64
 # Pairs found but not yet merged into groups: 16 MB, however many photos look alike.
 PENDING_PAIRS = 1_000_000
+# Photos looked at in one step, so that what a step takes does not grow with them.
+_BLOCK = 8192
 
 
 def group_duplicates(hashes: np.ndarray, bits: int) -> np.ndarray:
@@ -29,34 +31,57 @@ def group_duplicates(hashes: np.ndarray, bits: int) -> np.ndarray:
 
     Source: Manku, Jain, Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007.
     """
-    unique, position = np.unique(hashes.astype(np.uint64), return_inverse=True)
-    # Numbers of photos in 32 bits: these arrays are the most that the split stage has in memory.
-    position = position.astype(np.int32)
+    # Before there are arrays: a module stays, and what is freed below it does not go back to the system.
+    import scipy.sparse.csgraph  # noqa: F401
+
+    # These arrays are the most that the split stage has in memory: hence sorting in place, and comparing in blocks.
+    unique = np.sort(hashes.astype(np.uint64, copy=False))
+    unique = unique[np.concatenate([[True], unique[1:] != unique[:-1]])[: len(unique)]]
     groups = np.arange(len(unique), dtype=np.int32)
-    edges = np.linspace(0, HASH_BITS, bits + 2).astype(np.uint64)
     pending: list[tuple[np.ndarray, np.ndarray]] = []
     waiting = 0
-    for low, high in pairwise(edges):
-        # Shifted left first, so that the bits above the band fall off.
-        band = (unique << np.uint64(HASH_BITS - high)) >> np.uint64(HASH_BITS - high + low)
-        order = np.argsort(band, kind="stable").astype(np.int32)
-        band, hashes_by_band = band[order], unique[order]
-        left = np.arange(len(unique), dtype=np.int32)
-        # Each with its next neighbour in the band, then the one after it: memory stays at a few numbers a photo even
-        # where thousands share a band.
-        for distance in range(1, len(unique)):
-            left = left[: np.searchsorted(left, len(unique) - distance)]
-            left = left[band[left] == band[left + distance]]
-            if not left.size:
-                break
-            differing = np.bitwise_count(hashes_by_band[left] ^ hashes_by_band[left + distance])
-            near = left[differing <= bits]
-            if near.size:
-                pending.append((order[near], order[near + distance]))
-                waiting += near.size
+    for low, high in pairwise(np.linspace(0, HASH_BITS, bits + 2).astype(np.uint64)):
+        # The band comes first, so that sorting brings together those that share it.
+        turned = _turned(unique, HASH_BITS - high)
+        turned.sort()
+        for left, right in _near(turned, int(high - low), bits):
+            pending.append((_places(_turned(left, high), unique), _places(_turned(right, high), unique)))
+            waiting += left.size
             if waiting > PENDING_PAIRS:
                 groups, pending, waiting = _merged(groups, pending), [], 0
-    return _merged(groups, pending)[position]
+        del turned
+    return _merged(groups, pending)[np.searchsorted(unique, hashes)]
+
+
+def _places(hashes: np.ndarray, among: np.ndarray) -> np.ndarray:
+    return np.searchsorted(among, hashes).astype(np.int32)
+
+
+def _turned(hashes: np.ndarray, bits: np.uint64) -> np.ndarray:
+    """Hashes with so many of their high bits moved to the low end, 64 leaving them as they are."""
+    turned: np.ndarray = hashes << bits
+    for start in range(0, len(hashes), _BLOCK):
+        turned[start : start + _BLOCK] |= hashes[start : start + _BLOCK] >> (HASH_BITS - bits)
+    return turned
+
+
+def _near(hashes: np.ndarray, width: int, bits: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of sorted hashes that agree on their ``width`` high bits and differ in at most ``bits``."""
+    alike = np.uint64((1 << (HASH_BITS - width)) - 1)
+    for start in range(0, len(hashes), _BLOCK):
+        left = np.arange(start, min(start + _BLOCK, len(hashes)))
+        # Each with its next neighbour in the band, then the one after it: memory stays at a few numbers a photo even
+        # where thousands share a band.
+        for distance in range(1, len(hashes)):
+            left = left[: np.searchsorted(left, len(hashes) - distance)]
+            differing = hashes[left] ^ hashes[left + distance]
+            in_band = differing <= alike
+            left, differing = left[in_band], differing[in_band]
+            if not left.size:
+                break
+            near = left[np.bitwise_count(differing) <= bits]
+            if near.size:
+                yield hashes[near], hashes[near + distance]
 
 
 def assign_splits(labels: Sequence[str], groups: np.ndarray, settings: SplitSettings) -> list[str | None]:
@@ -80,8 +105,7 @@ def assign_splits(labels: Sequence[str], groups: np.ndarray, settings: SplitSett
         WorkflowError: if there are fewer photos than asked for, or too few to give each split one of each class.
     """
     photos = _choose(_shuffle(groups, settings.seed), groups, labels, settings.images)
-    # Large groups first, while there is room; the sort keeps the shuffled order among groups of one size.
-    photos = photos[np.argsort(-np.bincount(groups[photos])[groups[photos]], kind="stable")]
+    photos = _large_groups_first(photos, groups)
     counts = Counter(labels[photo] for photo in photos)
     room = _shares({label: counts[label] for label in sorted(set(labels))}, settings)
     quotas = {split: Counter(room[split]) for split in room}
@@ -105,16 +129,30 @@ def assign_splits(labels: Sequence[str], groups: np.ndarray, settings: SplitSett
 
 def _shuffle(groups: np.ndarray, seed: int) -> np.ndarray:
     """The photos in a random order, each followed at once by the others of its group."""
-    shuffled = np.random.default_rng(seed).permutation(len(groups))
-    _, first, group = np.unique(groups[shuffled], return_index=True, return_inverse=True)
-    return shuffled[np.argsort(first[group], kind="stable")]
+    shuffled = np.arange(len(groups), dtype=np.int32)
+    np.random.default_rng(seed).shuffle(shuffled)
+    grouped = groups[shuffled]
+    # Assigned backwards, so that of a group's places its first is the one that stays.
+    first = np.zeros(max(grouped, default=-1) + 1, dtype=np.int32)
+    first[grouped[::-1]] = np.arange(len(groups), dtype=np.int32)[::-1]
+    first = first[grouped]
+    del grouped
+    return shuffled[np.argsort(first, kind="stable")]
+
+
+def _large_groups_first(photos: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The largest go where there is room for them; the shuffled order stays among groups of one size."""
+    follows = np.diff(groups[photos], prepend=-1, append=-1) == 0
+    several = follows[:-1] | follows[1:]
+    grouped = groups[photos[several]]
+    order = np.argsort(-np.bincount(grouped)[grouped], kind="stable")
+    return np.concatenate([photos[several][order], photos[~several]])
 
 
 def _whole_groups(photos: np.ndarray, groups: np.ndarray) -> Iterator[list[int]]:
-    """Photos that follow each other and are of one group; lists of all groups at once would take much memory."""
-    ends = np.flatnonzero(np.diff(groups[photos], prepend=-1, append=-1))
-    for start, end in pairwise(ends):
-        yield photos[start:end].tolist()
+    """Photos that follow each other and are of one group, one group at a time."""
+    for _, group in groupby(photos.data, groups.data.__getitem__):
+        yield list(group)
 
 
 def _choose(photos: np.ndarray, groups: np.ndarray, labels: Sequence[str], images: int | None) -> np.ndarray:

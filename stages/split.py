@@ -34,7 +34,6 @@ def main() -> None:
     with whole_folder(arguments.images) as images:
         unsorted = images / ".unsorted"
         taken, refused = take_in(photos, unsorted)
-        photos.clear()  # their names take the memory that comparing all photos needs
         with whole_file(arguments.rejected) as rejected:
             write_rejected(rejected, [*excluded.items(), *((photo.name, photo.reason) for photo in refused)])
         check_classes(taken, refused)

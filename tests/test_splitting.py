@@ -1,10 +1,12 @@
 """Duplicates stay together, classes in proportion, the same split again for the same photos."""
 
+import tracemalloc
 from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
 
+from dogs_vs_cats import splitting
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings import SplitSettings
 from dogs_vs_cats.splitting import assign_splits, group_duplicates
@@ -41,8 +43,10 @@ def groups_by_comparing_all(values: np.ndarray, bits: int) -> np.ndarray:
     return groups
 
 
+@pytest.mark.parametrize("block", [5, 8192])
 @pytest.mark.parametrize("bits", range(8))
-def test_groups_are_those_of_comparing_every_pair(bits: int) -> None:
+def test_groups_are_those_of_comparing_every_pair(bits: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splitting, "_BLOCK", block)
     random = np.random.default_rng(bits)
     values = hashes(60, seed=bits)
     flipped = [
@@ -77,6 +81,18 @@ def test_thousands_of_nearly_equal_pictures_are_one_group() -> None:
     bits = np.random.default_rng(0).integers(0, 64, (3000, 3)).astype(np.uint64)
     values = np.bitwise_xor.reduce(np.uint64(1) << bits, axis=1)
     assert len(set(group_duplicates(np.append(values, np.uint64(0)), 3).tolist())) == 1
+
+
+def test_a_photo_takes_few_bytes_while_it_is_grouped_and_split() -> None:
+    values = hashes(30_000)
+    values[:1000] = values[-1000:]
+    labels = photos(15_000, 15_000)
+    tracemalloc.start()
+    groups = group_duplicates(values, 3)
+    assign_splits(labels, groups, settings())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / len(values) < 40
 
 
 def test_no_photos_make_no_groups() -> None:
