@@ -20,7 +20,8 @@ from stages import decode, split
 
 SIZE = 150
 COUNT = 300
-LARGE = 1000
+# Pixels of the longer side, and how many photos: with few small ones, starting and ending would be most of the time.
+SIZES = {"500 pixels": (500, COUNT), "200 pixels": (200, 5 * COUNT), "3,000 pixels": (3000, COUNT // 12)}
 LOOP = "plain loop: open, convert, resize"
 
 
@@ -46,9 +47,9 @@ def decoded(file: Path) -> object:
 def figures(options: Options) -> Iterator[Figure]:
     """On photos as large as those of the full data set, as the sample's, and as a camera's; then the stages."""
     cores = joblib.cpu_count()
-    sizes = {"500 pixels": 500, "200 pixels": 200, "3,000 pixels": 3000}
-    for shown, size in sizes.items() if options.photos is None else [("your photos", 0)]:
-        files = photo_files(options, size, COUNT if size < LARGE else COUNT // 12)
+    sizes = SIZES if options.photos is None else {"your photos": (0, COUNT)}
+    for shown, (size, count) in sizes.items():
+        files = photo_files(options, size, count)
         plainly, *ours = take_turns(
             options.repeats,
             partial(plain, files),

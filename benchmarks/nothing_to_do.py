@@ -1,59 +1,107 @@
-"""``dvc repro`` with nothing to do, here and in a bare DVC project: ``python benchmarks/nothing_to_do.py``.
+"""``dvc repro`` with nothing to do, here and where there is less to look at: ``python benchmarks/nothing_to_do.py``.
 
-The bare project has one stage, whose output is a folder of as many files as ``data`` here has: what DVC itself takes to
-see that so much data is unchanged.
+A bare project has one stage, whose output is a folder of as many files as ``data`` here has: what DVC itself takes to
+see that so much data is unchanged. Another has the stages, settings and outputs that are here, and no list of code:
+what DVC itself takes for such a pipeline.
 
-The two take turns, so that whatever else the machine does slows both; the figure is the ratio of the medians.
+They take turns, so that whatever else the machine does slows all; a figure is the median of the turns' ratios.
 """
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 _BARE = "stages:\n  fill:\n    cmd: python fill.py\n    deps: [fill.py]\n    outs: [out]\n"
 _FILL = "import pathlib; out = pathlib.Path('out'); out.mkdir(); [(out / str(i)).write_text(str(i)) for i in range({})]"
+OTHERS = ("a bare DVC project", "the same stages without lists of code")
 
 
 def main() -> None:
-    """Time both, print the ratio."""
+    """Time all, print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    pairs = in_pairs(parser.parse_args().repeats)
-    ours, bares = (statistics.median(values) for values in zip(*pairs, strict=True))
-    ratios = sorted(own / other for own, other in pairs)
-    print(
-        f"here {ours:.2f} s, bare project {bares:.2f} s, ratio {ours / bares:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-    )
+    turns = in_turns(parser.parse_args().repeats)
+    print(f"here {statistics.median(turn[0] for turn in turns):.2f} s")
+    for number, other in enumerate(OTHERS, start=1):
+        ratios = sorted(ratios_to(turns, number))
+        print(f"against {other}: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
 
 
-def in_pairs(repeats: int) -> list[tuple[float, float]]:
-    """Seconds here and in the bare project, taking turns."""
+def in_turns(repeats: int) -> list[tuple[float, ...]]:
+    """Seconds here and in each of the other projects, in turns."""
     here = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder:
-        bare = Path(folder)
-        subprocess.run(["git", "init", "--quiet"], cwd=bare, check=True)
-        subprocess.run(["dvc", "init", "--quiet"], cwd=bare, check=True)
-        for key in ("core.analytics", "core.check_update"):
-            subprocess.run(["dvc", "config", key, "false"], cwd=bare, check=True)
-        files = sum(path.is_file() for path in Path("data").rglob("*"))
-        (bare / "fill.py").write_text(_FILL.format(files), encoding="utf-8")
-        (bare / "dvc.yaml").write_text(_BARE, encoding="utf-8")
-        for project in (here, bare):
+    # Beside the data, whose files are linked and not copied.
+    with tempfile.TemporaryDirectory(dir=here / ".dvc" / "tmp") as folder:
+        bare, same = Path(folder) / "bare", Path(folder) / "same"
+        for project in (bare, same):
+            _start(project)
+        _make_bare(bare, sum(path.is_file() for path in Path("data").rglob("*")))
+        _make_same(same)
+        projects = (here, bare, same)
+        for project in projects:
             seconds(project)
-        return [(seconds(here), seconds(bare)) for _ in range(repeats)]
+        return [tuple(map(seconds, projects)) for _ in range(repeats)]
+
+
+def ratios_to(turns: Sequence[tuple[float, ...]], number: int) -> list[float]:
+    """How many times as long it takes here as in another project, by turns; 1 is the first of ``OTHERS``."""
+    return [turn[0] / turn[number] for turn in turns]
 
 
 def seconds(project: Path) -> float:
     """Time ``dvc repro`` in a project."""
     started = time.perf_counter()
-    # Where Python may not keep what it compiles, both take a second longer, and the ratio flatters.
+    # Where Python may not keep what it compiles, all take a second longer, and the ratio flatters.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    subprocess.run(["dvc", "repro"], cwd=project, check=True, stdout=subprocess.DEVNULL, env=environment)
+    _run(project, "dvc", "repro", environment=environment)
     return time.perf_counter() - started
+
+
+def _start(project: Path) -> None:
+    project.mkdir()
+    _run(project, "git", "init", "--quiet")
+    _run(project, "dvc", "init", "--quiet")
+    for key in ("core.analytics", "core.check_update"):
+        _run(project, "dvc", "config", key, "false")
+    _run(project, "dvc", "config", "cache.type", "hardlink,copy")
+
+
+def _make_bare(project: Path, files: int) -> None:
+    (project / "fill.py").write_text(_FILL.format(files), encoding="utf-8")
+    (project / "dvc.yaml").write_text(_BARE, encoding="utf-8")
+
+
+def _make_same(project: Path) -> None:
+    pipeline = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
+    shutil.copy("params.yaml", project)
+    for stage in pipeline["stages"].values():
+        stage["deps"] = [path for path in stage["deps"] if not path.endswith(".py")]
+        for path in [*stage["deps"], *stage.get("outs", []), *stage.get("metrics", [])]:
+            _link(Path(path), project / path)
+    (project / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False), encoding="utf-8")
+    _run(project, "dvc", "commit", "--force")
+
+
+def _link(path: Path, target: Path) -> None:
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        shutil.copytree(path, target, copy_function=os.link)
+    else:
+        os.link(path, target)
+
+
+def _run(project: Path, *command: str, environment: dict[str, str] | None = None) -> None:
+    subprocess.run(command, cwd=project, check=True, stdout=subprocess.DEVNULL, env=environment)
 
 
 if __name__ == "__main__":

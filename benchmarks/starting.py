@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from benchmarks.measuring import Figure, Options
-from benchmarks.nothing_to_do import in_pairs
+from benchmarks.nothing_to_do import OTHERS, in_turns, ratios_to
 
 SECONDS = 1.0
 
@@ -34,10 +34,12 @@ def figures(options: Options) -> Iterator[Figure]:
     bare = [seconds(["-c", "import numpy, pydantic, yaml"]) for _ in range(options.repeats)]
     yield Figure("python -c 'import numpy, pydantic, yaml'", "for comparison", bare, unit="s")
     if Path("data/features").exists():
-        ours = [own / other for own, other in in_pairs(options.repeats)]
-        yield Figure("dvc repro, nothing to do", "a bare DVC project", ours, goal=1.5, at_most=True)
+        turns = in_turns(options.repeats)
+        for number, (other, goal) in enumerate(zip(OTHERS, (1.5, None), strict=True), start=1):
+            values = ratios_to(turns, number)
+            yield Figure("dvc repro, nothing to do", other, values, goal=goal, at_most=True)
     else:
-        yield Figure("dvc repro, nothing to do", "a bare DVC project", note="run dvc repro first")
+        yield Figure("dvc repro, nothing to do", OTHERS[0], note="run dvc repro first")
 
 
 def seconds(arguments: list[str]) -> float:

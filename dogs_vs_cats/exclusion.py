@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from dogs_vs_cats.dictionary_encoding import DictionaryEncoded
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.intake import TakenPhoto
 from dogs_vs_cats.raw_photos import Photos
@@ -117,7 +118,7 @@ def find_listed(photos: Photos, listed: Mapping[str, Listed], shown: Path) -> di
 
 def leave_out(
     taken: Iterable[TakenPhoto], splits: Sequence[str | None], names: Container[str], shown: Path
-) -> list[str | None]:
+) -> Sequence[str | None]:
     """Take photos out of their splits; all others stay where they are, so that results before and after compare.
 
     Args:
@@ -132,12 +133,13 @@ def leave_out(
     Raises:
         WorkflowError: if a split has no photo of a class left.
     """
-    left: list[str | None] = []
+    left = DictionaryEncoded(splits)
     before, after = set(), set()
-    for photo, split in zip(taken, splits, strict=True):
-        left.append(None if photo.label is not None and photo.name in names else split)
-        before.add((split, photo.label))
-        after.add((left[-1], photo.label))
+    for place, photo in enumerate(taken):
+        before.add((left[place], photo.label))
+        if photo.label is not None and photo.name in names:
+            left[place] = None
+        after.add((left[place], photo.label))
     for split, label in sorted(before - after, key=str):
         if split is not None:
             raise WorkflowError(f"{shown}: leaves no photo of class {label} in {split}; remove some of its lines")

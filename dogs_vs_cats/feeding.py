@@ -51,9 +51,8 @@ class Batches:
         where = self._order[index * self._batch : (index + 1) * self._batch]
         inputs = buffers.unused()[: len(where)]
         if self._shuffle_seed is not None:
-            np.take(
-                self._inputs, where, axis=0, out=inputs, mode="clip"
-            )  # the mode in which NumPy writes there at once
+            # In the mode "clip" NumPy writes there at once, in its default into an array of its own first.
+            np.take(self._inputs, where, axis=0, out=inputs, mode="clip")
         else:
             # A slice is one read of consecutive pages, an index array one for each row.
             inputs[:] = self._inputs[where[0] : where[-1] + 1]

@@ -2,17 +2,17 @@
 
 import os
 import shutil
-import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, tee
+from itertools import chain, repeat, tee
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from dogs_vs_cats.dictionary_encoding import DictionaryEncoded
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.images import IndexedPhoto, name_files
 from dogs_vs_cats.photos import Fingerprint, Refusal, in_threads, inspect
@@ -100,7 +100,7 @@ def check_classes(taken: Iterable[TakenPhoto], refused: Sequence[RefusedPhoto]) 
             )
 
 
-def choose_splits(taken: Spool[TakenPhoto], settings: SplitSettings) -> tuple[list[str | None], np.ndarray]:
+def choose_splits(taken: Spool[TakenPhoto], settings: SplitSettings) -> tuple[Sequence[str | None], np.ndarray]:
     """Choose the split of each photo; the unlabelled ones are a split of their own, never compared with the others.
 
     Args:
@@ -116,12 +116,11 @@ def choose_splits(taken: Spool[TakenPhoto], settings: SplitSettings) -> tuple[li
     hashes = array("Q", (photo.fingerprint.perceptual_hash for photo in taken if photo.label is not None))
     groups = group_duplicates(np.frombuffer(hashes, dtype=np.uint64), settings.near_duplicate_bits)
     del hashes
-    # Read anew, now that the hashes have made room; one text for all photos of a class.
-    labels = [sys.intern(photo.label) for photo in taken if photo.label is not None]
+    # Read anew, now that the hashes have made room.
+    labels = DictionaryEncoded(photo.label for photo in taken if photo.label is not None)
     splits = assign_splits(labels, groups, settings)
-    splits += ["unlabelled"] * (len(taken) - len(splits))
     sizes = np.bincount(groups)
-    return splits, sizes[sizes > 1]
+    return DictionaryEncoded(chain(splits, repeat("unlabelled", len(taken) - len(splits)))), sizes[sizes > 1]
 
 
 def lay_out(

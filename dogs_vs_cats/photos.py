@@ -147,9 +147,8 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
     Yields:
         The results, in the items' order.
     """
-    # One more than cores, since now and then one waits for Python's lock. More than this would hold more photos in
-    # memory and wait all the same.
-    workers = min(8, (os.cpu_count() or 1) + 1)
+    # More than eight would hold more photos in memory, and wait for Python's lock all the same.
+    workers = min(8, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(workers)
     ahead: deque[Future[list[Result]]] = deque()
     stopped = threading.Event()

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, repeat
 
 import numpy as np
 
+from dogs_vs_cats.dictionary_encoding import DictionaryEncoded
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings import SplitSettings
 
@@ -50,7 +51,10 @@ def group_duplicates(hashes: np.ndarray, bits: int) -> np.ndarray:
             if waiting > PENDING_PAIRS:
                 groups, pending, waiting = _merged(groups, pending), [], 0
         del turned
-    return _merged(groups, pending)[np.searchsorted(unique, hashes)]
+    groups, grouped = _merged(groups, pending), np.empty(len(hashes), dtype=np.int32)
+    for start in range(0, len(hashes), _BLOCK):
+        grouped[start : start + _BLOCK] = groups[_places(hashes[start : start + _BLOCK], unique)]
+    return grouped
 
 
 def _places(hashes: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -84,7 +88,7 @@ def _near(hashes: np.ndarray, width: int, bits: int) -> Iterator[tuple[np.ndarra
                 yield hashes[near], hashes[near + distance]
 
 
-def assign_splits(labels: Sequence[str], groups: np.ndarray, settings: SplitSettings) -> list[str | None]:
+def assign_splits(labels: Sequence[str], groups: np.ndarray, settings: SplitSettings) -> DictionaryEncoded[str | None]:
     """Say where each photo goes.
 
     The photos are shuffled by the seed. Groups of duplicates go first, into the training
@@ -109,7 +113,7 @@ def assign_splits(labels: Sequence[str], groups: np.ndarray, settings: SplitSett
     counts = Counter(labels[photo] for photo in photos)
     room = _shares({label: counts[label] for label in sorted(set(labels))}, settings)
     quotas = {split: Counter(room[split]) for split in room}
-    assigned: list[str | None] = [None] * len(labels)
+    assigned: DictionaryEncoded[str | None] = DictionaryEncoded(repeat(None, len(labels)))
 
     def lacking(split: str) -> float:
         return sum(room[split][label] for label in wanted) / sum(quotas[split][label] for label in wanted)
@@ -202,7 +206,7 @@ def _shares(counts: Mapping[str, int], settings: SplitSettings) -> dict[str, Cou
     return {"train": left, **room}
 
 
-def _check_classes(assigned: list[str | None], labels: Sequence[str], splits: list[str]) -> None:
+def _check_classes(assigned: Sequence[str | None], labels: Sequence[str], splits: list[str]) -> None:
     present = set(zip(assigned, labels, strict=True))
     for split in splits:
         for label in sorted(set(labels)):

@@ -71,6 +71,12 @@ def test_two_objectives_give_a_pareto_front_in_the_report(project: Project) -> N
     }
 
 
+def test_a_study_that_has_beaten_nothing_yet_says_so(project: Project) -> None:
+    page = project.folder / "reports" / "search" / "vgg16.html"
+    project.search("vgg16", "--trials", "1", "--epochs", "1")
+    assert "No trial has beaten the article\N{RIGHT SINGLE QUOTATION MARK}s settings yet" in page.read_text()
+
+
 def test_one_worker_with_the_same_seed_tries_the_same(project: Project) -> None:
     for name in ("one", "two"):
         project.search("scratch", "--trials", "2", "--study", name, "--images", "40", "--epochs", "1")
