@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from dogs_vs_cats.catalogue import ScratchName
 from dogs_vs_cats.sections import (
     Count,
     HeadPooling,
@@ -23,6 +24,7 @@ from dogs_vs_cats.sections import (
 )
 
 ARTICLE_SCRATCH: dict[str, Any] = {
+    "networks": "cnn",
     "convolutions": 3,
     "filters": [32, 32, 64],
     "kernel": [3, 3, 3],
@@ -139,8 +141,9 @@ class TrainingSpace(Section):
 
 
 class ScratchSpace(TrainingSpace):
-    """What a search for a CNN varies."""
+    """What a search for a CNN varies: which network it is, the shape of ``cnn``, and how it is trained."""
 
+    networks: Annotated[list[ScratchName], Field(min_length=1)]
     convolutions: IntegerRange
     filters: Annotated[list[Count], Field(min_length=1)]
     kernel: Annotated[list[Annotated[int, Field(ge=1, le=11)]], Field(min_length=1)]

@@ -95,12 +95,6 @@ def build_plan(kind: Kind, arguments: argparse.Namespace) -> Plan:
         WorkflowError: if the settings or the data do not fit.
     """
     settings, root = load_settings(arguments.params), arguments.params.resolve().parent
-    network = settings.train_scratch.network.name
-    if kind == "scratch" and network != "cnn":
-        raise WorkflowError(
-            f"{arguments.params.name}: train_scratch.network.name is {network!r}: the search varies the shape of cnn; "
-            "set it to cnn"
-        )
     section = settings.search.scratch if kind == "scratch" else settings.search.vgg16
     fidelity = Fidelity(
         images=arguments.images or section.images,

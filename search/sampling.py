@@ -9,6 +9,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
+from dogs_vs_cats.catalogue import SCRATCH
 from dogs_vs_cats.settings import (
     EarlyStoppingSettings,
     ReduceOnPlateauSettings,
@@ -80,8 +81,10 @@ def article_parameters(kind: Kind) -> dict[str, Any]:
         flat |= (
             {f"{key}_{layer + 1}": one for layer, one in enumerate(value)} if isinstance(value, list) else {key: value}
         )
-    optimizer = flat["optimizer"] = flat.pop("optimizers")
-    flat["loss"] = flat.pop("losses")
+    for one, several in (("network", "networks"), ("optimizer", "optimizers"), ("loss", "losses")):
+        if several in flat:
+            flat[one] = flat.pop(several)
+    optimizer = flat["optimizer"]
     for rate in ("learning_rate", "momentum"):
         if rate in flat:
             flat[f"{optimizer}_{rate}"] = flat.pop(rate)
@@ -118,6 +121,16 @@ def suggest(trial: BaseTrial, plan: Plan, size: int) -> Trained:
 
 
 def _suggest_scratch(trial: BaseTrial, space: ScratchSpace, size: int) -> None:
+    buildable = [name for name in space.networks if SCRATCH[name].minimum <= size]
+    if trial.suggest_categorical("network", buildable) == "cnn":
+        _suggest_cnn(trial, space, size)
+    _float(trial, "augmentation", space.augmentation)
+    _suggest_training(trial, space)
+    trial.suggest_categorical("patience", space.patience)
+    trial.suggest_categorical("plateau_factor", space.plateau_factor)
+
+
+def _suggest_cnn(trial: BaseTrial, space: ScratchSpace, size: int) -> None:
     high = min(space.convolutions.high, deepest(size))
     for layer in range(trial.suggest_int("convolutions", min(space.convolutions.low, high), high)):
         trial.suggest_categorical(f"filters_{layer + 1}", space.filters)
@@ -127,10 +140,6 @@ def _suggest_scratch(trial: BaseTrial, space: ScratchSpace, size: int) -> None:
     trial.suggest_categorical("pooling_end", space.pooling_end)
     _suggest_dense(trial, space)
     _float(trial, "dense_dropout", space.dense_dropout)
-    _float(trial, "augmentation", space.augmentation)
-    _suggest_training(trial, space)
-    trial.suggest_categorical("patience", space.patience)
-    trial.suggest_categorical("plateau_factor", space.plateau_factor)
 
 
 def _suggest_vgg16(trial: BaseTrial, space: Vgg16Space) -> None:
@@ -198,16 +207,13 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
         | {"name": params["loss"], "label_smoothing": params.get("label_smoothing", 0.0)},
         "batch": params["batch"],
     }
-    dense = [params[f"units_{layer + 1}"] for layer in range(params["dense"])]
     if kind == "vgg16":
+        dense = _dense(params)
         dropout = [params[f"dropout_{layer + 1}"] for layer in range(params["dense"])]
         head = {"pooling": params["pooling"], "dense": dense, "dropout": dropout}
         return TrainVgg16Settings.model_validate(
             values | {"network": base.network.model_dump() | head, "keep": params["keep"]}
         )
-    layers = range(1, params["convolutions"] + 1)
-    if len(layers) > deepest(size):
-        raise ValueError(f"{len(layers)} poolings leave nothing of {size} pixels")
     strength = params["augmentation"]
     stopping = base.early_stopping or EarlyStoppingSettings(patience=params["patience"])
     factor = params["plateau_factor"]
@@ -220,15 +226,27 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
             "early_stopping": stopping.model_dump() | {"patience": params["patience"]},
             "augmentation": {"shear_degrees": 11.459 * strength, "zoom": 0.2 * strength, "flip": True},
             "network": base.network.model_dump()
-            | {
-                "convolutions": [
-                    {"filters": params[f"filters_{layer}"], "kernel": params[f"kernel_{layer}"]} for layer in layers
-                ],
-                "batch_normalization": params["batch_normalization"],
-                "convolution_dropout": params["convolution_dropout"],
-                "pooling_end": params["pooling_end"],
-                "dense": dense,
-                "dense_dropout": params["dense_dropout"],
-            },
+            | {"name": params["network"]}
+            | (_cnn_shape(params, size) if params["network"] == "cnn" else {}),
         }
     )
+
+
+def _cnn_shape(params: Mapping[str, Any], size: int) -> dict[str, Any]:
+    layers = range(1, params["convolutions"] + 1)
+    if len(layers) > deepest(size):
+        raise ValueError(f"{len(layers)} poolings leave nothing of {size} pixels")
+    return {
+        "convolutions": [
+            {"filters": params[f"filters_{layer}"], "kernel": params[f"kernel_{layer}"]} for layer in layers
+        ],
+        "batch_normalization": params["batch_normalization"],
+        "convolution_dropout": params["convolution_dropout"],
+        "pooling_end": params["pooling_end"],
+        "dense": _dense(params),
+        "dense_dropout": params["dense_dropout"],
+    }
+
+
+def _dense(params: Mapping[str, Any]) -> list[int]:
+    return [params[f"units_{layer + 1}"] for layer in range(params["dense"])]

@@ -1,7 +1,6 @@
 """What trials are trained on."""
 
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from dogs_vs_cats.arrays import open_split
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.layout import ARRAYS, FEATURES
 from dogs_vs_cats.settings import Settings, load_settings
-from search.arguments import build_plan, parse_arguments
 from search.examples import check_data, chosen, open_parts
 from search.plan import Fidelity
 from tests.search.conftest import Project
@@ -71,13 +69,3 @@ def test_features_of_another_backbone_are_refused(project: Project) -> None:
     project.set(**{"bottleneck.backbone": "resnet50"})
     with pytest.raises(WorkflowError, match=r"1x1x512 features, but ResNet50 gives 1x1x2048.*dvc repro bottleneck"):
         check_data("vgg16", project.folder, settings_of(project))
-
-
-def test_a_search_for_a_cnn_is_refused_where_another_network_is_set(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.set(**{"train_scratch.network.name": "residual"})
-    params = str(project.folder / "params.yaml")
-    monkeypatch.setattr(sys, "argv", ["optuna_scratch.py", "--trials", "1", "--params", params])
-    with pytest.raises(WorkflowError, match="name is 'residual': the search varies the shape of cnn; set it to cnn"):
-        build_plan("scratch", parse_arguments("scratch"))

@@ -48,6 +48,27 @@ def test_no_network_is_pooled_to_nothing(settings: Settings, size: int) -> None:
     assert size >> max(depths) == 1
 
 
+def test_networks_of_one_shape_are_tried_where_the_photos_are_large_enough(settings: Settings) -> None:
+    space = settings.search.scratch.space.model_copy(update={"networks": ["cnn", "residual", "alexnet"]})
+    section = settings.search.scratch.model_copy(update={"space": space})
+    settings = settings.model_copy(update={"search": settings.search.model_copy(update={"scratch": section})})
+    for size, expected in ((38, {"cnn", "residual"}), (39, {"cnn", "residual", "alexnet"})):
+        study, tried = optuna.create_study(sampler=RandomSampler(1)), set()
+        for _ in range(20):
+            trial = study.ask()
+            suggested = suggest(trial, plan(settings, "scratch"), size)
+            assert isinstance(suggested, TrainScratchSettings)
+            tried.add(suggested.network.name)
+            assert ("convolutions" in trial.params) == (suggested.network.name == "cnn")
+        assert tried == expected
+
+
+def test_a_study_starts_from_the_article_whatever_network_is_set(settings: Settings) -> None:
+    network = settings.train_scratch.network.model_copy(update={"name": "residual"})
+    base = settings.train_scratch.model_copy(update={"network": network})
+    assert article_settings("scratch", base, 150) == settings.train_scratch
+
+
 def test_too_many_poolings_are_refused(settings: Settings) -> None:
     with pytest.raises(ValueError, match="3 poolings leave nothing of 7 pixels"):
         trial_settings("scratch", settings.train_scratch, article_parameters("scratch"), 7)
