@@ -44,9 +44,6 @@ class Batches:
     def __len__(self) -> int:
         return math.ceil(len(self._inputs) / self._batch)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], NDArray[np.float32]]:
-        return self._read(index, Buffers(self._batch, self._inputs))
-
     def _read(self, index: int, buffers: "Buffers") -> tuple[NDArray[Any], NDArray[np.float32]]:
         where = self._order[index * self._batch : (index + 1) * self._batch]
         inputs = buffers.unused()[: len(where)]
