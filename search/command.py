@@ -70,6 +70,8 @@ def _run_and_confirm(
             if arguments.trials is not None:
                 finished = _drive(arguments, plan, study, storage, deadline)
             if arguments.confirm and finished:
+                # Now, since a confirmation takes long, may be cut off, and may have nothing to confirm.
+                write_report(plan, study, _confirmation(plan, study, storage))
                 finished = _confirm(arguments, plan, study, storage, deadline)
         except BaseException:
             with suppress(OSError, *STORAGE_ERRORS):  # what ended the search is told, and not this

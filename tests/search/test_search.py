@@ -73,7 +73,8 @@ def test_two_objectives_give_a_pareto_front_in_the_report(project: Project) -> N
 
 def test_a_study_that_has_beaten_nothing_yet_says_so(project: Project) -> None:
     page = project.folder / "reports" / "search" / "vgg16.html"
-    project.search("vgg16", "--trials", "1", "--epochs", "1")
+    refused = project.search("vgg16", "--trials", "1", "--epochs", "1", "--confirm", "1", status=1)
+    assert "has the article's own settings: there is nothing to confirm" in refused
     assert "No trial has beaten the article\N{RIGHT SINGLE QUOTATION MARK}s settings yet" in page.read_text()
 
 
