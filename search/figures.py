@@ -14,6 +14,8 @@ from search.plan import Plan
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_LEAST_HEIGHT, _ROW = 300, 28
+"""Pixels of a figure with a row for each name, and of a row."""
 _FEW = 8
 """Hyperparameters that parallel coordinates and slices show: more are not legible."""
 
@@ -41,7 +43,7 @@ def interactive(plan: Plan, study: Study) -> Iterator[tuple[str, str, "str | Any
     yield (
         "Importances",
         "How much each hyperparameter accounts for what sets the better finished trials apart (PED-ANOVA).",
-        _drawn(lambda: visualization.plot_param_importances(study, **named))
+        _every_name(_drawn(lambda: visualization.plot_param_importances(study, **named)), len(important))
         if important
         else "There are too few finished trials to tell which hyperparameters matter.",
     )
@@ -134,6 +136,14 @@ def _drawn(draw: Callable[[], Any]) -> Any:
     except (ValueError, RuntimeError) as error:
         return f"Optuna cannot draw this: {error}"
     return figure if figure.data else "No trial has anything to show here yet."
+
+
+def _every_name(figure: Any, count: int) -> Any:
+    """A figure with a row for each of so many names, high enough to show them all."""
+    if not isinstance(figure, str):
+        figure.update_yaxes(dtick=1)
+        figure.update_layout(height=max(_LEAST_HEIGHT, _ROW * count))
+    return figure
 
 
 def _readable(plan: Plan, figure: Any) -> Any:

@@ -153,9 +153,16 @@ def _beside_article(plan: Plan, best: FrozenTrial) -> list[tuple[str, str, str, 
         trial_settings(plan.kind, plan.base, params, size).model_dump(mode="json", exclude={"epochs", "seed"})
         for params in (article_parameters(plan.kind), best.params)
     )
+    for one in (article, tried):
+        if one["network"].get("name", "cnn") != "cnn":  # the shape is that of cnn, and of no other network
+            one["network"] = {key: one["network"][key] for key in ("name", "output")}
     theirs, ours = (dict(pair for key, value in one.items() for pair in _flat(key, value)) for one in (article, tried))
+    names = sorted(theirs | ours, key=lambda name: [*article].index(name.partition(".")[0]))
     return [
-        (name, theirs.get(name, "-"), ours.get(name, "-"), theirs.get(name) != ours.get(name)) for name in theirs | ours
+        (name, theirs.get(name, "-"), ours.get(name, "-"), theirs.get(name) != ours.get(name))
+        for name in names
+        # A section that only one of them has is told by its keys.
+        if not any(other.startswith(f"{name}.") for other in names)
     ]
 
 

@@ -1,0 +1,53 @@
+"""What a study's page says."""
+
+import re
+
+import optuna
+from optuna.samplers import RandomSampler
+
+from dogs_vs_cats.settings import Settings
+from search.plan import Fidelity, Plan
+from search.report import render, summary
+from search.sampling import article_parameters, suggest
+from search.studies import ARTICLE
+from tests.conftest import ROOT
+
+RESIDUAL = {"network": "residual", "plateau_factor": 0.5, "optimizer": "adam", "adam_learning_rate": 0.001}
+
+
+def page_of(settings: Settings) -> str:
+    """Of a study with the article's settings, the residual CNN, which is better, and more."""
+    plan = Plan("scratch", "s", "", ROOT, settings, Fidelity(None, 3), ("val_loss",), 1, 10, "0")
+    study = optuna.create_study(sampler=RandomSampler(1))
+    study.enqueue_trial(article_parameters("scratch"), user_attrs={ARTICLE: True})
+    study.enqueue_trial(RESIDUAL)
+    for loss in (0.6, 0.4, 0.5, 0.7):
+        trial = study.ask()
+        suggest(trial, plan, 64)
+        study.tell(trial, loss)
+    return render(plan, study, summary(plan, study, None), None)
+
+
+def rows_of(page: str) -> dict[str, tuple[str, str, bool]]:
+    """The settings' table: by name, the article's, the best trial's, and whether they are marked as different."""
+    row = r'<tr( class="differs")?><th scope="row">([a-z0-9_.]+)</th><td>(.*?)</td><td>(.*?)</td></tr>'
+    return {name: (theirs, ours, bool(marked)) for marked, name, theirs, ours in re.findall(row, page)}
+
+
+def test_the_best_settings_stand_beside_the_articles(settings: Settings) -> None:
+    rows = rows_of(page_of(settings))
+    assert rows["network.name"] == ("cnn", "residual", True)
+    assert rows["network.output"] == ("softmax", "softmax", False)
+    # The residual CNN has one shape, whatever stands in the settings for cnn's.
+    assert rows["network.dense"] == ("[64]", "-", True)
+    assert rows["reduce_on_plateau.factor"] == ("-", "0.5", True)
+    assert "reduce_on_plateau" not in rows
+    sections = [name.partition(".")[0] for name in rows]
+    assert sorted(sections, key=sections.index) == sections
+
+
+def test_every_hyperparameter_is_named_beside_its_importance(settings: Settings) -> None:
+    page = page_of(settings)
+    figure = page.split("<h2>Importances</h2>")[1].split("</section>")[0]
+    assert '"dtick":1' in figure
+    assert int(re.findall(r'"height":(\d+)', figure)[0]) > 500
