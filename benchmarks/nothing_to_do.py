@@ -12,12 +12,15 @@ import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.measuring import ratios, take_turns
 
 _BARE = "stages:\n  fill:\n    cmd: python fill.py\n    deps: [fill.py]\n    outs: [out]\n"
 _FILL = "import pathlib; out = pathlib.Path('out'); out.mkdir(); [(out / str(i)).write_text(str(i)) for i in range({})]"
@@ -28,15 +31,15 @@ def main() -> None:
     """Time all, print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=7)
-    turns = in_turns(parser.parse_args().repeats)
-    print(f"here {statistics.median(turn[0] for turn in turns):.2f} s")
-    for number, other in enumerate(OTHERS, start=1):
-        ratios = sorted(ratios_to(turns, number))
-        print(f"against {other}: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    here, *others = in_turns(parser.parse_args().repeats)
+    print(f"here {statistics.median(here):.2f} s")
+    for name, other in zip(OTHERS, others, strict=True):
+        found = ratios(here, other)
+        print(f"against {name}: {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})")
 
 
-def in_turns(repeats: int) -> list[tuple[float, ...]]:
-    """Seconds here and in each of the other projects, in turns."""
+def in_turns(repeats: int) -> list[list[float]]:
+    """Seconds here, and in each of ``OTHERS``, one a turn."""
     here = Path.cwd()
     # Beside the data, whose files are linked and not copied.
     with tempfile.TemporaryDirectory(dir=here / ".dvc" / "tmp") as folder:
@@ -45,24 +48,13 @@ def in_turns(repeats: int) -> list[tuple[float, ...]]:
             _start(project)
         _make_bare(bare, sum(path.is_file() for path in Path("data").rglob("*")))
         _make_same(same)
-        projects = (here, bare, same)
-        for project in projects:
-            seconds(project)
-        return [tuple(map(seconds, projects)) for _ in range(repeats)]
+        return take_turns(repeats, *(partial(_repro, project) for project in (here, bare, same)))
 
 
-def ratios_to(turns: Sequence[tuple[float, ...]], number: int) -> list[float]:
-    """How many times as long it takes here as in another project, by turns; 1 is the first of ``OTHERS``."""
-    return [turn[0] / turn[number] for turn in turns]
-
-
-def seconds(project: Path) -> float:
-    """Time ``dvc repro`` in a project."""
-    started = time.perf_counter()
+def _repro(project: Path) -> None:
     # Where Python may not keep what it compiles, all take a second longer, and the ratio flatters.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     _run(project, "dvc", "repro", environment=environment)
-    return time.perf_counter() - started
 
 
 def _start(project: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.measuring import Figure, Options
-from benchmarks.nothing_to_do import OTHERS, in_turns, ratios_to
+from benchmarks.measuring import Figure, Options, ratios
+from benchmarks.nothing_to_do import OTHERS, in_turns
 
 SECONDS = 1.0
 
@@ -34,10 +34,9 @@ def figures(options: Options) -> Iterator[Figure]:
     bare = [seconds(["-c", "import numpy, pydantic, yaml"]) for _ in range(options.repeats)]
     yield Figure("python -c 'import numpy, pydantic, yaml'", "for comparison", bare, unit="s")
     if Path("data/features").exists():
-        turns = in_turns(options.repeats)
-        for number, (other, goal) in enumerate(zip(OTHERS, (1.5, None), strict=True), start=1):
-            values = ratios_to(turns, number)
-            yield Figure("dvc repro, nothing to do", other, values, goal=goal, at_most=True)
+        here, *others = in_turns(options.repeats)
+        for name, other, goal in zip(OTHERS, others, (1.5, None), strict=True):
+            yield Figure("dvc repro, nothing to do", name, ratios(here, other), goal=goal, at_most=True)
     else:
         yield Figure("dvc repro, nothing to do", OTHERS[0], note="run dvc repro first")
 

@@ -5,6 +5,7 @@ import pytest
 from optuna.samplers import RandomSampler
 
 from dogs_vs_cats.settings import Settings, TrainScratchSettings
+from dogs_vs_cats.spaces import ScratchSpace
 from search.plan import Fidelity, Kind, Plan
 from search.sampling import SeededByTrial, article_parameters, article_settings, deepest, suggest, trial_settings
 from tests.conftest import ROOT
@@ -12,6 +13,11 @@ from tests.conftest import ROOT
 
 def plan(settings: Settings, kind: Kind) -> Plan:
     return Plan(kind, "s", "", ROOT, settings, Fidelity(None, 3), ("val_loss",), 1, 10, "0")
+
+
+def with_space(settings: Settings, space: ScratchSpace) -> Settings:
+    section = settings.search.scratch.model_copy(update={"space": space})
+    return settings.model_copy(update={"search": settings.search.model_copy(update={"scratch": section})})
 
 
 @pytest.mark.parametrize("kind", ["scratch", "vgg16"])
@@ -36,8 +42,7 @@ def test_no_network_is_pooled_to_nothing(settings: Settings, size: int) -> None:
     space = settings.search.scratch.space.model_copy(
         update={"convolutions": settings.search.scratch.space.convolutions.model_copy(update={"high": 9})}
     )
-    section = settings.search.scratch.model_copy(update={"space": space})
-    settings = settings.model_copy(update={"search": settings.search.model_copy(update={"scratch": section})})
+    settings = with_space(settings, space)
     study = optuna.create_study(sampler=RandomSampler(1))
     depths = set()
     for _ in range(60):
@@ -50,8 +55,7 @@ def test_no_network_is_pooled_to_nothing(settings: Settings, size: int) -> None:
 
 def test_networks_of_one_shape_are_tried_where_the_photos_are_large_enough(settings: Settings) -> None:
     space = settings.search.scratch.space.model_copy(update={"networks": ["cnn", "residual", "alexnet"]})
-    section = settings.search.scratch.model_copy(update={"space": space})
-    settings = settings.model_copy(update={"search": settings.search.model_copy(update={"scratch": section})})
+    settings = with_space(settings, space)
     for size, expected in ((38, {"cnn", "residual"}), (39, {"cnn", "residual", "alexnet"})):
         study, tried = optuna.create_study(sampler=RandomSampler(1)), set()
         for _ in range(20):
