@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measuring import Figure, Options, photo_files, ratios, take_turns
-from dogs_vs_cats.drawing import ANIMALS
-from dogs_vs_cats.photos import decode as decode_photo
-from dogs_vs_cats.photos import in_threads, inspect
+from dogs_vs_cats.decoding.photos import decode as decode_photo
+from dogs_vs_cats.decoding.photos import in_threads, inspect
+from dogs_vs_cats.fetching.drawing import ANIMALS
 from stages import decode, split
 
 SIZE = 150

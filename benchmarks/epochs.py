@@ -8,8 +8,8 @@ import keras
 from numpy.typing import NDArray
 
 from dogs_vs_cats.examples import Examples
-from dogs_vs_cats.settings import TrainingSettings
-from dogs_vs_cats.training import train
+from dogs_vs_cats.fitting.training import train
+from dogs_vs_cats.workflow.settings import TrainingSettings
 
 
 class Turns(keras.callbacks.Callback):  # type: ignore[misc]

@@ -7,10 +7,10 @@ import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios, take_turns
 from benchmarks.vgg16_peers import PEERS, Forward
-from dogs_vs_cats.backbones import build_extractor, scaling_values
-from dogs_vs_cats.features import compare, open_engine
+from dogs_vs_cats.bottleneck.features import compare, open_engine
+from dogs_vs_cats.pretrained.backbones import build_extractor, scaling_values
+from dogs_vs_cats.pretrained.weights import write_weights
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
-from dogs_vs_cats.weights import write_weights
 from tests.vgg16 import random_tensors
 
 SIZE = 150

@@ -14,13 +14,13 @@ import numpy as np
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
 import_tensorflow()
+from dogs_vs_cats.bottleneck.features import open_bottleneck  # noqa: E402
 from dogs_vs_cats.examples import Examples  # noqa: E402
-from dogs_vs_cats.features import open_bottleneck  # noqa: E402
-from dogs_vs_cats.models import predict  # noqa: E402
-from dogs_vs_cats.networks import build_head  # noqa: E402
-from dogs_vs_cats.reproducibility import prepare  # noqa: E402
-from dogs_vs_cats.settings import load_settings  # noqa: E402
-from dogs_vs_cats.training import train  # noqa: E402
+from dogs_vs_cats.fitting.training import train  # noqa: E402
+from dogs_vs_cats.keras_models.models import predict  # noqa: E402
+from dogs_vs_cats.keras_models.networks import build_head  # noqa: E402
+from dogs_vs_cats.keras_models.reproducibility import prepare  # noqa: E402
+from dogs_vs_cats.workflow.settings import load_settings  # noqa: E402
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ def _make_same(project: Path) -> None:
     pipeline = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))
     shutil.copy("params.yaml", project)
     for stage in pipeline["stages"].values():
-        stage["deps"] = [path for path in stage["deps"] if not path.endswith(".py")]
+        stage["deps"] = [path for path in stage["deps"] if not path.startswith(("dogs_vs_cats/", "stages/"))]
         for path in [*stage["deps"], *stage.get("outs", []), *stage.get("metrics", [])]:
             _link(Path(path), project / path)
     (project / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False), encoding="utf-8")

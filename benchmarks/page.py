@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from dogs_vs_cats.trained_models import find_photos
+from dogs_vs_cats.serving.trained_models import find_photos
 from tests.page_visitor import Page, Visitor
 
 Spent = dict[str, tuple[float, float]]

@@ -62,12 +62,12 @@ def _accuracy(folder: Path, seed: int) -> float:
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.features import open_bottleneck
-    from dogs_vs_cats.models import predict
-    from dogs_vs_cats.networks import build_head
-    from dogs_vs_cats.reproducibility import prepare
-    from dogs_vs_cats.settings import load_settings
-    from dogs_vs_cats.training import train
+    from dogs_vs_cats.bottleneck.features import open_bottleneck
+    from dogs_vs_cats.fitting.training import train
+    from dogs_vs_cats.keras_models.models import predict
+    from dogs_vs_cats.keras_models.networks import build_head
+    from dogs_vs_cats.keras_models.reproducibility import prepare
+    from dogs_vs_cats.workflow.settings import load_settings
 
     settings = load_settings(Path("params.yaml")).train_vgg16.model_copy(update={"seed": seed})
     training, validation = (

@@ -30,10 +30,10 @@ def plain(trials: list[dict[str, Any]], images: int, epochs: int, size: int) -> 
     import optuna
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-    from dogs_vs_cats.losses import build_loss
-    from dogs_vs_cats.networks import build_cnn
-    from dogs_vs_cats.optimizers import build_optimizer
-    from dogs_vs_cats.settings import load_settings
+    from dogs_vs_cats.fitting.losses import build_loss
+    from dogs_vs_cats.fitting.optimizers import build_optimizer
+    from dogs_vs_cats.keras_models.networks import build_cnn
+    from dogs_vs_cats.workflow.settings import load_settings
     from search.sampling import trial_settings
 
     base = load_settings(Path("params.yaml")).train_scratch

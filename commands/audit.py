@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings import load_settings
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.settings import load_settings
 
 
 def main(arguments: list[str]) -> None:
@@ -21,12 +21,12 @@ def main(arguments: list[str]) -> None:
 
     import numpy as np
 
-    from dogs_vs_cats import auditing
-    from dogs_vs_cats.audit_report import Method, render, write_list
-    from dogs_vs_cats.audited_photos import open_audited
-    from dogs_vs_cats.evaluation import correct
-    from dogs_vs_cats.outputs import whole_file
-    from dogs_vs_cats.splitting import group_duplicates
+    from dogs_vs_cats.audit import auditing
+    from dogs_vs_cats.audit.audit_report import Method, render, write_list
+    from dogs_vs_cats.audit.audited_photos import open_audited
+    from dogs_vs_cats.scoring.evaluation import correct
+    from dogs_vs_cats.splits.splitting import group_duplicates
+    from dogs_vs_cats.workflow.outputs import whole_file
 
     images = given.data / "images"
     audited = open_audited(given.data / "raw", images, given.data / "arrays", given.data / "features")

@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.layout import BACKBONE_WEIGHTS, MODELS
-from dogs_vs_cats.models import KINDS
-from dogs_vs_cats.photos import RefusedPhotoError, load, squash
-from dogs_vs_cats.settings import load_settings
+from dogs_vs_cats.decoding.photos import RefusedPhotoError, load, squash
+from dogs_vs_cats.keras_models.models import KINDS
+from dogs_vs_cats.serving.layout import BACKBONE_WEIGHTS, MODELS
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from dogs_vs_cats.explaining import OpenNetwork
-    from dogs_vs_cats.models import Description
+    from dogs_vs_cats.keras_models.models import Description
+    from dogs_vs_cats.plotting.explaining import OpenNetwork
 
 REPORTS = Path("reports/explain")
 
@@ -50,11 +50,11 @@ def main(arguments: list[str]) -> None:
     import_tensorflow()
     import numpy as np
 
-    from dogs_vs_cats import explaining_pictures
-    from dogs_vs_cats.explaining import open_predictor
+    from dogs_vs_cats.keras_models.models import load_predictor
     from dogs_vs_cats.kernels import article_pictures, brightness
-    from dogs_vs_cats.models import load_predictor
-    from dogs_vs_cats.pictures import save_png
+    from dogs_vs_cats.plotting import explaining_pictures
+    from dogs_vs_cats.plotting.explaining import open_predictor
+    from dogs_vs_cats.plotting.pictures import save_png
 
     predictors = [load_predictor(MODELS / f"{kind}.weights.h5") for kind in given.model or KINDS]
     whole = np.asarray(photo)
@@ -78,9 +78,9 @@ def _figures(
     network: OpenNetwork, description: Description, photo: NDArray[np.uint8], squashed: NDArray[np.uint8]
 ) -> Iterator[tuple[str, str, Figure]]:
     """Every picture of one model: its file, what it shows, the figure."""
-    from dogs_vs_cats import explaining_pictures as pictures
-    from dogs_vs_cats.explaining import first_filters, grad_cam
     from dogs_vs_cats.feature_maps import feature_maps
+    from dogs_vs_cats.plotting import explaining_pictures as pictures
+    from dogs_vs_cats.plotting.explaining import first_filters, grad_cam
 
     name, kind, classes, shape = description.name, description.kind, description.classes, photo.shape[:2]
     evidence, probabilities = grad_cam(network, squashed[None])

@@ -3,7 +3,7 @@
 import argparse
 from importlib import import_module
 
-from dogs_vs_cats.entry import run
+from dogs_vs_cats.workflow.entry import run
 
 COMMANDS: dict[str, str] = {
     "predict": "the class of photos, and how sure the model is of it",

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dogs_vs_cats.catalogue import BACKBONES, SCRATCH, Backbone, Scratch
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings import CnnSettings, load_settings
+from dogs_vs_cats.workflow.catalogue import BACKBONES, SCRATCH, Backbone, Scratch
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.settings import CnnSettings, load_settings
 
 if TYPE_CHECKING:
     import keras
@@ -76,8 +76,8 @@ def _row(name: str, shape: CnnSettings, size: int, pictures: Path | None) -> lis
 
 
 def _build(name: str, shape: CnnSettings, size: int) -> "keras.Model":
-    from dogs_vs_cats.backbones import untrained_backbone
-    from dogs_vs_cats.networks import build_cnn
+    from dogs_vs_cats.keras_models.networks import build_cnn
+    from dogs_vs_cats.pretrained.backbones import untrained_backbone
 
     if name in SCRATCH:
         return build_cnn(shape.model_copy(update={"name": name}), size)
@@ -85,8 +85,8 @@ def _build(name: str, shape: CnnSettings, size: int) -> "keras.Model":
 
 
 def _draw(model: "keras.Model", title: str, path: Path) -> None:
-    from dogs_vs_cats import pictures
-    from dogs_vs_cats.networks import describe_stages
+    from dogs_vs_cats.keras_models.networks import describe_stages
+    from dogs_vs_cats.plotting import pictures
 
     pictures.save_png(pictures.network(describe_stages(model), title), path)
 

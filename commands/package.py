@@ -18,11 +18,11 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
 
     # Here, not above: --help and bad arguments are answered at once.
-    from dogs_vs_cats.errors import WorkflowError
-    from dogs_vs_cats.outputs import whole_folder
-    from dogs_vs_cats.packaging import register_photo_model, write_photo_model
-    from dogs_vs_cats.settings import load_settings
-    from dogs_vs_cats.trained_models import find_model
+    from dogs_vs_cats.serving.packaging import register_photo_model, write_photo_model
+    from dogs_vs_cats.serving.trained_models import find_model
+    from dogs_vs_cats.workflow.errors import WorkflowError
+    from dogs_vs_cats.workflow.outputs import whole_folder
+    from dogs_vs_cats.workflow.settings import load_settings
 
     if given.folder is not None and given.folder.exists():
         raise WorkflowError(f"{given.folder}: is there already; name a new folder")

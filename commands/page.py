@@ -19,15 +19,15 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
 
     # Here, not above: --help and bad arguments are answered at once.
-    from dogs_vs_cats.errors import WorkflowError
+    from dogs_vs_cats.workflow.errors import WorkflowError
 
     if importlib.util.find_spec("nicegui") is None:
         raise WorkflowError("page: NiceGUI is not installed; pip install 'dogs-vs-cats[page]' adds it")
-    from dogs_vs_cats.side_by_side import open_side_by_side
+    from dogs_vs_cats.serving.side_by_side import open_side_by_side
 
     try:
         with open_side_by_side(Path()) as models:
-            from dogs_vs_cats.photo_server import address, listen, serve
+            from dogs_vs_cats.serving.photo_server import address, listen, serve
 
             with listen(given.port) as listener:
                 # A service manager's way of asking: the models are then closed as after Ctrl-C.

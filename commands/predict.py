@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dogs_vs_cats.classifying import Answer, Classifier, Unread
+    from dogs_vs_cats.serving.classifying import Answer, Classifier, Unread
 
 
 def main(arguments: list[str]) -> None:
@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     # Here, not above: --help and bad arguments are answered at once.
     from tqdm import tqdm
 
-    from dogs_vs_cats.trained_models import find_photos, open_classifier
+    from dogs_vs_cats.serving.trained_models import find_photos, open_classifier
 
     files = find_photos(given.photos)
     unread = 0
@@ -59,7 +59,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _row(answer: "Answer | Unread", classifier: "Classifier") -> dict[str, Any]:
     """What JSON and CSV say of a photo."""
-    from dogs_vs_cats.classifying import Answer
+    from dogs_vs_cats.serving.classifying import Answer
 
     read = answer if isinstance(answer, Answer) else None
     return {
@@ -85,7 +85,7 @@ def _show_csv(answers: Iterable["Answer | Unread"], classifier: "Classifier") ->
 
 
 def _show_json(answers: Iterable["Answer | Unread"], classifier: "Classifier") -> int:
-    from dogs_vs_cats.comparison import as_json
+    from dogs_vs_cats.comparing.comparison import as_json
 
     rows = [_row(answer, classifier) for answer in answers]
     print(as_json(rows), end="")
@@ -97,7 +97,7 @@ def _show_table(answers: Iterable["Answer | Unread"], classifier: "Classifier") 
     from rich.table import Table
     from rich.text import Text
 
-    from dogs_vs_cats.classifying import Answer
+    from dogs_vs_cats.serving.classifying import Answer
 
     calibrated = "" if classifier.temperature is None else ", calibrated"
     table = Table(title=f"{classifier.name}{calibrated}", title_justify="left")

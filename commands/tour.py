@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogs_vs_cats.arrays import has_split, open_split, read_dataset
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.layout import ARRAYS, BACKBONE_WEIGHTS, FEATURES, IMAGES, MODELS, PLOTS
-from dogs_vs_cats.outputs import whole_file
-from dogs_vs_cats.settings import load_settings
+from dogs_vs_cats.serving.layout import ARRAYS, BACKBONE_WEIGHTS, FEATURES, IMAGES, MODELS, PLOTS
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.outputs import whole_file
+from dogs_vs_cats.workflow.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dogs_vs_cats.arrays import Dataset
-    from dogs_vs_cats.settings import TrainScratchSettings
+    from dogs_vs_cats.workflow.settings import TrainScratchSettings
 
 COMMITTED = Path("docs/pictures/tour")
 
@@ -54,8 +54,8 @@ def main(arguments: list[str]) -> None:
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.pictures import png_bytes
-    from dogs_vs_cats.reproducibility import prepare
+    from dogs_vs_cats.keras_models.reproducibility import prepare
+    from dogs_vs_cats.plotting.pictures import png_bytes
 
     prepare(settings.seed)
     for name, figure in _figures(dataset, settings):
@@ -66,14 +66,14 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
     """The pictures that only the tour has, by name."""
     import numpy as np
 
-    from dogs_vs_cats import explaining_pictures, pictures
-    from dogs_vs_cats.augmentation import build_augmentation
-    from dogs_vs_cats.explaining import first_filters, grad_cam, open_predictor, telling_photos
+    from dogs_vs_cats.comparing.predicting import load_predictors, predict_split
+    from dogs_vs_cats.decoding.photos import load
     from dogs_vs_cats.feature_maps import feature_maps
+    from dogs_vs_cats.fitting.augmentation import build_augmentation
+    from dogs_vs_cats.keras_models.networks import describe_layers
     from dogs_vs_cats.kernels import article_pictures, brightness
-    from dogs_vs_cats.networks import describe_layers
-    from dogs_vs_cats.photos import load
-    from dogs_vs_cats.predicting import load_predictors, predict_split
+    from dogs_vs_cats.plotting import explaining_pictures, pictures
+    from dogs_vs_cats.plotting.explaining import first_filters, grad_cam, open_predictor, telling_photos
 
     training = open_split(ARRAYS, "train")
     assert training.labels is not None

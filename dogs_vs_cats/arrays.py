@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.outputs import whole_file
-from dogs_vs_cats.sections import Resampling
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.outputs import whole_file
+from dogs_vs_cats.workflow.sections import Resampling
 
 REPAIR = "make it again with: dvc repro -f decode"
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.evaluation import CLIP, apply_temperature, fit_temperature, losses
-from dogs_vs_cats.outputs import whole_file
+from dogs_vs_cats.scoring.evaluation import CLIP, apply_temperature, fit_temperature, losses
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.outputs import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ import re
 import uuid
 from pathlib import Path
 
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings import load_settings
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.settings import load_settings
 from search.examples import check_data, open_parts
 from search.plan import DIRECTIONS, Fidelity, Kind, Plan
 from search.storage import storage_url

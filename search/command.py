@@ -8,9 +8,9 @@ from dataclasses import replace
 from optuna.storages import BaseStorage
 from optuna.study import Study
 
-from dogs_vs_cats.entry import run
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.runs import Run
+from dogs_vs_cats.tracking.runs import Run
+from dogs_vs_cats.workflow.entry import run
+from dogs_vs_cats.workflow.errors import WorkflowError
 from search.arguments import build_plan, parse_arguments
 from search.confirming import Confirmation, confirmation_plan, full_fidelity, open_confirmation, outcome, winner
 from search.crew import Crew
@@ -52,7 +52,7 @@ def search(kind: Kind) -> None:
 def _run_and_confirm(
     arguments: argparse.Namespace, plan: Plan, study: Study, storage: BaseStorage, deadline: float | None
 ) -> None:
-    from dogs_vs_cats.tracking import tracked_run
+    from dogs_vs_cats.tracking.tracked_runs import tracked_run
 
     with tracked_run(
         f"study {plan.study}",

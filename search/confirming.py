@@ -9,8 +9,8 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.wording import percent, points
+from dogs_vs_cats.scoring.wording import percent, points
+from dogs_vs_cats.workflow.errors import WorkflowError
 from search.plan import Fidelity, Plan
 from search.sampling import CANDIDATE, SEED, article_parameters
 from search.studies import ARTICLE, best_trial, open_study

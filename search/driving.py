@@ -8,7 +8,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.workflow.errors import WorkflowError
 from search.plan import OWNER, Plan
 from search.studies import cut_off, tally
 from search.trials import Outcome

@@ -11,12 +11,12 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from dogs_vs_cats.arrays import Dataset, create_array, open_split, read_dataset, release
-from dogs_vs_cats.catalogue import BACKBONES
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.bottleneck.features import open_features
 from dogs_vs_cats.examples import Examples
-from dogs_vs_cats.features import open_features
-from dogs_vs_cats.layout import ARRAYS, BACKBONE_WEIGHTS, FEATURES
-from dogs_vs_cats.settings import Settings
+from dogs_vs_cats.serving.layout import ARRAYS, BACKBONE_WEIGHTS, FEATURES
+from dogs_vs_cats.workflow.catalogue import BACKBONES
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.settings import Settings
 from search.plan import Fidelity, Kind
 
 _ROWS = 256
@@ -134,7 +134,7 @@ def _change(size: int | None, resampling: str) -> tuple[tuple[int, int] | None, 
         return None, lambda rows: rows
     from PIL import Image
 
-    from dogs_vs_cats.photos import squash
+    from dogs_vs_cats.decoding.photos import squash
 
     def smaller(rows: NDArray[Any]) -> NDArray[Any]:
         return np.stack([squash(Image.fromarray(row), size, resampling) for row in rows])

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from dogs_vs_cats.settings import Settings, TrainScratchSettings, TrainVgg16Settings
-from dogs_vs_cats.spaces import ScratchSearch, Vgg16Search
+from dogs_vs_cats.workflow.settings import Settings, TrainScratchSettings, TrainVgg16Settings
+from dogs_vs_cats.workflow.spaces import ScratchSearch, Vgg16Search
 
 Kind = Literal["scratch", "vgg16"]
 Trained = TrainScratchSettings | TrainVgg16Settings

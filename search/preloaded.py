@@ -10,9 +10,4 @@ import_tensorflow()
 import mlflow  # noqa: E402, F401
 import optuna_integration.keras  # noqa: E402, F401
 
-import dogs_vs_cats.augmentation  # noqa: E402
-import dogs_vs_cats.models  # noqa: E402
-import dogs_vs_cats.pictures  # noqa: E402
-import dogs_vs_cats.recording  # noqa: E402
-import dogs_vs_cats.training  # noqa: E402, F401
 import search.trials  # noqa: E402, F401

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from optuna.trial import TrialState
 
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.workflow.errors import WorkflowError
 from search.plan import Plan
 from search.trials import Outcome, run_trial
 

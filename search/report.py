@@ -9,10 +9,10 @@ from filelock import FileLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from dogs_vs_cats.catalogue import BACKBONES
-from dogs_vs_cats.making import packages
-from dogs_vs_cats.outputs import whole_file
-from dogs_vs_cats.pages import environment
+from dogs_vs_cats.reporting.making import packages
+from dogs_vs_cats.reporting.pages import environment
+from dogs_vs_cats.workflow.catalogue import BACKBONES
+from dogs_vs_cats.workflow.outputs import whole_file
 from search.confirming import Confirmation
 from search.display import counted
 from search.figures import interactive

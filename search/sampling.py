@@ -9,14 +9,14 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
-from dogs_vs_cats.catalogue import SCRATCH
-from dogs_vs_cats.settings import (
+from dogs_vs_cats.workflow.catalogue import SCRATCH
+from dogs_vs_cats.workflow.settings import (
     EarlyStoppingSettings,
     ReduceOnPlateauSettings,
     TrainScratchSettings,
     TrainVgg16Settings,
 )
-from dogs_vs_cats.spaces import (
+from dogs_vs_cats.workflow.spaces import (
     ARTICLE_SCRATCH,
     ARTICLE_TIME_DECAY,
     ARTICLE_VGG16,

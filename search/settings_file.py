@@ -12,10 +12,10 @@ from optuna.trial import FrozenTrial
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.making import changed_settings, overrides
-from dogs_vs_cats.outputs import whole_file
-from dogs_vs_cats.settings import load_settings
+from dogs_vs_cats.reporting.making import changed_settings, overrides
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.outputs import whole_file
+from dogs_vs_cats.workflow.settings import load_settings
 from search.plan import Plan
 from search.sampling import trial_settings
 

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
-from dogs_vs_cats.connection import redacted
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.tracking.connection import redacted
+from dogs_vs_cats.workflow.errors import WorkflowError
 from search.plan import OWNER, RUN
 
 DEFAULT_DATABASE = "optuna.db"

@@ -13,7 +13,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.workflow.errors import WorkflowError
 from search.plan import OWNER, PLAN, Plan
 from search.sampling import SeededByTrial, article_parameters
 from search.storage import queue_again

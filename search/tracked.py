@@ -5,9 +5,9 @@ from pathlib import Path
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from dogs_vs_cats.connection import reason
-from dogs_vs_cats.layout import BACKBONE_WEIGHTS
-from dogs_vs_cats.tracking import Run, client
+from dogs_vs_cats.serving.layout import BACKBONE_WEIGHTS
+from dogs_vs_cats.tracking.connection import reason
+from dogs_vs_cats.tracking.tracked_runs import Run, client
 from search.plan import Plan
 from search.studies import best_trial, why_failed
 
@@ -65,7 +65,7 @@ def _log(plan: Plan, run: Run, weights: Path) -> None:
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.models import exported, load_predictor, open_backbone
+    from dogs_vs_cats.keras_models.models import exported, load_predictor, open_backbone
 
     predictor = load_predictor(weights)
     backbone = open_backbone(predictor.description, plan.root / BACKBONE_WEIGHTS)

@@ -8,9 +8,9 @@ import optuna
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.examples import Examples
-from dogs_vs_cats.layout import ARRAYS
+from dogs_vs_cats.serving.layout import ARRAYS
+from dogs_vs_cats.workflow.errors import WorkflowError
 from search.examples import open_parts
 from search.plan import OWNER, RUN, Plan, Trained
 from search.sampling import suggest
@@ -20,8 +20,8 @@ from search.studies import CUT_OFF, REASON, join_study, not_needed, owner, ranke
 if TYPE_CHECKING:
     import keras
 
-    from dogs_vs_cats.models import Description
-    from dogs_vs_cats.training import Training
+    from dogs_vs_cats.fitting.training import Training
+    from dogs_vs_cats.keras_models.models import Description
 
 
 class NotNeededError(Exception):
@@ -111,10 +111,10 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats import pictures
     from dogs_vs_cats.arrays import read_dataset
-    from dogs_vs_cats.recording import data_tags
-    from dogs_vs_cats.tracking import tracked_run
+    from dogs_vs_cats.fitting.recording import data_tags
+    from dogs_vs_cats.plotting import pictures
+    from dogs_vs_cats.tracking.tracked_runs import tracked_run
 
     dataset = read_dataset(plan.root / ARRAYS)
     tags = {"study": plan.study, "trial": str(trial.number), "kind": plan.kind, **data_tags(dataset)}
@@ -152,11 +152,11 @@ def _train(
 ) -> "tuple[keras.Model, Description, Training]":
     from optuna_integration import KerasPruningCallback
 
-    from dogs_vs_cats.augmentation import build_augmentation
-    from dogs_vs_cats.models import Description
-    from dogs_vs_cats.reproducibility import prepare
-    from dogs_vs_cats.settings import TrainScratchSettings
-    from dogs_vs_cats.training import train
+    from dogs_vs_cats.fitting.augmentation import build_augmentation
+    from dogs_vs_cats.fitting.training import train
+    from dogs_vs_cats.keras_models.models import Description
+    from dogs_vs_cats.keras_models.reproducibility import prepare
+    from dogs_vs_cats.workflow.settings import TrainScratchSettings
 
     training, validation = parts
     height, width, channels = training.inputs.shape[1:]
@@ -197,7 +197,7 @@ def _measure(plan: Plan, model: "keras.Model", training: "Training", validation:
         "parameters": float(model.count_params()),
     }
     if "latency" in plan.objectives:
-        from dogs_vs_cats.evaluation import photos_per_second
+        from dogs_vs_cats.scoring.evaluation import photos_per_second
 
         values["latency"] = 1000 / photos_per_second(model.predict_on_batch, validation.inputs[:512])
     return {name: values[name] for name in plan.objectives}
@@ -207,7 +207,7 @@ def _keep(
     plan: Plan, study: Study, trial: Trial, values: dict[str, float], model: "keras.Model", description: "Description"
 ) -> None:
     """Keep the weights of a trial that is the best so far, in place of the best before."""
-    from dogs_vs_cats.models import write_model
+    from dogs_vs_cats.keras_models.models import write_model
 
     found = plan.sign * values[plan.objectives[0]]
     if all(found < plan.sign * best.values[0] for best in ranked(plan, study)[:1]):

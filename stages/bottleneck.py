@@ -1,8 +1,8 @@
 """The backbone's features of every photo, a file a split."""
 
 from dogs_vs_cats.arrays import has_split, open_split
-from dogs_vs_cats.features import open_engine
-from dogs_vs_cats.outputs import whole_folder
+from dogs_vs_cats.bottleneck.features import open_engine
+from dogs_vs_cats.workflow.outputs import whole_folder
 from stages.command import parse_arguments, run
 
 SPLITS = ("train", "validation", "test", "unlabelled")

@@ -4,8 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
-from dogs_vs_cats.entry import run
-from dogs_vs_cats.settings import load_settings
+from dogs_vs_cats.workflow.entry import run
+from dogs_vs_cats.workflow.settings import load_settings
 
 __all__ = ["parse_arguments", "project_root", "run"]
 

@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogs_vs_cats.arrays import Split, has_split, open_split, read_dataset
-from dogs_vs_cats.comparison import Candidate, Reported, as_json, compare, flat_metrics
-from dogs_vs_cats.making import made_from
-from dogs_vs_cats.outputs import whole_file, whole_folder
-from dogs_vs_cats.report import figures, render
+from dogs_vs_cats.comparing.comparison import Candidate, Reported, as_json, compare, flat_metrics
+from dogs_vs_cats.reporting.making import made_from
+from dogs_vs_cats.reporting.report import figures, render
+from dogs_vs_cats.workflow.outputs import whole_file, whole_folder
 from stages.command import parse_arguments, project_root, run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dogs_vs_cats.models import Predictor
+    from dogs_vs_cats.keras_models.models import Predictor
 
 
 def main() -> None:
@@ -44,10 +44,10 @@ def main() -> None:
     from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.models import digest
-    from dogs_vs_cats.predicting import examine, load_predictors
-    from dogs_vs_cats.publishing import publish
-    from dogs_vs_cats.reproducibility import prepare
+    from dogs_vs_cats.comparing.predicting import examine, load_predictors
+    from dogs_vs_cats.keras_models.models import digest
+    from dogs_vs_cats.keras_models.reproducibility import prepare
+    from dogs_vs_cats.reporting.publishing import publish
 
     prepare(rules.seed)
     predictors = load_predictors(arguments.models, dataset)
@@ -83,8 +83,8 @@ def _where_they_look(
     """Grad-CAM of the models that have convolutions; None if none has."""
     import numpy as np
 
-    from dogs_vs_cats.explaining import grad_cam, open_predictor, telling_photos
-    from dogs_vs_cats.explaining_pictures import where_models_look
+    from dogs_vs_cats.plotting.explaining import grad_cam, open_predictor, telling_photos
+    from dogs_vs_cats.plotting.explaining_pictures import where_models_look
 
     networks = {kind: open_predictor(predictor, vgg16) for kind, predictor in predictors.items()}
     networks = {kind: network for kind, network in networks.items() if network.convolutions}
@@ -98,7 +98,7 @@ def _where_they_look(
 
 
 def _write(arguments: argparse.Namespace, comparison: dict[str, Any], page: str, drawn: dict[str, Any]) -> None:
-    from dogs_vs_cats.pictures import save_png
+    from dogs_vs_cats.plotting.pictures import save_png
 
     texts = (
         (arguments.comparison, as_json(comparison)),

@@ -8,11 +8,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dogs_vs_cats.arrays import Dataset, create_array, release, write_dataset, write_files
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.images import INDEX, REPAIR, SPLITS, IndexedPhoto, read_facts, read_index
-from dogs_vs_cats.outputs import whole_folder
-from dogs_vs_cats.photos import RefusedPhotoError, decode, in_threads
-from dogs_vs_cats.settings import DecodeSettings
+from dogs_vs_cats.decoding.images import INDEX, REPAIR, SPLITS, IndexedPhoto, read_facts, read_index
+from dogs_vs_cats.decoding.photos import RefusedPhotoError, decode, in_threads
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.outputs import whole_folder
+from dogs_vs_cats.workflow.settings import DecodeSettings
 from stages.command import parse_arguments, run
 
 # Bytes: written pages count as this process's memory until they are released.

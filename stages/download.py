@@ -1,7 +1,7 @@
 """The labelled photos, and the unlabelled ones where there are any, as they come."""
 
-from dogs_vs_cats.settings import DownloadSettings
-from dogs_vs_cats.sources import fetch
+from dogs_vs_cats.fetching.sources import fetch
+from dogs_vs_cats.workflow.settings import DownloadSettings
 from stages.command import parse_arguments, project_root, run
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from dogs_vs_cats.settings import Settings
+from dogs_vs_cats.workflow.settings import Settings
 from stages.command import parse_arguments, run
 
 

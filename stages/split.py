@@ -2,11 +2,11 @@
 
 from pathlib import Path, PurePosixPath
 
-from dogs_vs_cats.exclusion import find_list, find_listed, leave_out, read_list
-from dogs_vs_cats.images import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
-from dogs_vs_cats.intake import check_classes, choose_splits, lay_out, take_in
-from dogs_vs_cats.outputs import whole_file, whole_folder
-from dogs_vs_cats.raw_photos import labelled, read_source, unlabelled
+from dogs_vs_cats.decoding.images import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
+from dogs_vs_cats.raw.raw_photos import labelled, read_source, unlabelled
+from dogs_vs_cats.splits.exclusion import find_list, find_listed, leave_out, read_list
+from dogs_vs_cats.splits.intake import check_classes, choose_splits, lay_out, take_in
+from dogs_vs_cats.workflow.outputs import whole_file, whole_folder
 from stages.command import parse_arguments, run
 
 # Excluded photos whose names are printed; the list of rejected photos has all of them.

@@ -3,9 +3,9 @@
 import numpy as np
 
 from dogs_vs_cats.arrays import has_split, open_split, read_dataset
-from dogs_vs_cats.comparison import as_json, better_model
-from dogs_vs_cats.outputs import whole_file
+from dogs_vs_cats.comparing.comparison import as_json, better_model
 from dogs_vs_cats.submitting import calibrate, expected_log_loss, submission_frame, write_submission
+from dogs_vs_cats.workflow.outputs import whole_file
 from stages.command import parse_arguments, run
 
 
@@ -29,8 +29,8 @@ def main() -> None:
         from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 
         import_tensorflow()
-        from dogs_vs_cats.predicting import load_predictors, predict_split
-        from dogs_vs_cats.reproducibility import prepare
+        from dogs_vs_cats.comparing.predicting import load_predictors, predict_split
+        from dogs_vs_cats.keras_models.reproducibility import prepare
 
         prepare(arguments.settings.compare.seed)
         labels = open_split(arguments.arrays, "validation").labels

@@ -18,10 +18,10 @@ def main() -> None:
 
     import_tensorflow()
     from dogs_vs_cats.arrays import read_dataset
-    from dogs_vs_cats.augmentation import build_augmentation
     from dogs_vs_cats.examples import open_images
-    from dogs_vs_cats.models import Description
-    from dogs_vs_cats.recording import train_and_record
+    from dogs_vs_cats.fitting.augmentation import build_augmentation
+    from dogs_vs_cats.fitting.recording import train_and_record
+    from dogs_vs_cats.keras_models.models import Description
 
     dataset = read_dataset(arguments.arrays)
     description = Description(

@@ -20,10 +20,10 @@ def main() -> None:
 
     import_tensorflow()
     from dogs_vs_cats.arrays import read_dataset
+    from dogs_vs_cats.bottleneck.features import open_bottleneck
     from dogs_vs_cats.examples import open_images
-    from dogs_vs_cats.features import open_bottleneck
-    from dogs_vs_cats.models import Description, open_backbone
-    from dogs_vs_cats.recording import train_and_record
+    from dogs_vs_cats.fitting.recording import train_and_record
+    from dogs_vs_cats.keras_models.models import Description, open_backbone
 
     dataset = read_dataset(arguments.arrays)
     training, validation = (

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dogs_vs_cats.backbones import fetch_backbone
+from dogs_vs_cats.pretrained.backbones import fetch_backbone
 from stages.command import parse_arguments, project_root, run
 
 

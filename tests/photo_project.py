@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dogs_vs_cats.models import Description, digest, write_model
-from dogs_vs_cats.settings import CnnSettings, HeadSettings
-from dogs_vs_cats.weights import Tensor, write_weights
+from dogs_vs_cats.keras_models.models import Description, digest, write_model
+from dogs_vs_cats.pretrained.weights import Tensor, write_weights
+from dogs_vs_cats.workflow.settings import CnnSettings, HeadSettings
 from tests.vgg16 import random_tensors
 
 SIZE = 48

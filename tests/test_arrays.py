@@ -20,7 +20,7 @@ from dogs_vs_cats.arrays import (
     write_dataset,
     write_files,
 )
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.workflow.errors import WorkflowError
 
 ROOT = Path(__file__).parent.parent
 REAL = Dataset("zip", ["cats", "dogs"], ["17"], 150, "0" * 64, {"train": 5})

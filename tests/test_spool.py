@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dogs_vs_cats.photos import Fingerprint
+from dogs_vs_cats.decoding.photos import Fingerprint
 from dogs_vs_cats.spool import Names, Spool
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.evaluation import losses
+from dogs_vs_cats.scoring.evaluation import losses
 from dogs_vs_cats.submitting import (
     Calibration,
     calibrate,
@@ -16,6 +15,7 @@ from dogs_vs_cats.submitting import (
     submission_frame,
     write_submission,
 )
+from dogs_vs_cats.workflow.errors import WorkflowError
 
 
 @pytest.mark.parametrize(("photos", "wrong"), [(100, 0), (100, 3), (3200, 16), (1, 0)])

@@ -11,11 +11,11 @@ from PIL import Image
 
 from commands.tour import FROM_THE_COMPARISON
 from dogs_vs_cats.arrays import Dataset, write_dataset, write_files
-from dogs_vs_cats.drawing import ANIMALS, draw
-from dogs_vs_cats.models import Description, write_model
-from dogs_vs_cats.photos import decode
-from dogs_vs_cats.settings import HeadSettings, parse_settings
-from dogs_vs_cats.weights import write_weights
+from dogs_vs_cats.decoding.photos import decode
+from dogs_vs_cats.fetching.drawing import ANIMALS, draw
+from dogs_vs_cats.keras_models.models import Description, write_model
+from dogs_vs_cats.pretrained.weights import write_weights
+from dogs_vs_cats.workflow.settings import HeadSettings, parse_settings
 from tests.conftest import ROOT, changed
 from tests.vgg16 import random_tensors
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from commands import audit
 from dogs_vs_cats.arrays import open_split
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.workflow.errors import WorkflowError
 from stages import decode, split
 from tests.conftest import ROOT, changed
 from tests.test_report import Page

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from commands.networks import NETWORKS, main
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.workflow.errors import WorkflowError
 from tests.conftest import ROOT
 
 

@@ -17,10 +17,10 @@ import requests
 from PIL import Image
 
 from commands import page
-from dogs_vs_cats.classifying import LARGEST_SENT, Answer
-from dogs_vs_cats.drawing import draw
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.trained_models import classify
+from dogs_vs_cats.fetching.drawing import draw
+from dogs_vs_cats.serving.classifying import LARGEST_SENT, Answer
+from dogs_vs_cats.serving.trained_models import classify
+from dogs_vs_cats.workflow.errors import WorkflowError
 from tests.browser import BROWSER, PATIENCE, Browser
 from tests.conftest import ROOT, encoded
 from tests.page_visitor import Page, Visitor, within
@@ -190,7 +190,7 @@ def test_it_opens_the_browser_and_interrupted_with_the_page_open_it_ends_cleanly
 
 def test_a_taken_port_is_told_and_without_one_the_next_is_found(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
-    from dogs_vs_cats.photo_server import PORT, address, listen
+    from dogs_vs_cats.serving.photo_server import PORT, address, listen
 
     with listen(None) as first, listen(None) as second:
         assert PORT <= first.getsockname()[1] < second.getsockname()[1]

@@ -18,11 +18,11 @@ import pytest
 import requests
 
 from commands import package, predict
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.logged_models import DIGEST_TAG, save_model
-from dogs_vs_cats.models import digest
-from dogs_vs_cats.tracking import client
-from dogs_vs_cats.trained_models import classify, find_model
+from dogs_vs_cats.keras_models.models import digest
+from dogs_vs_cats.serving.trained_models import classify, find_model
+from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, save_model
+from dogs_vs_cats.tracking.tracked_runs import client
+from dogs_vs_cats.workflow.errors import WorkflowError
 from tests.conftest import ROOT, encoded
 from tests.mlflow_server import free_port, put_database, tracking
 from tests.photo_project import TEMPERATURES, photo, write_comparison, write_project

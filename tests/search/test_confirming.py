@@ -10,7 +10,7 @@ import optuna
 import pytest
 import yaml
 
-from dogs_vs_cats.settings import load_settings
+from dogs_vs_cats.workflow.settings import load_settings
 from search.confirming import Confirmation, difference
 from search.settings_file import promote
 from tests.conftest import ROOT

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from dogs_vs_cats.arrays import open_split
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.layout import ARRAYS, FEATURES
-from dogs_vs_cats.settings import Settings, load_settings
+from dogs_vs_cats.serving.layout import ARRAYS, FEATURES
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.settings import Settings, load_settings
 from search.examples import check_data, chosen, open_parts
 from search.plan import Fidelity
 from tests.search.conftest import Project

@@ -5,7 +5,7 @@ import re
 import optuna
 from optuna.samplers import RandomSampler
 
-from dogs_vs_cats.settings import Settings
+from dogs_vs_cats.workflow.settings import Settings
 from search.plan import Fidelity, Plan
 from search.report import render, summary
 from search.sampling import article_parameters, suggest

@@ -4,8 +4,8 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler
 
-from dogs_vs_cats.settings import Settings, TrainScratchSettings
-from dogs_vs_cats.spaces import ScratchSpace
+from dogs_vs_cats.workflow.settings import Settings, TrainScratchSettings
+from dogs_vs_cats.workflow.spaces import ScratchSpace
 from search.plan import Fidelity, Kind, Plan
 from search.sampling import SeededByTrial, article_parameters, article_settings, deepest, suggest, trial_settings
 from tests.conftest import ROOT

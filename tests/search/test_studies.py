@@ -15,8 +15,8 @@ import pytest
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings import Settings
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.settings import Settings
 from search.plan import OWNER, Fidelity, Plan
 from search.storage import open_storage
 from search.studies import cut_off, not_needed, open_study, owner, tally, why_failed

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.workflow.errors import WorkflowError
 from stages.command import run
 from tests.conftest import ROOT
 

@@ -1,0 +1,1 @@
+"""Photos that a person should look at."""

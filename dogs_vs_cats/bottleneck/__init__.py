@@ -1,0 +1,1 @@
+"""Photos through a frozen backbone, by TensorFlow or by ncnn."""

@@ -1,0 +1,187 @@
+"""Networks as ncnn reads them: VGG16's convolutions, and whole trained models, without importing TensorFlow."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogs_vs_cats.pretrained.weights import LAYERS, Tensor
+from dogs_vs_cats.workflow.settings import CnnSettings, HeadSettings
+
+TEXT, BINARY = "network.param", "network.bin"
+"""The files of a network: its layers, and their weights."""
+OUTPUT = "output"
+"""The name of what a network computes."""
+
+_EPSILON = 1e-3  # of Keras's BatchNormalization, which networks.py leaves as it is
+
+
+class Network:
+    """Layers one after the other, from a photo's three planes to their output.
+
+    Source: ncnn's param and model file structure, https://github.com/Tencent/ncnn/wiki/param-and-model-file-structure
+    """
+
+    def __init__(self) -> None:
+        self._layers = [("Input", "")]
+        self._weights: list[NDArray[np.float32]] = []
+
+    def convolve(self, kernel: Tensor, bias: Tensor) -> None:
+        """Add a convolution, kernel (side, side, in, out) and bias (out,), padded to the same size, and ReLU."""
+        # filters, side, padded as TensorFlow does, with a bias, so many weights, ReLU
+        settings = f"0={kernel.shape[3]} 1={kernel.shape[0]} 4=-233 5=1 6={kernel.size} 9=1"
+        self._layers.append(("Convolution", settings))
+        self._weights += [kernel.transpose(3, 2, 0, 1), bias]
+
+    def pool(self) -> None:
+        """Add 2x2 max-pooling; an odd last row or column is dropped."""
+        self._layers.append(("Pooling", "0=0 1=2 2=2 5=1"))
+
+    def flatten(self, pooling: Literal["flatten", "global_average", "global_max"]) -> None:
+        """Add what turns planes into one row of values: all of them, or one a plane."""
+        settings = {"flatten": "", "global_average": "0=1 4=1", "global_max": "0=0 4=1"}[pooling]
+        self._layers += [("Pooling", settings)] if settings else []
+        self._layers.append(("Flatten", ""))
+
+    def connect(self, kernel: Tensor, bias: Tensor, activation: Literal["none", "relu", "sigmoid"]) -> None:
+        """Add a dense layer, kernel (in, out) and bias (out,), and its activation."""
+        number = {"none": 0, "relu": 1, "sigmoid": 4}[activation]
+        self._layers.append(("InnerProduct", f"0={len(bias)} 1=1 2={kernel.size} 9={number}"))
+        self._weights += [kernel.T, bias]
+
+    def normalize(self) -> None:
+        """Add a softmax."""
+        self._layers.append(("Softmax", "0=0 1=1"))
+
+    def write(self, folder: Path) -> None:
+        """Write ``network.param`` and ``network.bin`` to a folder."""
+        names = ["photo", *(f"layer{number}" for number in range(1, len(self._layers) - 1)), OUTPUT]
+        lines = ["7767517", f"{len(names)} {len(names)}", "Input photo 0 1 photo"]
+        for (kind, settings), (before, name) in zip(self._layers[1:], itertools.pairwise(names), strict=True):
+            lines.append(f"{kind} {name} 1 1 {before} {name} {settings}".rstrip())
+        (folder / TEXT).write_text("\n".join(lines) + "\n", encoding="ascii")
+        with (folder / BINARY).open("wb") as binary:
+            for values in self._weights:
+                if values.ndim > 1:
+                    binary.write(bytes(4))  # the tag of plain float32, which a bias goes without
+                binary.write(np.ascontiguousarray(values, dtype="<f4").tobytes())
+
+
+def vgg16_network(tensors: Sequence[Tensor]) -> Network:
+    """VGG16's convolutions and poolings.
+
+    Args:
+        tensors: kernel (3, 3, in, out) and bias (out,) of each layer in turn.
+
+    Returns:
+        A network from a scaled photo to its bottleneck features.
+    """
+    network, block = Network(), "block1"
+    for name, kernel, bias in zip(LAYERS, tensors[::2], tensors[1::2], strict=True):
+        if not name.startswith(block):
+            network.pool()
+            block = name.partition("_")[0]
+        network.convolve(kernel, bias)
+    network.pool()
+    return network
+
+
+def cnn_network(settings: CnnSettings, size: int, weights: Path) -> Network:
+    """The trained CNN as a whole.
+
+    Args:
+        settings: its shape.
+        size: pixels a side of its photos.
+        weights: its ``.weights.h5``.
+
+    Returns:
+        A network from a photo, divided by 255, to its outputs.
+
+    Raises:
+        ValueError: if the weights are not those of such a network.
+        OSError: if they are missing, or no HDF5 file.
+    """
+    network, channels = Network(), 3
+    convolutions, normalizations = _read(weights, "conv2d"), _read(weights, "batch_normalization")
+    for convolution in settings.convolutions:
+        side, filters = convolution.kernel, convolution.filters
+        kernel, *biases = _next(convolutions, (side, side, channels, filters))
+        if settings.batch_normalization:
+            gamma, beta, mean, variance = _next(normalizations, (filters,))
+            factor = gamma / np.sqrt(variance + _EPSILON)
+            kernel, biases = kernel * factor, [beta - mean * factor]
+        network.convolve(kernel, *biases)
+        network.pool()
+        channels, size = filters, size // 2
+    _classify(network, settings.pooling_end, (size, size, channels), settings.dense, settings.output, weights)
+    return network
+
+
+def head_network(
+    settings: HeadSettings, features: tuple[int, int, int], weights: Path, tensors: Sequence[Tensor]
+) -> Network:
+    """VGG16 and the head that was trained on its features, as one.
+
+    Args:
+        settings: the head's shape.
+        features: height, width and channels of one photo's features.
+        weights: the head's ``.weights.h5``.
+        tensors: VGG16's, as for ``vgg16_network``.
+
+    Returns:
+        A network from a photo, scaled for VGG16, to the head's outputs.
+
+    Raises:
+        ValueError: if the weights are not those of such a head.
+        OSError: if they are missing, or no HDF5 file.
+    """
+    network = vgg16_network(tensors)
+    _classify(network, settings.pooling, features, settings.dense, settings.output, weights)
+    return network
+
+
+def _classify(
+    network: Network,
+    pooling: Literal["flatten", "global_average", "global_max"],
+    shape: tuple[int, int, int],
+    dense: list[int],
+    output: Literal["softmax", "sigmoid"],
+    weights: Path,
+) -> None:
+    """Add the dense layers, the first of which takes planes of ``shape``: height, width, channels."""
+    layers = _read(weights, "dense")
+    network.flatten(pooling)
+    inputs = int(np.prod(shape)) if pooling == "flatten" else shape[2]
+    for position, units in enumerate([*dense, 2 if output == "softmax" else 1]):
+        kernel, bias = _next(layers, (inputs, units))
+        if pooling == "flatten" and position == 0:
+            # ncnn keeps plane after plane, Keras the channels of a place together.
+            kernel = kernel.reshape(*shape, units).transpose(2, 0, 1, 3).reshape(inputs, units)
+        last = position == len(dense)
+        network.connect(kernel, bias, "relu" if not last else "sigmoid" if output == "sigmoid" else "none")
+        inputs = units
+    if output == "softmax":
+        network.normalize()
+
+
+def _next(layers: Iterator[list[Tensor]], shape: tuple[int, ...]) -> list[Tensor]:
+    """The tensors of the next layer, the first of which must have this shape."""
+    tensors = next(layers, None)
+    if tensors is None or tensors[0].shape != shape:
+        raise ValueError(f"a layer of shape {shape} {'is missing' if tensors is None else f'is {tensors[0].shape}'}")
+    return tensors
+
+
+def _read(weights: Path, kind: str) -> Iterator[list[Tensor]]:
+    """The tensors of each layer of a kind, in order, as Keras wrote them: ``conv2d``, ``conv2d_1``, ..."""
+    import h5py
+
+    with h5py.File(weights) as file:
+        for name in itertools.chain([kind], (f"{kind}_{number}" for number in itertools.count(1))):
+            variables = file.get(f"layers/{name}/vars")
+            if not variables:
+                return
+            yield [variables[str(index)][()] for index in range(len(variables))]

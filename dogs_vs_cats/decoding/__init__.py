@@ -1,0 +1,1 @@
+"""Photos one by one, and the folder that holds those that are used."""

@@ -1,0 +1,1 @@
+"""Training: batches, augmentation, losses, optimizers, stopping, resuming, and what it leaves."""

@@ -1,0 +1,1 @@
+"""Figures of trainings, scores, photos and what networks see in them."""

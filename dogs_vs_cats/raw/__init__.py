@@ -1,0 +1,1 @@
+"""The source as it came: its photos, whatever the layout and the packing."""

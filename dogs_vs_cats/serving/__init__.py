@@ -1,0 +1,1 @@
+"""Trained models for other people's photos: from the command line, on a page, from MLflow."""

@@ -1,0 +1,89 @@
+"""A trained model as one that others serve: with its decoding, its calibration and its code, in MLflow's format."""
+
+import json
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from dogs_vs_cats.keras_models.models import digest
+from dogs_vs_cats.reporting.publishing import CHAMPION
+from dogs_vs_cats.serving.trained_models import TrainedModel
+from dogs_vs_cats.tracking.connection import quiet_mlflow
+from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
+from dogs_vs_cats.tracking.tracked_runs import client, reopened_run, set_alias
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.settings import TrackingSettings
+
+# What photo_model.py and what it imports need. TensorFlow is not among it.
+_PACKAGES = ("mlflow", "ncnn", "numpy", "pillow", "pydantic", "pyyaml", "scipy")
+
+
+def write_photo_model(trained: TrainedModel, folder: Path) -> None:
+    """Write a model that takes photos as base64, in MLflow's format.
+
+    Args:
+        trained: the model.
+        folder: where to; it must not exist.
+
+    Raises:
+        WorkflowError: if the model's weights are missing or damaged.
+    """
+    quiet_mlflow()
+    from mlflow.pyfunc import save_model
+
+    description, here = trained.description, Path(__file__).parent
+    facts = {
+        "name": trained.kind,
+        "classes": description.classes,
+        "size": description.size,
+        "resampling": description.resampling,
+        "temperature": trained.temperature,
+        "scaling": trained.scaling,
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        network = Path(temporary) / "network"
+        network.mkdir()
+        trained.network().write(network)
+        (network / "classifier.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        save_model(
+            folder,
+            python_model=str(here / "photo_model.py"),
+            code_paths=[str(here.parent)],
+            artifacts={"network": str(network)},
+            pip_requirements=[f"{package}=={version(package)}" for package in _PACKAGES],
+        )
+
+
+def register_photo_model(trained: TrainedModel, settings: TrackingSettings, root: Path) -> str:
+    """Register a model that takes photos, at the run that trained it, as the new champion of its kind.
+
+    Args:
+        trained: the model.
+        settings: the ``tracking`` section; the model is registered beside its ``registered_model``, as ``NAME-photos``.
+        root: the project's folder.
+
+    Returns:
+        The model's address, ``models:/NAME-photos@champion``.
+
+    Raises:
+        WorkflowError: if the model's weights are missing or damaged, or if MLflow does not have it afterwards.
+    """
+    name, tags = f"{settings.registered_model}-photos", {DIGEST_TAG: digest(trained.weights)}
+    address = f"models:/{name}@{CHAMPION}"
+    with reopened_run(settings, root, tags) as run:
+        run.log_folder(
+            lambda folder: write_photo_model(trained, folder),
+            f"{trained.kind}-photos",
+            registered_model=name,
+            version_tags={**tags, "kind": trained.kind, "classes": ", ".join(trained.description.classes)},
+        )
+    set_alias(settings.model_copy(update={"registered_model": name}), root, CHAMPION, tags)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client(settings, root).get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        found = None
+    if found is None or found.tags.get(DIGEST_TAG) != tags[DIGEST_TAG]:
+        raise WorkflowError(f"{address}: not in MLflow yet; once the model's training is there: make send")
+    return address

@@ -1,0 +1,138 @@
+"""Both trained models on one photo: what each says of it, as ``predict`` does, and where it looks."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dogs_vs_cats.decoding.photos import RefusedPhotoError, load, squash
+from dogs_vs_cats.keras_models.models import KINDS, load_predictor
+from dogs_vs_cats.plotting.overlays import overlay
+from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+from dogs_vs_cats.serving.classifying import LARGEST_SENT
+from dogs_vs_cats.serving.trained_models import find_model, open_trained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from dogs_vs_cats.keras_models.models import Kind
+    from dogs_vs_cats.plotting.explaining import OpenNetwork
+    from dogs_vs_cats.serving.classifying import Answer, Classifier
+    from dogs_vs_cats.serving.trained_models import TrainedModel
+
+SHOWN = 480  # pixels of the longer side of a photo on a page; smaller photos stay as they are
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photo, and what the models say of it.
+
+    Attributes:
+        photo: (height, width, 3) uint8 RGB, upright, small enough for a page.
+        squashed: by model, (size, size, 3) uint8 RGB, as the model takes it.
+        answers: by model.
+    """
+
+    photo: NDArray[np.uint8]
+    squashed: dict[Kind, NDArray[np.uint8]]
+    answers: dict[Kind, Answer]
+
+
+class SideBySide:
+    """Both trained models, open.
+
+    Args:
+        trained: by kind, where they are.
+        classifiers: by kind, the same, ready for photos.
+        better: which of them the comparison found better.
+    """
+
+    def __init__(
+        self, trained: Mapping[Kind, TrainedModel], classifiers: Mapping[Kind, Classifier], better: Kind
+    ) -> None:
+        self.better = better
+        self.names = {kind: model.description.name for kind, model in trained.items()}
+        self.classes = trained[better].description.classes
+        self._trained, self._classifiers = trained, classifiers
+
+    def say(self, name: str, data: bytes) -> Seen:
+        """Decode a photo and classify it.
+
+        Args:
+            name: what the answers call it.
+            data: the file's bytes.
+
+        Returns:
+            The answers that ``predict`` gives, and what is needed to look further.
+
+        Raises:
+            RefusedPhotoError: if it is too large or no photo that can be decoded; its text is the reason.
+            WorkflowError: if a model's output is no number.
+        """
+        if len(data) > LARGEST_SENT:
+            raise RefusedPhotoError(f"more than {LARGEST_SENT // 10**6} MB")
+        photo = load(data)
+        squashed, answers = {}, {}
+        for kind, classifier in self._classifiers.items():
+            squashed[kind] = squash(photo, classifier.size, classifier.resampling)
+            answers[kind] = classifier.answer(name, float(classifier.probabilities(squashed[kind][None])[0]))
+        photo.thumbnail((SHOWN, SHOWN))
+        return Seen(np.asarray(photo), squashed, answers)
+
+    def look(self, seen: Seen) -> dict[Kind, NDArray[np.uint8] | None]:
+        """Where the models look for the class that they say. The first call waits for TensorFlow.
+
+        Returns:
+            By model, Grad-CAM over the photo, in its shape; None of a network without convolutions.
+
+        Raises:
+            WorkflowError: if weights are missing or damaged.
+        """
+        networks = self.networks
+        from dogs_vs_cats.plotting.explaining import grad_cam
+
+        overlays: dict[Kind, NDArray[np.uint8] | None] = {}
+        for kind, network in networks.items():
+            overlays[kind] = None
+            if network.convolutions:
+                evidence, _ = grad_cam(network, seen.squashed[kind][None])
+                says = self.classes.index(seen.answers[kind].label)
+                overlays[kind] = overlay(seen.photo, evidence[0], says)
+        return overlays
+
+    @cached_property
+    def networks(self) -> dict[Kind, OpenNetwork]:
+        """Both networks laid open in TensorFlow, which takes seconds to import."""
+        import_tensorflow()
+        from dogs_vs_cats.plotting.explaining import open_predictor
+
+        return {
+            kind: open_predictor(load_predictor(model.weights), model.vgg16) for kind, model in self._trained.items()
+        }
+
+
+@contextmanager
+def open_side_by_side(project: Path) -> Iterator[SideBySide]:
+    """Open both models of a project.
+
+    Args:
+        project: the project's folder.
+
+    Yields:
+        The models, until the block ends.
+
+    Raises:
+        WorkflowError: as ``find_model`` and ``open_trained``; what is missing or damaged is told here.
+    """
+    better = find_model(project).kind
+    trained = {kind: find_model(project, kind) for kind in KINDS}
+    with ExitStack() as opened:
+        classifiers = {kind: opened.enter_context(open_trained(trained[kind])) for kind in KINDS}
+        yield SideBySide(trained, classifiers, better)

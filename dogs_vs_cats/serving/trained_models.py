@@ -1,0 +1,292 @@
+"""The models that the workflow trained in a project's folder, opened for photos; on a CPU without TensorFlow."""
+
+import importlib.util
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from dogs_vs_cats.arrays import read_dataset
+from dogs_vs_cats.bottleneck.ncnn_engine import ChannelScaling, NcnnPool, compute, count_workers
+from dogs_vs_cats.bottleneck.ncnn_networks import Network, cnn_network, head_network
+from dogs_vs_cats.comparing.predicting import check_fit
+from dogs_vs_cats.keras_models.models import (
+    KINDS,
+    Description,
+    Kind,
+    digest,
+    exported,
+    load_predictor,
+    loading,
+    open_backbone,
+    read_description,
+    require_backbone,
+)
+from dogs_vs_cats.pretrained.backbones import scaling_values
+from dogs_vs_cats.pretrained.weights import read_tensors
+from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+from dogs_vs_cats.raw.raw_photos import folder_store
+from dogs_vs_cats.serving.classifying import Answer, Classifier, Compute, Unread
+from dogs_vs_cats.serving.layout import ARRAYS, BACKBONE_WEIGHTS, COMPARISON, MODELS
+from dogs_vs_cats.serving.registered_models import URI_PREFIX, by_keras, open_registered
+from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.workflow.settings import CnnSettings
+
+if TYPE_CHECKING:
+    import keras
+
+Engine: TypeAlias = Literal["auto", "ncnn", "tensorflow"]
+
+# Up to so many photos are done sooner in this process than ncnn's processes have started.
+_FEW: dict[Kind, int] = {"scratch": 256, "vgg16": 24}
+
+
+class _Calibrated(BaseModel):
+    temperature: float
+    weights: str | None = None  # where an older version compared, that of the weights is not known
+
+
+class _Comparison(BaseModel):
+    """What ``comparison.json`` says of the models' use."""
+
+    better: Kind
+    classes: tuple[str, str]
+    models: dict[Kind, _Calibrated]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model in a project's folder.
+
+    Attributes:
+        kind: which of the two.
+        weights: its ``.weights.h5``.
+        vgg16: the backbone's ``.weights.h5``, which the head needs.
+        description: what the weights belong to.
+        temperature: calibrates its probabilities.
+    """
+
+    kind: Kind
+    weights: Path
+    vgg16: Path
+    description: Description
+    temperature: float
+
+    @property
+    def scaling(self) -> ChannelScaling:
+        """What becomes of a photo's values before the network takes them."""
+        if self.description.scaling is None:
+            return 1 / 255, (0.0, 0.0, 0.0), False
+        return scaling_values(self.description.scaling)
+
+    @property
+    def suits_ncnn(self) -> bool:
+        """Whether ncnn can run it: the CNN, or a head on VGG16's features."""
+        network = self.description.network
+        return network.name == "cnn" if isinstance(network, CnnSettings) else self.description.backbone == "vgg16"
+
+    def network(self) -> Network:
+        """The whole model for ncnn, from a scaled photo to its outputs.
+
+        Raises:
+            WorkflowError: if weights are missing or not the description's, or ncnn cannot run it.
+        """
+        description = self.description
+        if not self.suits_ncnn:
+            raise WorkflowError(
+                f"the {description.name} is not run by ncnn, only the CNN and heads on VGG16 are; "
+                "choose the engine tensorflow or auto"
+            )
+        with loading(self.weights):
+            if isinstance(description.network, CnnSettings):
+                return cnn_network(description.network, description.size, self.weights)
+            assert description.features is not None
+            return head_network(description.network, description.features, self.weights, read_tensors(self.vgg16))
+
+    def keras_model(self) -> "keras.Model":
+        """The whole model for TensorFlow, from photos (n, size, size, 3) uint8 to P(second class), (n,).
+
+        Raises:
+            WorkflowError: if weights are missing or not the description's.
+        """
+        import_tensorflow()
+        backbone = open_backbone(self.description, self.vgg16)
+        return exported(load_predictor(self.weights).model, self.description, backbone)
+
+
+def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
+    """Find a trained model and its calibration, without loading it.
+
+    Args:
+        project: the project's folder.
+        kind: which; None: the better one, as the comparison says by log-loss on validation.
+
+    Returns:
+        The model.
+
+    Raises:
+        WorkflowError: if nothing was trained or compared yet, with the command that does, if the model was trained anew
+            since, or if model, comparison and decoded photos are of different classes or sizes.
+    """
+    path = project / COMPARISON
+    if kind is not None:
+        read_description(_weights(project, kind))  # what to train is told before what to compare
+    try:
+        comparison = _Comparison.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        trained = all(_weights(project, other).exists() for other in KINDS)
+        advice = "compare them with: dvc repro compare" if trained else "train and compare the models with: dvc repro"
+        raise WorkflowError(f"{path}: no comparison of trained models there; {advice}") from None
+    except (ValidationError, UnicodeDecodeError):
+        raise WorkflowError(
+            f"{path}: damaged, or of another version; make it again with: dvc repro -f compare"
+        ) from None
+    kind = kind or comparison.better
+    weights = _weights(project, kind)
+    description = read_description(weights)
+    if kind not in comparison.models or description.classes != comparison.classes:
+        raise WorkflowError(
+            f"{path}: compares models of {' and '.join(comparison.classes)}, {kind} is one of "
+            f"{' and '.join(description.classes)}; run dvc repro"
+        )
+    compared = comparison.models[kind].weights
+    if compared is not None and weights.exists() and digest(weights) != compared:
+        raise WorkflowError(f"{path}: {weights.name} was trained anew since; compare again with: dvc repro compare")
+    arrays = project / ARRAYS
+    if arrays.exists():
+        check_fit(weights.with_name(f"{kind}.json"), description, read_dataset(arrays))
+    vgg16 = project / BACKBONE_WEIGHTS
+    if kind == "vgg16":
+        require_backbone(vgg16)
+    return TrainedModel(kind, weights, vgg16, description, comparison.models[kind].temperature)
+
+
+@contextmanager
+def open_classifier(
+    project: Path, model: str | None = None, *, engine: Engine = "auto", photos: int = 1
+) -> Iterator[Classifier]:
+    """Open a model for photos.
+
+    Args:
+        project: the project's folder.
+        model: ``scratch`` or ``vgg16``; ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` from MLflow, which
+            TensorFlow runs; None: the better one of the project's.
+        engine: ``auto``: ncnn where it is installed and can run the model, else TensorFlow.
+        photos: about how many will be classified; with many, ncnn runs on every core.
+
+    Yields:
+        The model, until the block ends.
+
+    Raises:
+        WorkflowError: as ``find_model`` and ``registered_models.open_registered``.
+    """
+    if model is not None and model.startswith(URI_PREFIX):
+        yield open_registered(model, project)
+        return
+    kinds: dict[str | None, Kind | None] = {None: None, **{kind: kind for kind in KINDS}}
+    if model not in kinds:
+        raise WorkflowError(f"model {model}: choose {', '.join(KINDS)} or {URI_PREFIX}NAME@ALIAS")
+    with open_trained(find_model(project, kinds[model]), engine=engine, photos=photos) as classifier:
+        yield classifier
+
+
+@contextmanager
+def open_trained(trained: TrainedModel, *, engine: Engine = "auto", photos: int = 1) -> Iterator[Classifier]:
+    """Open a model that was found in a project.
+
+    Args:
+        trained: from ``find_model``.
+        engine: as for ``open_classifier``.
+        photos: as for ``open_classifier``.
+
+    Yields:
+        The model, until the block ends.
+
+    Raises:
+        WorkflowError: if weights are missing or not the description's, or the engine cannot run it.
+    """
+    has_ncnn = importlib.util.find_spec("ncnn") is not None
+    if engine == "ncnn" and not has_ncnn:
+        raise WorkflowError("ncnn is not installed on this platform; choose the engine tensorflow or auto")
+    by_ncnn = trained.suits_ncnn and has_ncnn
+    if engine == "tensorflow" or (engine == "auto" and not by_ncnn):
+        yield _classifier(trained, by_keras(trained.keras_model()))
+    elif photos <= _FEW[trained.kind]:
+        with tempfile.TemporaryDirectory() as folder:
+            trained.network().write(Path(folder))
+            yield _classifier(trained, lambda batch: compute(folder, trained.scaling, batch)[:, -1])
+    else:
+        workers = count_workers(trained.description.size)
+        with NcnnPool(trained.network(), trained.scaling, workers) as pool:
+            yield _classifier(trained, lambda batch: _in_order(pool, batch))
+
+
+def classify(
+    *paths: str | Path, model: str | None = None, project: str | Path = ".", engine: Engine = "auto"
+) -> Iterator[Answer | Unread]:
+    """Classify photos with a project's model.
+
+    Args:
+        paths: photos, and folders of photos. Many start processes, each of which imports the calling script: its
+            own work belongs under ``if __name__ == "__main__":``.
+        model: as for ``open_classifier``.
+        project: the project's folder.
+        engine: as for ``open_classifier``.
+
+    Yields:
+        An answer, or the reason why there is none, for each photo in turn.
+
+    Raises:
+        WorkflowError: if a path is missing, a folder has no photos, or as ``open_classifier``.
+    """
+    files = find_photos([Path(path) for path in paths])
+    with open_classifier(Path(project), model, engine=engine, photos=len(files)) as classifier:
+        yield from classifier.classify(files)
+
+
+def find_photos(paths: Sequence[Path]) -> list[Path]:
+    """The files to classify.
+
+    Args:
+        paths: photos, and folders with photos in them or in their folders.
+
+    Returns:
+        Files as named, whatever their ending; of a folder those with a photo's ending, sorted, hidden ones left out.
+
+    Raises:
+        WorkflowError: if a path is missing or something else, or a folder has no photos.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_file():
+            found.append(path)
+        elif path.is_dir():
+            names = folder_store(path, links=True).names
+            if not names:
+                raise WorkflowError(f"{path}: no photos in this folder; name one with .jpg, .png or the like in it")
+            found += [path / name for name in names]
+        else:
+            raise WorkflowError(f"{path}: {'no file or folder' if path.exists() else 'no such file or folder'}")
+    return found
+
+
+def _weights(project: Path, kind: Kind) -> Path:
+    return project / MODELS / f"{kind}.weights.h5"
+
+
+def _classifier(trained: TrainedModel, run: Compute) -> Classifier:
+    described = trained.description
+    return Classifier(trained.kind, described.classes, described.size, described.resampling, trained.temperature, run)
+
+
+def _in_order(pool: NcnnPool, photos: NDArray[np.uint8]) -> NDArray[np.float64]:
+    probabilities = np.empty(len(photos))
+    for start, found in pool.compute(photos):
+        probabilities[start : start + len(found)] = found[:, -1]
+    return probabilities

@@ -1,0 +1,1 @@
+"""From a source's photos to train, validation and test."""

@@ -1,0 +1,1 @@
+"""Runs in MLflow, which may be slow, away or gone while a training goes on."""

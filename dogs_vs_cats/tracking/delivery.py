@@ -1,0 +1,247 @@
+"""Gives MLflow a run's operations, one after the other."""
+
+import getpass
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dogs_vs_cats.tracking.connection import connect, is_local
+from dogs_vs_cats.tracking.operations import (
+    DATASET_DIGEST_LENGTH,
+    ENTRIES_AT_ONCE,
+    IDENTITY,
+    METRICS_AT_ONCE,
+    PARAMETER_LENGTH,
+    TAG_LENGTH,
+    AnyOperation,
+    Artifact,
+    End,
+    Logged,
+    Promotion,
+    Record,
+    Reopen,
+    Start,
+    identity_of,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+
+class NoSuchVersionError(LookupError):
+    """No version of the registered model has the tags asked for."""
+
+
+class NoSuchParentError(LookupError):
+    """The run that a run belongs to is not in MLflow yet."""
+
+
+class MlflowRun:
+    """One run in MLflow, which takes its operations in order.
+
+    Args:
+        uri: where MLflow is.
+        root: the project's folder.
+        timeout_seconds: how long one request may take.
+        again: whether operations may have been delivered before, wholly or in part.
+    """
+
+    def __init__(self, uri: str, root: Path, timeout_seconds: float, *, again: bool = False) -> None:
+        self._uri = uri
+        self._root = root
+        self._timeout_seconds = timeout_seconds
+        self.again = again
+        self.run_id: str | None = None
+        self._experiment_id = ""
+
+    @property
+    def _client(self) -> "MlflowClient":
+        return connect(self._uri, self._root, self._timeout_seconds)
+
+    @property
+    def _run(self) -> str:
+        if self.run_id is None:
+            raise RuntimeError("a run's first operation is its start")
+        return self.run_id
+
+    def take(self, operation: AnyOperation) -> None:
+        """Deliver one operation.
+
+        Raises:
+            Exception: whatever MLflow raises; the same operation can be given again.
+        """
+        match operation:
+            case Start():
+                self._start(operation)
+            case Reopen():
+                version = newest_version(self._client, operation.registered_model, operation.version_tags)
+                self._experiment_id = self._client.get_run(version.run_id).info.experiment_id
+                self.run_id = version.run_id
+            case Record():
+                self._record(operation)
+            case Artifact():
+                self._artifact(operation)
+            case Logged():
+                self._model(operation)
+            case Promotion():
+                name = operation.registered_model
+                version = newest_version(self._client, name, operation.version_tags)
+                self._client.set_registered_model_alias(name, operation.alias, version.version)
+            case End():
+                self._client.set_terminated(self._run, operation.status, operation.time)
+
+    def _start(self, start: Start) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        self._experiment_id = self._experiment(start.experiment)
+        run_id = start.run_id if start.run_id is None or self._is_there(start.run_id) else None
+        if run_id is None and self.again:
+            run_id = self._find(start.identity)
+        if run_id is not None:
+            self._client.update_run(run_id, status="RUNNING")
+        else:
+            tags = start.tags | {IDENTITY: start.identity, "mlflow.user": _user()}
+            if start.parent is not None:
+                tags["mlflow.parentRunId"] = self._parent(start.parent)
+            run = self._client.create_run(self._experiment_id, start.time, cut_tags(tags), start.name)
+            run_id = run.info.run_id
+        if start.dataset is not None:
+            name, digest = start.dataset
+            data = Dataset(
+                name, digest[:DATASET_DIGEST_LENGTH], source_type="local", source=json.dumps({"digest": digest})
+            )
+            self._client.log_inputs(run_id, [DatasetInput(data)])
+        self.run_id = run_id
+
+    def _experiment(self, name: str) -> str:
+        client = self._client
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
+            # A server knows where artifacts go; a database takes the folder that happens to be the current one.
+            artifacts = (self._root / "mlruns" / "artifacts").as_uri() if is_local(self._uri) else None
+            _create(lambda: client.create_experiment(name, artifacts))
+            experiment = client.get_experiment_by_name(name)
+        if experiment is None or experiment.lifecycle_stage != "active":
+            raise RuntimeError(f"experiment {name} was deleted there; restore it, or name another one")
+        return str(experiment.experiment_id)
+
+    def _is_there(self, run_id: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self._client.get_run(run_id).info.lifecycle_stage == "active")
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+
+    def _parent(self, parent: str) -> str:
+        """The parent's id in MLflow, when all that was known of it is its identity."""
+        identity = identity_of(parent)
+        run_id = parent if identity is None else self._find(identity)
+        if run_id is None:
+            raise NoSuchParentError(parent)
+        return run_id
+
+    def _find(self, identity: str) -> str | None:
+        found = self._client.search_runs([self._experiment_id], f"tags.`{IDENTITY}` = '{identity}'", max_results=1)
+        return found[0].info.run_id if found else None
+
+    def _record(self, record: Record) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        params = [Param(key, value[:PARAMETER_LENGTH]) for key, value in record.params.items()]
+        tags = [RunTag(key, value) for key, value in cut_tags(record.tags).items()]
+        metrics = [Metric(*metric) for metric in record.metrics]
+        while params or tags or metrics:
+            self._client.log_batch(
+                self._run, metrics[:METRICS_AT_ONCE], params[:ENTRIES_AT_ONCE], tags[:ENTRIES_AT_ONCE]
+            )
+            del metrics[:METRICS_AT_ONCE], params[:ENTRIES_AT_ONCE], tags[:ENTRIES_AT_ONCE]
+
+    def _artifact(self, artifact: Artifact) -> None:
+        if artifact.payload.is_dir():
+            self._client.log_artifacts(self._run, str(artifact.payload), artifact.folder)
+        else:
+            self._client.log_artifact(self._run, str(artifact.payload), artifact.folder)
+
+    def _model(self, logged: Logged) -> None:
+        """What ``mlflow.keras.log_model`` does after saving, in steps that find what is already done."""
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+        from mlflow.models import Model
+
+        client = self._client
+        model: Any = None
+        if self.again:
+            found = client.search_logged_models([self._experiment_id], f"tags.`{IDENTITY}` = '{logged.identity}'")
+            model = found[0] if found else None
+        if model is None:
+            tags = {IDENTITY: logged.identity}
+            model = client.create_logged_model(self._experiment_id, logged.name, self._run, tags)
+        outputs = client.get_run(self._run).outputs
+        if model.model_id not in {output.model_id for output in (outputs.model_outputs if outputs else [])}:
+            client.log_outputs(self._run, [LoggedModelOutput(model.model_id, step=0)])
+        if model.status != LoggedModelStatus.READY:
+            described = Model.load(str(logged.payload))
+            described.run_id, described.model_id, described.model_uuid = self._run, model.model_id, model.model_id
+            described.artifact_path = model.artifact_location
+            described.save(str(logged.payload / "MLmodel"))
+            client.log_model_artifacts(model.model_id, str(logged.payload))
+            client.finalize_logged_model(model.model_id, "READY")
+        if logged.registered_model is not None:
+            # A database resolves "models:/" by the process's own tracking URI, a server by its own database.
+            source = model.artifact_location if is_local(self._uri) else f"models:/{model.model_id}"
+            self._register(logged, logged.registered_model, model.model_id, source)
+
+    def _register(self, logged: Logged, registered_model: str, model_id: str, source: str) -> None:
+        client = self._client
+        _create(lambda: client.create_registered_model(registered_model))
+        versions = client.search_model_versions(f"name = '{registered_model}'") if self.again else []
+        version = next((found for found in versions if found.tags.get(IDENTITY) == logged.identity), None)
+        if version is None:
+            tags = logged.version_tags | {IDENTITY: logged.identity}
+            version = client.create_model_version(
+                registered_model, source, self._run, tags, model_id=model_id, await_creation_for=0
+            )
+        # MLflow's pages show a model's versions by this tag.
+        listed = json.dumps([{"name": registered_model, "version": version.version}])
+        client.set_logged_model_tags(model_id, {"mlflow.modelVersions": listed})
+
+
+def newest_version(client: "MlflowClient", registered_model: str, version_tags: Mapping[str, str]) -> "ModelVersion":
+    """Find the newest version of a registered model that has all these tags.
+
+    Raises:
+        NoSuchVersionError: if no version has them.
+    """
+    versions = client.search_model_versions(f"name = '{registered_model}'")
+    versions = [version for version in versions if version_tags.items() <= version.tags.items()]
+    if not versions:
+        tags = ", ".join(f"{key} {value}" for key, value in version_tags.items())
+        raise NoSuchVersionError(f"the registered model {registered_model} has no version with {tags}")
+    return max(versions, key=lambda version: int(version.version))
+
+
+def cut_tags(tags: dict[str, str]) -> dict[str, str]:
+    """Tags no longer than MLflow takes."""
+    return {key: value[:TAG_LENGTH] for key, value in tags.items()}
+
+
+def _create(create: Callable[[], object]) -> None:
+    """Create something unless it is there, whoever was first."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        create()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _user() -> str:
+    with suppress(OSError, KeyError, ImportError):  # a container's user may have no name
+        return getpass.getuser()
+    return "unknown"
