@@ -1,8 +1,8 @@
 """Networks run by ncnn, one single-threaded process a core: on a CPU twice as fast as TensorFlow.
 
 ncnn's speed comes from Winograd convolutions; its threads are slower than its processes (they share Python's lock and
-split layers too small to be split). Every photo is computed alone, so the features do not depend on how many
-processes there are.
+split layers too small to be split). What is computed of a photo does not depend on how many processes there are, or on
+which other photos there are.
 """
 
 import tempfile
@@ -18,7 +18,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.bottleneck.ncnn_networks import BINARY, OUTPUT, TEXT, Network
+from dogs_vs_cats.bottleneck.ncnn_networks import BINARY, OUTPUT, TEXT, Network, StackedNetwork
+from dogs_vs_cats.bottleneck.stacking import STACKED, cut, stack
 from dogs_vs_cats.processes import Submit, worker_processes
 from dogs_vs_cats.workflow.errors import WorkflowError
 
@@ -26,7 +27,7 @@ ChannelScaling: TypeAlias = tuple[float | tuple[float, ...], tuple[float, ...], 
 """Factor of all channels or of each, offset of each, and whether RGB is reversed to BGR before them."""
 
 _PLANES = 3  # dimensions of an output that is no row of values
-_PHOTOS_A_TASK = 8  # under a second of work: what is redone when a process dies, and waited for at Ctrl-C
+_PHOTOS_A_TASK = STACKED  # under a second of work: what is redone when a process dies, and waited for at Ctrl-C
 _LIVES = 3  # how often the processes may die before it is taken for hopeless
 # What a process takes, measured from 32 to 1024 pixels a side: Winograd's copies of the weights, and layers' outputs.
 _BYTES_A_PROCESS, _BYTES_A_PIXEL = 320_000_000, 2300
@@ -68,23 +69,49 @@ def compute(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> 
     Raises:
         WorkflowError: if ncnn is missing or fails.
     """
+    computed = [_run(folder, planes) for planes in _scaled(photos, scaling)]
+    return np.stack([values.transpose(1, 2, 0) if values.ndim == _PLANES else values for values in computed])
+
+
+def compute_stacked(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Run a stacked network on photos, in this process.
+
+    Args:
+        folder: where ``StackedNetwork.write`` wrote it; loaded once a process.
+        scaling: as for ``compute``.
+        photos: (n, size, size, 3) uint8 RGB, at most as many as are stacked.
+
+    Returns:
+        What it computes of each, (n, h, w, channels) float32.
+
+    Raises:
+        WorkflowError: as ``compute``.
+    """
+    first, *others = sorted(map(str, Path(folder).iterdir()))
+    maps = [_run(first, planes) for planes in _scaled(photos, scaling)]
+    for part in others:
+        maps = cut(_run(part, stack(maps)), len(maps))
+    return np.stack(maps).transpose(0, 2, 3, 1)
+
+
+def _scaled(photos: NDArray[np.uint8], scaling: ChannelScaling) -> Iterator[NDArray[np.float32]]:
+    factor, offset, reverse = scaling
+    for photo in photos:
+        values = photo.astype(np.float32)[..., :: -1 if reverse else 1]
+        yield (values * np.asarray(factor, np.float32) + np.asarray(offset, np.float32)).transpose(2, 0, 1)
+
+
+def _run(folder: str, planes: NDArray[np.float32]) -> NDArray[np.float32]:
     network = _load_network(folder)
     import ncnn
 
-    factor, offset, reverse = scaling
-    computed = []
-    for photo in photos:
-        values = photo.astype(np.float32)[..., :: -1 if reverse else 1]
-        scaled = values * np.asarray(factor, np.float32) + np.asarray(offset, np.float32)
-        planes = np.ascontiguousarray(scaled.transpose(2, 0, 1))
-        extractor = network.create_extractor()
-        failed = extractor.input("photo", ncnn.Mat(planes))
-        status, found = extractor.extract(OUTPUT)
-        if failed or status:
-            raise WorkflowError("ncnn could not compute a photo's features; set bottleneck.engine: tensorflow")
-        values = np.array(found)
-        computed.append(values.transpose(1, 2, 0) if values.ndim == _PLANES else values)
-    return np.stack(computed)
+    kept = np.ascontiguousarray(planes)  # ncnn reads it where it is, and does not keep it from being freed
+    extractor = network.create_extractor()
+    failed = extractor.input("photo", ncnn.Mat(kept))
+    status, found = extractor.extract(OUTPUT)
+    if failed or status:
+        raise WorkflowError("ncnn could not compute a photo's features; set bottleneck.engine: tensorflow")
+    return np.array(found)
 
 
 # ---------------------------------------------------------------- in the parent
@@ -107,17 +134,18 @@ class NcnnPool:
     """Processes that run a network; used as a context manager.
 
     Args:
-        network: VGG16, alone or with what was trained on its features.
+        network: VGG16, with what was trained on its features or, for many photos at once, stacked.
         scaling: factor, offset of each channel, and whether RGB is reversed to BGR before them.
         workers: how many processes.
     """
 
     def __init__(
         self,
-        network: Network,
+        network: Network | StackedNetwork,
         scaling: ChannelScaling,
         workers: int,
     ) -> None:
+        self._compute = compute if isinstance(network, Network) else compute_stacked
         self._workers = workers
         self._scaling = scaling
         self._folder = tempfile.TemporaryDirectory()
@@ -164,7 +192,7 @@ class NcnnPool:
                 while todo and len(running) < 2 * self._workers:
                     start = todo[-1]
                     few = np.array(photos[start : start + _PHOTOS_A_TASK])
-                    future = self._start()(compute, self._folder.name, self._scaling, few)
+                    future = self._start()(self._compute, self._folder.name, self._scaling, few)
                     running[future] = todo.pop()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     found = future.result()
