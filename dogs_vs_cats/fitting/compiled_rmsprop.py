@@ -1,4 +1,4 @@
-"""RMSprop in three passes through memory in place of ten, with the same result to the last bit."""
+"""RMSprop in one pass through memory in place of ten."""
 
 from typing import Any
 
@@ -13,9 +13,10 @@ _LARGE = 1 << 16
 
 @keras.saving.register_keras_serializable("dogs_vs_cats")
 class CompiledRMSprop(keras.optimizers.RMSprop):  # type: ignore[misc]
-    """Keras's RMSprop, whose operations on a large weight array are compiled by XLA.
+    """Keras's RMSprop, whose update of a large weight array is compiled by XLA.
 
-    Arguments, state and, on a CPU, results are those of ``keras.optimizers.RMSprop``.
+    Arguments and state are those of ``keras.optimizers.RMSprop``. Weights differ in their last bit, about one in fifty
+    after five steps: XLA's roots are not those of TensorFlow's kernels, and neither are always rounded right.
     """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -26,18 +27,12 @@ class CompiledRMSprop(keras.optimizers.RMSprop):  # type: ignore[misc]
             return
         velocity = self._velocities[self._get_variable_index(variable)]
         rate = tf.cast(learning_rate, "float32")
-        squares, denominator = _velocity(velocity.value, gradient, self.rho, self.epsilon)
-        velocity.assign(squares)
-        # Not compiled: where Keras divides by a root, TensorFlow multiplies by its own rsqrt, and XLA's has other bits.
-        variable.assign(_changed(variable, gradient, tf.math.rsqrt(denominator), rate))
+        _update(variable, velocity.value, gradient, rate, self.rho, self.epsilon)
 
 
+# One loop over the numbers that waits for nothing: see affine.py.
 @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
-def _velocity(velocity: Any, gradient: Any, rho: float, epsilon: float) -> tuple[Any, Any]:
-    velocity = rounded(rho * velocity) + rounded((1 - rho) * tf.square(gradient))
-    return velocity, velocity + epsilon
-
-
-@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
-def _changed(variable: Any, gradient: Any, factor: Any, rate: Any) -> Any:
-    return variable - rounded(rate * gradient * factor)
+def _update(variable: Any, velocity: Any, gradient: Any, rate: Any, rho: float, epsilon: float) -> None:
+    squares = rounded(rho * velocity) + rounded((1 - rho) * tf.square(gradient))
+    velocity.assign(squares)
+    variable.assign_sub(rounded(rate * gradient) / tf.sqrt(squares + epsilon))

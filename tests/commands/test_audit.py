@@ -19,7 +19,7 @@ from dogs_vs_cats.arrays import open_split
 from dogs_vs_cats.workflow.errors import WorkflowError
 from stages import decode, split
 from tests.conftest import ROOT, changed
-from tests.test_report import Page
+from tests.reporting.test_report import Page
 
 WRONG, ODD, SMALL = "wasp_3.jpg", "bee_5.jpg", "bee_7.jpg"
 

@@ -169,7 +169,7 @@ import os, signal, sys
 from pathlib import Path
 import numpy as np
 from dogs_vs_cats.workflow.settings import parse_settings
-from tests.test_training import small, train_small
+from tests.fitting.test_training import small, train_small
 import yaml
 settings = parse_settings(yaml.safe_load(Path("params.yaml").read_text()))
 images, labels = np.load(sys.argv[1]), np.load(sys.argv[2])
