@@ -19,6 +19,12 @@ class CompiledRMSprop(keras.optimizers.RMSprop):  # type: ignore[misc]
     after five steps: XLA's roots are not those of TensorFlow's kernels, and neither are always rounded right.
     """
 
+    def build(self, variables: list[Any]) -> None:
+        """Make the state of these variables, and what updates them."""
+        super().build(variables)
+        # Of this optimizer alone: what TensorFlow traces for variables cannot be called for others once they are gone.
+        self._compiled_update = tf.function(_update, jit_compile=True)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable and its velocity."""
         simple = not self.momentum and not self.centered and variable.dtype == "float32"
@@ -27,11 +33,10 @@ class CompiledRMSprop(keras.optimizers.RMSprop):  # type: ignore[misc]
             return
         velocity = self._velocities[self._get_variable_index(variable)]
         rate = tf.cast(learning_rate, "float32")
-        _update(variable, velocity.value, gradient, rate, self.rho, self.epsilon)
+        self._compiled_update(variable, velocity.value, gradient, rate, self.rho, self.epsilon)
 
 
-# One loop over the numbers that waits for nothing: see affine.py.
-@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+# XLA makes one loop over the numbers of this, which waits for nothing: see affine.py.
 def _update(variable: Any, velocity: Any, gradient: Any, rate: Any, rho: float, epsilon: float) -> None:
     squares = rounded(rho * velocity) + rounded((1 - rho) * tf.square(gradient))
     velocity.assign(squares)

@@ -1,3 +1,4 @@
+import gc
 from typing import Any
 
 import keras
@@ -49,6 +50,19 @@ def test_the_result_is_keras_own_but_for_the_last_bits(options: dict[str, Any]) 
     assert len(ours) == len(theirs)
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-8)
+
+
+def test_one_training_after_the_other_begins_anew() -> None:
+    ended = []
+    for _ in range(2):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(300), keras.layers.Dense(1)])
+        model.compile(CompiledRMSprop(1e-3), "mse")
+        model.fit(np.ones((8, 300)), np.ones((8, 1)), epochs=2, verbose=0)
+        ended.append(model.get_weights())
+        del model
+        gc.collect()  # the variables that the first one's update was traced for
+    assert all(map(np.array_equal, *ended))
 
 
 @pytest.mark.parametrize(("shape", "options"), [(SMALL, {}), (LARGE, {"momentum": 0.5}), (LARGE, {"centered": True})])
