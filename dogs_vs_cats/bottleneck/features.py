@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dogs_vs_cats.arrays import create_array, release
 from dogs_vs_cats.bottleneck.ncnn_engine import NcnnPool, count_workers
-from dogs_vs_cats.bottleneck.ncnn_networks import stacked_vgg16
+from dogs_vs_cats.bottleneck.ncnn_networks import vgg16_for_many
 from dogs_vs_cats.examples import Examples, open_images
 from dogs_vs_cats.pretrained.backbones import Scaling, build_extractor, scaling_values
 from dogs_vs_cats.pretrained.weights import read_tensors
@@ -169,7 +169,7 @@ def open_engine(
     if engine == "auto" and has_gpu:
         yield _with_tensorflow(weights, scaling, batch, size, backbone)
         return
-    with NcnnPool(stacked_vgg16(tensors, size), scaling_values(scaling), workers or count_workers(size)) as pool:
+    with NcnnPool(vgg16_for_many(tensors, size), scaling_values(scaling), workers or count_workers(size)) as pool:
         del tensors
         compare(np.concatenate([found for _, found in sorted(pool.compute(sample))]), reference)
         yield lambda photos, out: _write(photos, pool.compute(photos), out, backbone)

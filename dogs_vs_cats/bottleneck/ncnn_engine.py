@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogs_vs_cats.bottleneck.ncnn_networks import BINARY, OUTPUT, TEXT, Network, StackedNetwork
-from dogs_vs_cats.bottleneck.stacking import STACKED, cut, stack
+from dogs_vs_cats.bottleneck.stacking import LARGEST_STACKED, STACKED, cut, stack
 from dogs_vs_cats.processes import Submit, worker_processes
 from dogs_vs_cats.workflow.errors import WorkflowError
 
@@ -30,7 +30,7 @@ _PLANES = 3  # dimensions of an output that is no row of values
 _PHOTOS_A_TASK = STACKED  # under a second of work: what is redone when a process dies, and waited for at Ctrl-C
 _LIVES = 3  # how often the processes may die before it is taken for hopeless
 # What a process takes, measured from 32 to 1024 pixels a side: Winograd's copies of the weights, and layers' outputs.
-_BYTES_A_PROCESS, _BYTES_A_PIXEL = 320_000_000, 2300
+_BYTES_A_PROCESS, _BYTES_A_PIXEL, _BYTES_A_PIXEL_STACKED = 340_000_000, 2300, 5500
 
 # ---------------------------------------------------------------- in the worker processes
 
@@ -126,7 +126,8 @@ def count_workers(size: int) -> int:
     import joblib
     import psutil
 
-    fitting = int(psutil.virtual_memory().available // 2 // (_BYTES_A_PROCESS + _BYTES_A_PIXEL * size**2))
+    a_pixel = _BYTES_A_PIXEL_STACKED if size <= LARGEST_STACKED else _BYTES_A_PIXEL
+    fitting = int(psutil.virtual_memory().available // 2 // (_BYTES_A_PROCESS + a_pixel * size**2))
     return max(1, min(int(joblib.cpu_count()), fitting))
 
 

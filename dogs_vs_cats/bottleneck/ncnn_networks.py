@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.bottleneck.stacking import inside
+from dogs_vs_cats.bottleneck.stacking import LARGEST_STACKED, inside
 from dogs_vs_cats.pretrained.weights import LAYERS, Tensor
 from dogs_vs_cats.workflow.settings import CnnSettings, HeadSettings
 
@@ -113,16 +113,18 @@ def vgg16_network(tensors: Sequence[Tensor]) -> Network:
     return _join(_blocks(tensors))
 
 
-def stacked_vgg16(tensors: Sequence[Tensor], size: int) -> StackedNetwork:
-    """The same for several photos at once, in less time a photo.
+def vgg16_for_many(tensors: Sequence[Tensor], size: int) -> Network | StackedNetwork:
+    """The same for several photos at once, where that takes less time a photo.
 
     Args:
         tensors: as for ``vgg16_network``.
         size: pixels a side of the photos.
 
     Returns:
-        Networks from a scaled photo to its bottleneck features.
+        From a scaled photo to its bottleneck features.
     """
+    if size > LARGEST_STACKED:
+        return vgg16_network(tensors)
     blocks = _blocks(tensors)
     parts = [_join(blocks[:_ALONE])]
     for number, layers in enumerate(blocks[_ALONE:], start=_ALONE):

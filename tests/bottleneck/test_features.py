@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.bottleneck.features import compare, extract, open_features
 from dogs_vs_cats.bottleneck.ncnn_engine import NcnnPool, count_workers
-from dogs_vs_cats.bottleneck.ncnn_networks import stacked_vgg16, vgg16_network
+from dogs_vs_cats.bottleneck.ncnn_networks import vgg16_for_many, vgg16_network
+from dogs_vs_cats.bottleneck.stacking import LARGEST_STACKED
 from dogs_vs_cats.pretrained.backbones import Scaling, scale_layers, scaling_values
 from dogs_vs_cats.pretrained.weights import Tensor, write_weights
 from dogs_vs_cats.workflow.errors import WorkflowError
@@ -32,7 +33,7 @@ def weights(tensors: list[Tensor], tmp_path_factory: pytest.TempPathFactory) -> 
 def _compute(
     tensors: list[Tensor], photos: NDArray[np.uint8], workers: int = 2, scaling: Scaling = "imagenet"
 ) -> NDArray[np.float32]:
-    network = stacked_vgg16(tensors, photos.shape[1])
+    network = vgg16_for_many(tensors, photos.shape[1])
     with NcnnPool(network, scaling_values(scaling), workers) as pool:
         return np.concatenate([found for _, found in sorted(pool.compute(photos), key=lambda item: item[0])])
 
@@ -63,7 +64,7 @@ def test_features_are_equal_to_the_byte_whatever_the_number_of_processes(tensors
         assert np.array_equal(_compute(tensors, photos[position : position + 1], workers=1)[0], alone[position])
 
 
-@pytest.mark.parametrize("size", [32, 75, 150])
+@pytest.mark.parametrize("size", [32, 75, 150, LARGEST_STACKED + 1])
 def test_photos_that_are_stacked_see_nothing_of_each_other(size: int, tensors: list[Tensor]) -> None:
     photos = random_photos(9, size)
     photos[1:8:2] = 0  # beside each other what is very different
@@ -78,7 +79,7 @@ def test_photos_that_are_stacked_see_nothing_of_each_other(size: int, tensors: l
 def test_photos_of_a_killed_process_are_done_again(tensors: list[Tensor]) -> None:
     photos = random_photos(200, 32)
     found = np.full((200, 1, 1, 512), np.nan, np.float32)
-    with NcnnPool(stacked_vgg16(tensors, 32), scaling_values("imagenet"), 2) as pool:
+    with NcnnPool(vgg16_for_many(tensors, 32), scaling_values("imagenet"), 2) as pool:
         for count, (start, features) in enumerate(pool.compute(photos)):
             if count == 3:
                 _workers()[0].kill()
@@ -91,7 +92,7 @@ def test_processes_that_die_again_and_again_are_an_error_and_no_hang(tensors: li
     deaths = 0
     with (  # noqa: PT012 - each time the processes compute again they are killed again
         pytest.raises(WorkflowError, match=r"died 3 times.*bottleneck\.engine: tensorflow"),
-        NcnnPool(stacked_vgg16(tensors, 32), scaling_values("imagenet"), 2) as pool,
+        NcnnPool(vgg16_for_many(tensors, 32), scaling_values("imagenet"), 2) as pool,
     ):
         for _ in pool.compute(random_photos(2000, 32)):
             for worker in _workers():
@@ -103,7 +104,7 @@ def test_processes_that_die_again_and_again_are_an_error_and_no_hang(tensors: li
 
 
 def test_an_error_while_computing_ends_the_processes(tensors: list[Tensor]) -> None:
-    with pytest.raises(KeyboardInterrupt), NcnnPool(stacked_vgg16(tensors, 32), scaling_values("imagenet"), 2) as pool:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), NcnnPool(vgg16_for_many(tensors, 32), scaling_values("imagenet"), 2) as pool:  # noqa: PT012
         for _ in pool.compute(random_photos(5000, 32)):
             raise KeyboardInterrupt
     assert _workers() == []
