@@ -8,6 +8,8 @@ import numpy as np
 from benchmarks.measuring import Figure, Options, ratios, take_turns
 from benchmarks.vgg16_peers import PEERS, Forward
 from dogs_vs_cats.bottleneck.features import compare, open_engine
+from dogs_vs_cats.bottleneck.ncnn_engine import NcnnPool, count_workers
+from dogs_vs_cats.bottleneck.ncnn_networks import vgg16_network
 from dogs_vs_cats.pretrained.backbones import build_extractor, scaling_values
 from dogs_vs_cats.pretrained.weights import write_weights
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
@@ -33,15 +35,22 @@ def figures(options: Options) -> Iterator[Figure]:
             forwards.append((name, build(tensors, SIZE)))
         except ImportError:
             yield Figure("features", f"{name}'s forward pass", note="not installed: pip install dogs-vs-cats[peers]")
-    with open_engine("ncnn", weights, "imagenet", BATCH, images) as extract:
+    with (
+        open_engine("ncnn", weights, "imagenet", BATCH, images) as extract,
+        NcnnPool(vgg16_network(tensors), scaling_values("imagenet"), count_workers(SIZE)) as singly,
+    ):
         out = options.folder / "features.npy"
         extract(images, out)
+        list(singly.compute(images))
         scaled = [_scaled(batch) for batch in batches]
         for name, forward in forwards:
             inputs = batches if name == "TensorFlow" else scaled
             compare(np.load(out)[:BATCH], forward(inputs[0]))  # the same network, or no comparison
         sides = [_pass(forward, batches if name == "TensorFlow" else scaled) for name, forward in forwards]
-        ours, *others = take_turns(options.repeats, lambda: extract(images, out), *sides)
+        ours, alone, *others = take_turns(
+            options.repeats, lambda: extract(images, out), lambda: list(singly.compute(images)), *sides
+        )
+    yield Figure("features, disk to disk", "ncnn, all layers a photo at a time", ratios(alone, ours))
     for (name, _), seconds in zip(forwards, others, strict=True):
         goal = 1.8 if name == "TensorFlow" else None
         yield Figure("features, disk to disk", f"{name}'s bare forward pass", ratios(seconds, ours), goal=goal)
