@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -45,6 +46,8 @@ def description(kind: str, network: dict[str, Any], **changes: Any) -> Descripti
 
 def write_trained(described: Description, project: Path) -> None:
     """Write a model with random weights, none of which is what Keras begins with."""
+    # Of the weights that Keras begins with, some let all photos look alike: it may not be by chance which they are.
+    keras.utils.set_random_seed(1)
     random = np.random.default_rng(3)
     model = described.build()
     # So little that a batch normalisation's variances, 1 before, stay positive.
