@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.bottleneck.features import compare, extract, open_features
 from dogs_vs_cats.bottleneck.ncnn_engine import NcnnPool, count_workers
-from dogs_vs_cats.bottleneck.ncnn_networks import vgg16_for_many, vgg16_network
+from dogs_vs_cats.bottleneck.ncnn_networks import Network, StackedNetwork, vgg16_for_many, vgg16_network
 from dogs_vs_cats.bottleneck.stacking import LARGEST_STACKED
 from dogs_vs_cats.pretrained.backbones import Scaling, scale_layers, scaling_values
 from dogs_vs_cats.pretrained.weights import Tensor, write_weights
@@ -33,7 +33,12 @@ def weights(tensors: list[Tensor], tmp_path_factory: pytest.TempPathFactory) -> 
 def _compute(
     tensors: list[Tensor], photos: NDArray[np.uint8], workers: int = 2, scaling: Scaling = "imagenet"
 ) -> NDArray[np.float32]:
-    network = vgg16_for_many(tensors, photos.shape[1])
+    return _in_order(vgg16_for_many(tensors, photos.shape[1]), photos, workers, scaling)
+
+
+def _in_order(
+    network: Network | StackedNetwork, photos: NDArray[np.uint8], workers: int, scaling: Scaling = "imagenet"
+) -> NDArray[np.float32]:
     with NcnnPool(network, scaling_values(scaling), workers) as pool:
         return np.concatenate([found for _, found in sorted(pool.compute(photos), key=lambda item: item[0])])
 
@@ -69,8 +74,7 @@ def test_photos_that_are_stacked_see_nothing_of_each_other(size: int, tensors: l
     photos = random_photos(9, size)
     photos[1:8:2] = 0  # beside each other what is very different
     found = _compute(tensors, photos, workers=1)
-    with NcnnPool(vgg16_network(tensors), scaling_values("imagenet"), 1) as pool:
-        alone = np.concatenate([computed for _, computed in sorted(pool.compute(photos), key=lambda item: item[0])])
+    alone = _in_order(vgg16_network(tensors), photos, workers=1)
     assert found.shape == alone.shape == (9, size // 32, size // 32, 512)
     # Elsewhere ncnn's tiles may be of another size, and the last bits differ.
     np.testing.assert_allclose(found, alone, rtol=0, atol=1e-5 * np.ptp(alone))
