@@ -18,7 +18,7 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.bottleneck.ncnn_networks import BINARY, OUTPUT, TEXT, Network, StackedNetwork
+from dogs_vs_cats.bottleneck.ncnn_networks import AFTER, BINARY, OUTPUT, TEXT, Network, StackedNetwork
 from dogs_vs_cats.bottleneck.stacking import LARGEST_STACKED, STACKED, cut, stack
 from dogs_vs_cats.processes import Submit, worker_processes
 from dogs_vs_cats.workflow.errors import WorkflowError
@@ -69,8 +69,7 @@ def compute(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> 
     Raises:
         WorkflowError: if ncnn is missing or fails.
     """
-    computed = [_run(folder, planes) for planes in _scaled(photos, scaling)]
-    return np.stack([values.transpose(1, 2, 0) if values.ndim == _PLANES else values for values in computed])
+    return _channels_last([_run(folder, planes) for planes in _scaled(photos, scaling)])
 
 
 def compute_stacked(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -82,16 +81,21 @@ def compute_stacked(folder: str, scaling: ChannelScaling, photos: NDArray[np.uin
         photos: (n, size, size, 3) uint8 RGB, at most as many as are stacked.
 
     Returns:
-        What it computes of each, (n, h, w, channels) float32.
+        What it computes of each, as ``compute``.
 
     Raises:
         WorkflowError: as ``compute``.
     """
-    first, *others = sorted(map(str, Path(folder).iterdir()))
+    first, *others = sorted(map(str, Path(folder).glob("[0-9]")))
     maps = [_run(first, planes) for planes in _scaled(photos, scaling)]
     for part in others:
         maps = cut(_run(part, stack(maps)), len(maps))
-    return np.stack(maps).transpose(0, 2, 3, 1)
+    after = Path(folder) / AFTER
+    return _channels_last([_run(str(after), one) for one in maps] if after.exists() else maps)
+
+
+def _channels_last(computed: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.stack([values.transpose(1, 2, 0) if values.ndim == _PLANES else values for values in computed])
 
 
 def _scaled(photos: NDArray[np.uint8], scaling: ChannelScaling) -> Iterator[NDArray[np.float32]]:

@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ TEXT, BINARY = "network.param", "network.bin"
 """The files of a network: its layers, and their weights."""
 OUTPUT = "output"
 """The name of what a network computes."""
+AFTER = "after"
+"""The folder of what a stacked network computes of each photo at the end."""
 
 _MASK = "mask"  # no layer of ncnn's: two of them
 _ALONE = 3  # VGG16's blocks that take a photo at a time: their maps are large, their weights are not
@@ -33,6 +35,11 @@ class Network:
     def __init__(self) -> None:
         self._layers: list[tuple[str, str]] = []
         self._weights: list[NDArray[np.float32]] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no layers yet."""
+        return not self._layers
 
     def convolve(self, kernel: Tensor, bias: Tensor) -> None:
         """Add a convolution, kernel (side, side, in, out) and bias (out,), padded to the same size, and ReLU."""
@@ -90,15 +97,27 @@ class Network:
 
 @dataclass(frozen=True)
 class StackedNetwork:
-    """Networks one after the other: the first takes a photo, each other one the maps of several, stacked."""
+    """Networks one after the other.
+
+    Attributes:
+        parts: the first takes a photo, each other one the maps of several, stacked.
+        after: takes each photo's maps at the end; without layers they are what is computed.
+    """
 
     parts: list[Network]
+    after: Network = field(default_factory=Network)
 
     def write(self, folder: Path) -> None:
-        """Write each part to a folder of its own, numbered in their order."""
-        for number, part in enumerate(self.parts):
-            (folder / str(number)).mkdir()
-            part.write(folder / str(number))
+        """Write each part to a folder of its own, numbered in their order, and what comes after them."""
+        named = {str(number): part for number, part in enumerate(self.parts)}
+        if not self.after.is_empty:
+            named[AFTER] = self.after
+        for name, part in named.items():
+            (folder / name).mkdir()
+            part.write(folder / name)
+
+
+AnyNetwork = TypeVar("AnyNetwork", bound=Network | StackedNetwork)
 
 
 def vgg16_network(tensors: Sequence[Tensor]) -> Network:
@@ -185,26 +204,24 @@ def cnn_network(settings: CnnSettings, size: int, weights: Path) -> Network:
     return network
 
 
-def head_network(
-    settings: HeadSettings, features: tuple[int, int, int], weights: Path, tensors: Sequence[Tensor]
-) -> Network:
-    """VGG16 and the head that was trained on its features, as one.
+def add_head(network: AnyNetwork, settings: HeadSettings, features: tuple[int, int, int], weights: Path) -> AnyNetwork:
+    """Add to VGG16 the head that was trained on its features.
 
     Args:
+        network: from ``vgg16_network`` or ``vgg16_for_many``.
         settings: the head's shape.
         features: height, width and channels of one photo's features.
         weights: the head's ``.weights.h5``.
-        tensors: VGG16's, as for ``vgg16_network``.
 
     Returns:
-        A network from a photo, scaled for VGG16, to the head's outputs.
+        The same network, now from a photo, scaled for VGG16, to the head's outputs.
 
     Raises:
         ValueError: if the weights are not those of such a head.
         OSError: if they are missing, or no HDF5 file.
     """
-    network = vgg16_network(tensors)
-    _classify(network, settings.pooling, features, settings.dense, settings.output, weights)
+    last = network if isinstance(network, Network) else network.after
+    _classify(last, settings.pooling, features, settings.dense, settings.output, weights)
     return network
 
 
