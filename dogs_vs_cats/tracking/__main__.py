@@ -1,4 +1,4 @@
-"""``python -m dogs_vs_cats.tracking send``: give MLflow what it missed while it did not answer."""
+"""Give MLflow what it missed while it did not answer."""
 
 import argparse
 import sys
