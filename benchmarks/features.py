@@ -1,17 +1,21 @@
 """VGG16's features, from arrays on disk to features on disk, against the bare forward passes of what one might use."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios, take_turns
 from benchmarks.vgg16_peers import PEERS, Forward
+from benchmarks.winograd_products import multiply
 from dogs_vs_cats.bottleneck.features import compare, open_engine
 from dogs_vs_cats.bottleneck.ncnn_engine import NcnnPool, count_workers
 from dogs_vs_cats.bottleneck.ncnn_networks import vgg16_network
+from dogs_vs_cats.bottleneck.stacking import STACKED
 from dogs_vs_cats.pretrained.backbones import build_extractor, scaling_values
 from dogs_vs_cats.pretrained.weights import write_weights
+from dogs_vs_cats.processes import Submit, worker_processes
 from dogs_vs_cats.quiet_tensorflow import import_tensorflow
 from tests.vgg16 import random_tensors
 
@@ -38,6 +42,7 @@ def figures(options: Options) -> Iterator[Figure]:
     with (
         open_engine("ncnn", weights, "imagenet", BATCH, images) as extract,
         NcnnPool(vgg16_network(tensors), scaling_values("imagenet"), count_workers(SIZE)) as singly,
+        worker_processes(count_workers(SIZE)) as submit,
     ):
         out = options.folder / "features.npy"
         extract(images, out)
@@ -47,10 +52,18 @@ def figures(options: Options) -> Iterator[Figure]:
             inputs = batches if name == "TensorFlow" else scaled
             compare(np.load(out)[:BATCH], forward(inputs[0]))  # the same network, or no comparison
         sides = [_pass(forward, batches if name == "TensorFlow" else scaled) for name, forward in forwards]
-        ours, alone, *others = take_turns(
-            options.repeats, lambda: extract(images, out), lambda: list(singly.compute(images)), *sides
+        ours, alone, limit, *others = take_turns(
+            options.repeats,
+            lambda: extract(images, out),
+            lambda: list(singly.compute(images)),
+            lambda: _multiply(submit),
+            *sides,
         )
     yield Figure("features, disk to disk", "ncnn, all layers a photo at a time", ratios(alone, ours))
+    yield Figure(
+        "features, disk to disk", "the matrix products of such convolutions alone, by OpenBLAS", ratios(ours, limit),
+        note="times as long as what no such convolution can be faster than",
+    )  # fmt: skip
     for (name, _), seconds in zip(forwards, others, strict=True):
         goal = 1.8 if name == "TensorFlow" else None
         yield Figure("features, disk to disk", f"{name}'s bare forward pass", ratios(seconds, ours), goal=goal)
@@ -69,6 +82,11 @@ def _scaled(batch: np.ndarray) -> np.ndarray:
     """What the article's other frameworks would get: scaled before, outside the timing."""
     factor, offset, _ = scaling_values("imagenet")
     return (batch[..., ::-1] * np.float32(factor) + np.asarray(offset, np.float32)).astype(np.float32)
+
+
+def _multiply(submit: Submit) -> None:
+    for done in wait([submit(multiply, SIZE) for _ in range(COUNT // STACKED)]).done:
+        done.result()
 
 
 def _pass(forward: Forward, batches: list[np.ndarray]) -> Callable[[], None]:

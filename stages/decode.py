@@ -1,6 +1,5 @@
 """Every photo decoded and resized once, into memory-mapped arrays."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,15 +7,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dogs_vs_cats.arrays import Dataset, create_array, release, write_dataset, write_files
-from dogs_vs_cats.decoding.images import INDEX, REPAIR, SPLITS, IndexedPhoto, read_facts, read_index
+from dogs_vs_cats.decoding.images import INDEX, REPAIR, SPLITS, IndexedPhoto, digest_index, read_facts, read_index
 from dogs_vs_cats.decoding.photos import RefusedPhotoError, decode, in_threads
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.outputs import whole_folder
 from dogs_vs_cats.workflow.settings import DecodeSettings
 from stages.command import parse_arguments, run
 
-# Bytes: written pages count as this process's memory until they are released.
-RELEASE_EVERY = 2**22
+# Bytes: written pages count as this process's memory until they are released, and a large file is mapped 2 MB at once.
+RELEASE_EVERY = 2**21
 
 
 def main() -> None:
@@ -31,7 +30,7 @@ def main() -> None:
             classes = (facts.classes.index(str(photo.label)) for photo in photos_of(split, arguments.images))
             write_files(arrays, split, files, None if split == "unlabelled" else classes)
             decode_split(split, count, arguments.images, arrays / f"{split}_images.npy", settings)
-        digest = hashlib.sha256((arguments.images / INDEX).read_bytes()).hexdigest()
+        digest = digest_index(arguments.images)
         dataset = Dataset(
             facts.source, facts.classes, facts.unlabelled_rejected, settings.size, digest, counts, settings.resampling
         )
