@@ -2,8 +2,9 @@
 
 from dogs_vs_cats.arrays import has_split, open_split
 from dogs_vs_cats.bottleneck.features import open_engine
+from dogs_vs_cats.workflow.command import parse_arguments
+from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.outputs import whole_folder
-from stages.command import parse_arguments, run
 
 SPLITS = ("train", "validation", "test", "unlabelled")
 

@@ -1,8 +1,9 @@
 """The labelled photos, and the unlabelled ones where there are any, as they come."""
 
 from dogs_vs_cats.fetching.sources import fetch
+from dogs_vs_cats.workflow.command import parse_arguments, project_root
+from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.settings import DownloadSettings
-from stages.command import parse_arguments, project_root, run
 
 
 def _from_project_root(settings: DownloadSettings) -> DownloadSettings:

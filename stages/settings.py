@@ -2,8 +2,9 @@
 
 import json
 
+from dogs_vs_cats.workflow.command import parse_arguments
+from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.settings import Settings
-from stages.command import parse_arguments, run
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Train the CNN from scratch on the decoded training photos."""
 
-from stages.command import parse_arguments, project_root, run
+from dogs_vs_cats.workflow.command import parse_arguments, project_root
+from dogs_vs_cats.workflow.entry import run
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Train the head on the backbone's features of the training photos."""
 
-from stages.command import parse_arguments, project_root, run
+from dogs_vs_cats.workflow.command import parse_arguments, project_root
+from dogs_vs_cats.workflow.entry import run
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from dogs_vs_cats.pretrained.backbones import fetch_backbone
-from stages.command import parse_arguments, project_root, run
+from dogs_vs_cats.workflow.command import parse_arguments, project_root
+from dogs_vs_cats.workflow.entry import run
 
 
 def main() -> None:

@@ -4,10 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.settings import load_settings
-
-__all__ = ["parse_arguments", "project_root", "run"]
 
 
 def parse_arguments(description: str, **paths: str) -> argparse.Namespace:
