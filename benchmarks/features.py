@@ -1,7 +1,6 @@
 """VGG16's features, from arrays on disk to features on disk, against the bare forward passes of what one might use."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +51,7 @@ def figures(options: Options) -> Iterator[Figure]:
             inputs = batches if name == "TensorFlow" else scaled
             compare(np.load(out)[:BATCH], forward(inputs[0]))  # the same network, or no comparison
         sides = [_pass(forward, batches if name == "TensorFlow" else scaled) for name, forward in forwards]
-        ours, alone, limit, *others = take_turns(
+        ours, alone, products, *others = take_turns(
             options.repeats,
             lambda: extract(images, out),
             lambda: list(singly.compute(images)),
@@ -61,8 +60,8 @@ def figures(options: Options) -> Iterator[Figure]:
         )
     yield Figure("features, disk to disk", "ncnn, all layers a photo at a time", ratios(alone, ours))
     yield Figure(
-        "features, disk to disk", "the matrix products of such convolutions alone, by OpenBLAS", ratios(ours, limit),
-        note="times as long as what no such convolution can be faster than",
+        "features, disk to disk", "such convolutions' matrix products alone, by OpenBLAS", ratios(ours, products),
+        note="how many times as long",
     )  # fmt: skip
     for (name, _), seconds in zip(forwards, others, strict=True):
         goal = 1.8 if name == "TensorFlow" else None
@@ -85,8 +84,8 @@ def _scaled(batch: np.ndarray) -> np.ndarray:
 
 
 def _multiply(submit: Submit) -> None:
-    for done in wait([submit(multiply, SIZE) for _ in range(COUNT // STACKED)]).done:
-        done.result()
+    for future in [submit(multiply, SIZE) for _ in range(COUNT // STACKED)]:
+        future.result()
 
 
 def _pass(forward: Forward, batches: list[np.ndarray]) -> Callable[[], None]:

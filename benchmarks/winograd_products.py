@@ -1,8 +1,8 @@
-"""What Winograd's convolutions cannot be faster than: their matrix products alone, by OpenBLAS.
+"""What the matrix products of VGG16's convolutions by Winograd take alone, by OpenBLAS.
 
 F(4x4, 3x3) makes of a 3x3 convolution 36 products a tile of 4x4 pixels (Lavin and Gray, "Fast algorithms for
 convolutional neural networks", arXiv 1509.09308). Transforming maps into tiles and back, biases, ReLU and pooling
-are left out, and nothing has to come from memory but the matrices.
+are left out, and nothing comes from memory but the matrices.
 """
 
 from functools import cache
@@ -11,11 +11,10 @@ from math import ceil
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dogs_vs_cats.bottleneck.stacking import STACKED
+from dogs_vs_cats.bottleneck.stacking import FIRST_STACKED, STACKED, TILE
 from dogs_vs_cats.pretrained.weights import LAYERS
 
-_TILE, _POSITIONS = 4, 36
-_STACKED_FROM = 3  # the first block whose layers take several photos at once
+_POSITIONS = (TILE + 2) ** 2  # products a tile
 
 
 def multiply(size: int) -> None:
@@ -33,8 +32,8 @@ def _matrices(size: int) -> list[tuple[int, np.ndarray, np.ndarray, np.ndarray]]
     found = []
     for name, (channels, filters) in LAYERS.items():
         block = int(name[len("block")]) - 1
-        together = STACKED if block >= _STACKED_FROM else 1
-        rows = together * ceil((size >> block) / _TILE) ** 2
+        together = STACKED if block >= FIRST_STACKED else 1
+        rows = together * ceil((size >> block) / TILE) ** 2
         tiles = random.random((_POSITIONS, rows, channels), np.float32)
         weights = random.random((_POSITIONS, channels, filters), np.float32)
         found.append((STACKED // together, tiles, weights, np.empty((_POSITIONS, rows, filters), np.float32)))

@@ -2,7 +2,7 @@
 
 from dogs_vs_cats.arrays import has_split, open_split
 from dogs_vs_cats.bottleneck.features import open_engine
-from dogs_vs_cats.workflow.command import parse_arguments
+from dogs_vs_cats.workflow.command_line import parse_arguments
 from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.outputs import whole_folder
 

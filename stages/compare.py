@@ -8,7 +8,7 @@ from dogs_vs_cats.arrays import Split, has_split, open_split, read_dataset
 from dogs_vs_cats.comparing.comparison import Candidate, Reported, as_json, compare, flat_metrics
 from dogs_vs_cats.reporting.making import made_from
 from dogs_vs_cats.reporting.report import figures, render
-from dogs_vs_cats.workflow.command import parse_arguments, project_root
+from dogs_vs_cats.workflow.command_line import parse_arguments, project_root
 from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.outputs import whole_file, whole_folder
 

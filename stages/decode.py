@@ -9,13 +9,13 @@ from tqdm import tqdm
 from dogs_vs_cats.arrays import Dataset, create_array, release, write_dataset, write_files
 from dogs_vs_cats.decoding.images import INDEX, REPAIR, SPLITS, IndexedPhoto, digest_index, read_facts, read_index
 from dogs_vs_cats.decoding.photos import RefusedPhotoError, decode, in_threads
-from dogs_vs_cats.workflow.command import parse_arguments
+from dogs_vs_cats.workflow.command_line import parse_arguments
 from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.outputs import whole_folder
 from dogs_vs_cats.workflow.settings import DecodeSettings
 
-# Bytes: written pages count as this process's memory until they are released, and a large file is mapped 2 MB at once.
+# Bytes: written pages count as this process's memory until they are released. A touch may map as many.
 RELEASE_EVERY = 2**21
 
 

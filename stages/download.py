@@ -1,7 +1,7 @@
 """The labelled photos, and the unlabelled ones where there are any, as they come."""
 
 from dogs_vs_cats.fetching.sources import fetch
-from dogs_vs_cats.workflow.command import parse_arguments, project_root
+from dogs_vs_cats.workflow.command_line import parse_arguments, project_root
 from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.settings import DownloadSettings
 

@@ -2,7 +2,7 @@
 
 import json
 
-from dogs_vs_cats.workflow.command import parse_arguments
+from dogs_vs_cats.workflow.command_line import parse_arguments
 from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.settings import Settings
 

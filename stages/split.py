@@ -6,7 +6,7 @@ from dogs_vs_cats.decoding.images import SPLITS, ImagesFacts, write_facts, write
 from dogs_vs_cats.raw.raw_photos import labelled, read_source, unlabelled
 from dogs_vs_cats.splits.exclusion import find_list, find_listed, leave_out, read_list
 from dogs_vs_cats.splits.intake import check_classes, choose_splits, lay_out, take_in
-from dogs_vs_cats.workflow.command import parse_arguments
+from dogs_vs_cats.workflow.command_line import parse_arguments
 from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.outputs import whole_file, whole_folder
 

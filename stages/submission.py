@@ -5,7 +5,7 @@ import numpy as np
 from dogs_vs_cats.arrays import has_split, open_split, read_dataset
 from dogs_vs_cats.comparing.comparison import as_json, better_model
 from dogs_vs_cats.submitting import calibrate, expected_log_loss, submission_frame, write_submission
-from dogs_vs_cats.workflow.command import parse_arguments
+from dogs_vs_cats.workflow.command_line import parse_arguments
 from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.outputs import whole_file
 

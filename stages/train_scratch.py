@@ -1,6 +1,6 @@
 """Train the CNN from scratch on the decoded training photos."""
 
-from dogs_vs_cats.workflow.command import parse_arguments, project_root
+from dogs_vs_cats.workflow.command_line import parse_arguments, project_root
 from dogs_vs_cats.workflow.entry import run
 
 

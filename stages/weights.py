@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dogs_vs_cats.pretrained.backbones import fetch_backbone
-from dogs_vs_cats.workflow.command import parse_arguments, project_root
+from dogs_vs_cats.workflow.command_line import parse_arguments, project_root
 from dogs_vs_cats.workflow.entry import run
 
 

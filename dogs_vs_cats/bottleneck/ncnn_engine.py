@@ -1,4 +1,4 @@
-"""Networks run by ncnn, one single-threaded process a core: on a CPU twice as fast as TensorFlow.
+"""Networks run by ncnn, one single-threaded process a core: on a CPU half again to twice as fast as TensorFlow.
 
 ncnn's speed comes from Winograd convolutions; its threads are slower than its processes (they share Python's lock and
 split layers too small to be split). What is computed of a photo does not depend on how many processes there are, or on
@@ -86,11 +86,11 @@ def compute_stacked(folder: str, scaling: ChannelScaling, photos: NDArray[np.uin
     Raises:
         WorkflowError: as ``compute``.
     """
-    first, *others = sorted(map(str, Path(folder).glob("[0-9]")))
+    after = Path(folder) / AFTER
+    first, *others = sorted(str(part) for part in Path(folder).iterdir() if part != after)
     maps = [_run(first, planes) for planes in _scaled(photos, scaling)]
     for part in others:
         maps = cut(_run(part, stack(maps)), len(maps))
-    after = Path(folder) / AFTER
     return _channels_last([_run(str(after), one) for one in maps] if after.exists() else maps)
 
 
@@ -139,7 +139,7 @@ class NcnnPool:
     """Processes that run a network; used as a context manager.
 
     Args:
-        network: VGG16, with what was trained on its features or, for many photos at once, stacked.
+        network: VGG16, alone or with a head, stacked or not, or a CNN.
         scaling: factor, offset of each channel, and whether RGB is reversed to BGR before them.
         workers: how many processes.
     """

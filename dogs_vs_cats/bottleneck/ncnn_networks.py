@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.bottleneck.stacking import LARGEST_STACKED, inside
+from dogs_vs_cats.bottleneck.stacking import FIRST_STACKED, LARGEST_STACKED, inside
 from dogs_vs_cats.pretrained.weights import LAYERS, Tensor
 from dogs_vs_cats.workflow.settings import CnnSettings, HeadSettings
 
@@ -18,10 +18,9 @@ TEXT, BINARY = "network.param", "network.bin"
 OUTPUT = "output"
 """The name of what a network computes."""
 AFTER = "after"
-"""The folder of what a stacked network computes of each photo at the end."""
+"""The folder of the layers that take each photo's maps after a stacked network's parts, whose folders are numbers."""
 
 _MASK = "mask"  # no layer of ncnn's: two of them
-_ALONE = 3  # VGG16's blocks that take a photo at a time: their maps are large, their weights are not
 
 _EPSILON = 1e-3  # of Keras's BatchNormalization, which networks.py leaves as it is
 
@@ -108,8 +107,8 @@ class StackedNetwork:
     after: Network = field(default_factory=Network)
 
     def write(self, folder: Path) -> None:
-        """Write each part to a folder of its own, numbered in their order, and what comes after them."""
-        named = {str(number): part for number, part in enumerate(self.parts)}
+        """Write each part to a folder of its own, its number of two digits, and what comes after them."""
+        named = {f"{number:02}": part for number, part in enumerate(self.parts)}
         if not self.after.is_empty:
             named[AFTER] = self.after
         for name, part in named.items():
@@ -145,8 +144,8 @@ def vgg16_for_many(tensors: Sequence[Tensor], size: int) -> Network | StackedNet
     if size > LARGEST_STACKED:
         return vgg16_network(tensors)
     blocks = _blocks(tensors)
-    parts = [_join(blocks[:_ALONE])]
-    for number, layers in enumerate(blocks[_ALONE:], start=_ALONE):
+    parts = [_join(blocks[:FIRST_STACKED])]
+    for number, layers in enumerate(blocks[FIRST_STACKED:], start=FIRST_STACKED):
         part, between = Network(), inside(size >> number)
         for position, layer in enumerate(layers):
             if position:

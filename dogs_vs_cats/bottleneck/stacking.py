@@ -14,7 +14,10 @@ STACKED = 8
 """Photos a stack; fewer leave the rest of it zero, so that all are computed alike."""
 LARGEST_STACKED = 256
 """Pixels a side of the largest photos for which it is worth the memory: at 224 pixels it saves a tenth of the time."""
-_TILE = 4  # rows of a tile of ncnn's Winograd convolutions; a multiple of it keeps each photo's rounding as it is alone
+FIRST_STACKED = 3
+"""The first of VGG16's blocks, from 0, that takes several: the maps before are large, their weights are few."""
+TILE = 4
+"""Rows of a tile of ncnn's Winograd convolutions; a multiple of them keeps each photo's rounding as it is alone."""
 
 
 def pitch(side: int) -> int:
@@ -23,7 +26,7 @@ def pitch(side: int) -> int:
     Args:
         side: rows of a map.
     """
-    return -(-(side + 1) // _TILE) * _TILE
+    return -(-(side + 1) // TILE) * TILE
 
 
 def stack(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -152,8 +152,12 @@ def read_index(images: Path) -> Iterator[IndexedPhoto]:
 
 
 def digest_index(images: Path) -> str:
-    """The SHA-256 of the index, 64 hex digits, which stands for all photos."""
-    with (images / INDEX).open("rb") as file:  # not as a whole: it has some 130 bytes a photo
+    """The SHA-256 of the index, 64 hex digits, which stands for all photos.
+
+    Raises:
+        OSError: if there is no index; ``read_index`` says what to do.
+    """
+    with (images / INDEX).open("rb") as file:  # in parts: it has some 130 bytes a photo
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -5,7 +5,7 @@ import keras
 from dogs_vs_cats.fitting.compiled_rmsprop import CompiledRMSprop
 from dogs_vs_cats.workflow.settings import OptimizerSettings
 
-BY_NAME: dict[str, type[keras.optimizers.Optimizer]] = {
+_BY_NAME: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": keras.optimizers.SGD,
     "rmsprop": CompiledRMSprop,
     "adam": keras.optimizers.Adam,
@@ -13,7 +13,6 @@ BY_NAME: dict[str, type[keras.optimizers.Optimizer]] = {
     "nadam": keras.optimizers.Nadam,
     "adagrad": keras.optimizers.Adagrad,
 }
-"""What each name in the settings stands for."""
 
 
 def build_optimizer(settings: OptimizerSettings, epochs: int) -> keras.optimizers.Optimizer:
@@ -36,4 +35,4 @@ def build_optimizer(settings: OptimizerSettings, epochs: int) -> keras.optimizer
     options = {name: value for name in ("momentum", "weight_decay") if (value := getattr(settings, name)) is not None}
     if settings.nesterov:
         options["nesterov"] = True
-    return BY_NAME[settings.name](learning_rate=rate, **options)
+    return _BY_NAME[settings.name](learning_rate=rate, **options)

@@ -1,1 +1,1 @@
-"""What every stage and command begins and ends with: settings, errors as one line, outputs that appear whole."""
+"""What scripts begin and end with: options, settings, errors as one line, outputs that appear whole."""

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from dogs_vs_cats.bottleneck.ncnn_engine import compute
+from dogs_vs_cats.bottleneck.ncnn_engine import compute, compute_stacked
 from dogs_vs_cats.pretrained.weights import write_weights
 from dogs_vs_cats.serving.registered_models import by_keras
 from dogs_vs_cats.serving.trained_models import TrainedModel
@@ -58,6 +58,11 @@ def test_ncnn_gives_what_keras_gives(
     found = compute(str(tmp_path / "network"), trained.scaling, photos)[:, -1]
     expected = by_keras(trained.keras_model())(photos)
     assert np.abs(found - expected).max() < 5e-6
+    if kind == "vgg16":
+        (tmp_path / "stacked").mkdir()
+        trained.network_for_many().write(tmp_path / "stacked")
+        stacked = compute_stacked(str(tmp_path / "stacked"), trained.scaling, photos)[:, -1]
+        assert np.abs(stacked - expected).max() < 5e-6
     assert np.ptp(expected) > 1e-4, "photos that all look alike would prove nothing"
 
 
