@@ -9,6 +9,7 @@ from dogs_vs_cats.comparing.comparison import Candidate, Reported, as_json, comp
 from dogs_vs_cats.reporting.making import made_from
 from dogs_vs_cats.reporting.report import figures, render
 from dogs_vs_cats.workflow.command_line import parse_arguments, project_root
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.outputs import whole_file, whole_folder
 
@@ -46,13 +47,12 @@ def main() -> None:
 
     import_tensorflow()
     from dogs_vs_cats.comparing.predicting import examine, load_predictors
-    from dogs_vs_cats.keras_models.models import digest
     from dogs_vs_cats.keras_models.reproducibility import prepare
     from dogs_vs_cats.reporting.publishing import publish
 
     prepare(rules.seed)
     predictors = load_predictors(arguments.models, dataset)
-    digests = {kind: digest(arguments.models / f"{kind}.weights.h5") for kind in predictors}
+    digests = {kind: digest_of(arguments.models / f"{kind}.weights.h5") for kind in predictors}
     inputs = split, arguments.arrays, arguments.features, arguments.vgg16
     candidates = {
         kind: examine(predictor, digests[kind], *inputs, arguments.training / kind)

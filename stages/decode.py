@@ -7,9 +7,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dogs_vs_cats.arrays import Dataset, create_array, release, write_dataset, write_files
-from dogs_vs_cats.decoding.images import INDEX, REPAIR, SPLITS, IndexedPhoto, digest_index, read_facts, read_index
+from dogs_vs_cats.decoding.images import INDEX, REPAIR, SPLITS, IndexedPhoto, read_facts, read_index
 from dogs_vs_cats.decoding.photos import RefusedPhotoError, decode, in_threads
 from dogs_vs_cats.workflow.command_line import parse_arguments
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.entry import run
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.outputs import whole_folder
@@ -31,7 +32,7 @@ def main() -> None:
             classes = (facts.classes.index(str(photo.label)) for photo in photos_of(split, arguments.images))
             write_files(arrays, split, files, None if split == "unlabelled" else classes)
             decode_split(split, count, arguments.images, arrays / f"{split}_images.npy", settings)
-        digest = digest_index(arguments.images)
+        digest = digest_of(arguments.images / INDEX)
         dataset = Dataset(
             facts.source, facts.classes, facts.unlabelled_rejected, settings.size, digest, counts, settings.resampling
         )

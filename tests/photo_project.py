@@ -8,8 +8,9 @@ import keras
 import numpy as np
 from PIL import Image
 
-from dogs_vs_cats.keras_models.models import Description, digest, write_model
+from dogs_vs_cats.keras_models.models import Description, write_model
 from dogs_vs_cats.pretrained.weights import Tensor, write_weights
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.settings import CnnSettings, HeadSettings
 from tests.vgg16 import random_tensors
 
@@ -73,7 +74,7 @@ def small_tensors() -> list[Tensor]:
 def write_comparison(project: Path, better: str = "vgg16", classes: tuple[str, str] = ("cats", "dogs")) -> None:
     """Write what predicting reads of ``comparison.json``, among more."""
     models = {
-        kind: {"temperature": temperature, "weights": digest(project / f"models/{kind}.weights.h5"), "name": kind}
+        kind: {"temperature": temperature, "weights": digest_of(project / f"models/{kind}.weights.h5"), "name": kind}
         for kind, temperature in TEMPERATURES.items()
     }
     comparison = {"better": better, "classes": classes, "models": models, "source": "zip"}

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from dogs_vs_cats.arrays import has_split, open_split, read_dataset
 from dogs_vs_cats.audit.auditing import pool
 from dogs_vs_cats.bottleneck.features import open_features
-from dogs_vs_cats.decoding.images import REPAIR, IndexedPhoto, digest_index, read_index, safe_name
+from dogs_vs_cats.decoding.images import INDEX, REPAIR, IndexedPhoto, read_index, safe_name
 from dogs_vs_cats.decoding.photos import in_threads
 from dogs_vs_cats.raw.raw_photos import Photos, labelled
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.errors import WorkflowError
 
 LABELLED = ("train", "validation", "test")
@@ -56,7 +57,7 @@ def open_audited(raw: Path, images: Path, arrays: Path, features: Path) -> Audit
     opened = {name: open_split(arrays, name) for name in splits}
     bottleneck = [open_features(features, name, len(split.files)) for name, split in opened.items()]
     dataset, by_file = read_dataset(arrays), {photo.file: photo for photo in read_index(images)}
-    if dataset.digest != digest_index(images):
+    if dataset.digest != digest_of(images / INDEX):
         raise WorkflowError(f"{arrays}: made from other photos than {images} holds now; run: dvc repro bottleneck")
     indexed = [by_file[file] for split in opened.values() for file in split.files]
     return AuditedPhotos(

@@ -1,7 +1,6 @@
 """The images folder: the used photos by split and class, unchanged, and the index that says what each is."""
 
 import csv
-import hashlib
 import json
 import re
 import sys
@@ -149,16 +148,6 @@ def read_index(images: Path) -> Iterator[IndexedPhoto]:
         raise WorkflowError(f"{path}: missing or damaged; {REPAIR}") from None
     if number == 1:
         raise WorkflowError(f"{path}: lists no photos; {REPAIR}")
-
-
-def digest_index(images: Path) -> str:
-    """The SHA-256 of the index, 64 hex digits, which stands for all photos.
-
-    Raises:
-        OSError: if there is no index; ``read_index`` says what to do.
-    """
-    with (images / INDEX).open("rb") as file:  # in parts: it has some 130 bytes a photo
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_line(

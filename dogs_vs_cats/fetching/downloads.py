@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.errors import WorkflowError
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -64,7 +65,7 @@ def download(url: str, sha256: str | None, folder: Path, wait_seconds: float = 1
             raise WorkflowError(f"{part}: another run is downloading it; wait until that one has ended") from None
         if sha256 is None:
             file.truncate(0)
-        elif whole.exists() and _digest(whole) == sha256:
+        elif whole.exists() and digest_of(whole) == sha256:
             part.unlink()
             return whole
         try:
@@ -76,7 +77,7 @@ def download(url: str, sha256: str | None, folder: Path, wait_seconds: float = 1
         finally:
             if part.exists() and part.stat().st_size == 0:
                 part.unlink()
-        found = _digest(part)
+        found = digest_of(part)
         if sha256 not in (None, found):
             part.unlink()
             raise WorkflowError(
@@ -94,11 +95,6 @@ def remove_empty(folder: Path) -> None:
             remove_empty(inner)
         with contextlib.suppress(OSError):
             folder.rmdir()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _transfer(url: str, file: BinaryIO, wait_seconds: float) -> None:

@@ -12,13 +12,14 @@ from dogs_vs_cats.arrays import Dataset
 from dogs_vs_cats.examples import Examples
 from dogs_vs_cats.fitting.checkpoints import checkpoint_folder, track_as, tracked_as
 from dogs_vs_cats.fitting.training import Training, train
-from dogs_vs_cats.keras_models.models import Description, digest, exported, predict, write_model
+from dogs_vs_cats.keras_models.models import Description, exported, predict, write_model
 from dogs_vs_cats.keras_models.networks import describe_layers
 from dogs_vs_cats.keras_models.reproducibility import prepare
 from dogs_vs_cats.plotting import explaining_pictures, pictures
 from dogs_vs_cats.plotting.explaining import OpenNetwork, first_filters, grad_cam, open_network, telling_photos
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.tracked_runs import Run, tracked_run
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.outputs import whole_file
 from dogs_vs_cats.workflow.settings import TrackingSettings, TrainingSettings
 
@@ -192,7 +193,7 @@ def log_model(
         registered_model=settings.registered_model,
         version_tags={
             "kind": description.kind,
-            DIGEST_TAG: digest(weights),
+            DIGEST_TAG: digest_of(weights),
             "classes": ", ".join(description.classes),
         },
     )

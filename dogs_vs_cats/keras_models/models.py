@@ -1,6 +1,5 @@
 """A trained model on disk: its weights, and the description it is built again from."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,12 +89,6 @@ def write_model(model: "keras.Model", description: Description, weights: Path) -
 def describing(weights: Path) -> Path:
     """The description beside ``NAME.weights.h5``: ``NAME.json``."""
     return weights.with_name(weights.name.removesuffix(".weights.h5") + ".json")
-
-
-def digest(weights: Path) -> str:
-    """SHA-256 of a weights file: the name by which tracked models are found again."""
-    with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Predictor:

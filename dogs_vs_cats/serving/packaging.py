@@ -5,12 +5,12 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from dogs_vs_cats.keras_models.models import digest
 from dogs_vs_cats.reporting.publishing import CHAMPION
 from dogs_vs_cats.serving.trained_models import TrainedModel
 from dogs_vs_cats.tracking.connection import quiet_mlflow
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.tracked_runs import client, reopened_run, set_alias
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.settings import TrackingSettings
 
@@ -68,7 +68,7 @@ def register_photo_model(trained: TrainedModel, settings: TrackingSettings, root
     Raises:
         WorkflowError: if the model's weights are missing or damaged, or if MLflow does not have it afterwards.
     """
-    name, tags = f"{settings.registered_model}-photos", {DIGEST_TAG: digest(trained.weights)}
+    name, tags = f"{settings.registered_model}-photos", {DIGEST_TAG: digest_of(trained.weights)}
     address = f"models:/{name}@{CHAMPION}"
     with reopened_run(settings, root, tags) as run:
         run.log_folder(

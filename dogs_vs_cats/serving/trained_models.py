@@ -28,7 +28,6 @@ from dogs_vs_cats.keras_models.models import (
     KINDS,
     Description,
     Kind,
-    digest,
     exported,
     load_predictor,
     loading,
@@ -43,6 +42,7 @@ from dogs_vs_cats.raw.raw_photos import folder_store
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Compute, Unread
 from dogs_vs_cats.serving.layout import ARRAYS, BACKBONE_WEIGHTS, COMPARISON, MODELS
 from dogs_vs_cats.serving.registered_models import URI_PREFIX, by_keras, open_registered
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.settings import CnnSettings
 
@@ -176,7 +176,7 @@ def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
             f"{' and '.join(description.classes)}; run dvc repro"
         )
     compared = comparison.models[kind].weights
-    if compared is not None and weights.exists() and digest(weights) != compared:
+    if compared is not None and weights.exists() and digest_of(weights) != compared:
         raise WorkflowError(f"{path}: {weights.name} was trained anew since; compare again with: dvc repro compare")
     arrays = project / ARRAYS
     if arrays.exists():

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
@@ -27,7 +26,6 @@ def vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _trained(kind: str, network: dict[str, Any], project: Path, vgg16: Path, **changes: Any) -> TrainedModel:
-    keras.utils.set_random_seed(1)  # other weights might happen to take all photos for alike
     described = description(kind, network, **changes)
     write_trained(described, project)
     return TrainedModel(described.kind, project / "models" / f"{kind}.weights.h5", vgg16, described, 1.0)

@@ -18,10 +18,10 @@ import pytest
 import requests
 
 from commands import package, predict
-from dogs_vs_cats.keras_models.models import digest
 from dogs_vs_cats.serving.trained_models import classify, find_model
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, save_model
 from dogs_vs_cats.tracking.tracked_runs import client
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.errors import WorkflowError
 from tests.conftest import ROOT, encoded
 from tests.mlflow_server import free_port, put_database, tracking
@@ -114,7 +114,7 @@ def test_registered_models_are_used_as_they_were_calibrated(
     run = mlflow.create_run(mlflow.create_experiment("e", (project / "mlruns/artifacts").as_uri())).info.run_id
     save_model(trained.keras_model(), tmp_path / "model")
     mlflow.create_registered_model("dogs-vs-cats")
-    tags = {DIGEST_TAG: digest(trained.weights), "kind": "scratch", "classes": "cats, dogs"}
+    tags = {DIGEST_TAG: digest_of(trained.weights), "kind": "scratch", "classes": "cats, dogs"}
     mlflow.create_model_version("dogs-vs-cats", (tmp_path / "model").as_uri(), run, tags)
     mlflow.set_registered_model_alias("dogs-vs-cats", "champion", "1")
     mlflow.log_param(run, "resampling", "bilinear")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dogs_vs_cats.keras_models.models import Description, digest, exported, load_predictor, predict, write_model
+from dogs_vs_cats.keras_models.models import Description, exported, load_predictor, predict, write_model
+from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.settings import CnnSettings, Settings
 
@@ -42,7 +43,7 @@ def test_equal_weights_are_written_as_equal_bytes(tmp_path: Path) -> None:
     model = DESCRIPTION.build()
     for name in ("a", "b"):
         write_model(model, DESCRIPTION, tmp_path / name / "scratch.weights.h5")
-    assert digest(tmp_path / "a" / "scratch.weights.h5") == digest(tmp_path / "b" / "scratch.weights.h5")
+    assert digest_of(tmp_path / "a" / "scratch.weights.h5") == digest_of(tmp_path / "b" / "scratch.weights.h5")
 
 
 @pytest.mark.parametrize("fault", ["no weights", "no description", "another description", "cut off"])

@@ -93,10 +93,8 @@ def test_many_photos_run_on_several_processes_in_their_order(trained: Path, tmp_
     answers = list(classify(tmp_path, model="vgg16", project=trained))
     alone = list(classify(*(answer.photo for answer in answers[:9]), model="vgg16", project=trained))
     assert [Path(answer.photo).stem for answer in answers] == [f"{number:02}" for number in range(30)]
+    assert answers[:9] == alone
     assert isinstance(answers[7], Unread)
-    assert answers[7] == alone.pop(7)
-    several = [second(answer) for answer in (*answers[:7], answers[8])]
-    assert several == pytest.approx([second(answer) for answer in alone], abs=1e-6)
     assert isinstance(answers[29], Answer)
 
 
