@@ -1,12 +1,14 @@
-"""Photos checked, hashed and measured in one pass, checked and resized in another, against a plain Pillow loop."""
+"""Photos checked, hashed and measured in one pass; checked, resized and written in another; against a Pillow loop."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
+from typing import ParamSpec, TypeVar
 from unittest.mock import patch
 
 import joblib
@@ -14,15 +16,21 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measuring import Figure, Options, photo_files, ratios, take_turns
-from dogs_vs_cats.decoding.photos import decode as decode_photo
-from dogs_vs_cats.decoding.photos import in_threads, inspect
+from dogs_vs_cats.decoding.into_arrays import decode_files
+from dogs_vs_cats.decoding.many import in_threads
+from dogs_vs_cats.decoding.photos import inspect
 from dogs_vs_cats.fetching.drawing import ANIMALS
+from dogs_vs_cats.processes import Submit, worker_processes
+from dogs_vs_cats.workflow.settings import DecodeSettings
 from stages import decode, split
 
 SIZE = 150
+SETTINGS = DecodeSettings(size=SIZE, resampling="lanczos")
 COUNT = 300
 # Pixels of the longer side, and how many photos: with few small ones, starting and ending would be most of the time.
-SIZES = {"500 pixels": (500, COUNT), "200 pixels": (200, 5 * COUNT), "3,000 pixels": (3000, COUNT // 12)}
+SIZES = {"500 pixels": (500, COUNT), "200 pixels": (200, 10 * COUNT), "3,000 pixels": (3000, COUNT // 12)}
+P = ParamSpec("P")
+T = TypeVar("T")
 LOOP = "plain loop: open, convert, resize"
 
 
@@ -45,34 +53,43 @@ def checked(file: Path) -> object:
     return inspect(file.read_bytes())
 
 
-def decoded(file: Path) -> object:
-    """What the decode stage does with a photo."""
-    return decode_photo(file.read_bytes(), SIZE, "lanczos")
+def decoded(files: list[Path], target: Path, submit: Submit, workers: int) -> None:
+    """What the decode stage does with photos: unlike the plain loop, it writes them to disk."""
+    # An absolute path is itself, whatever folder it is looked for in.
+    decode_files(map(str, files), len(files), Path("/"), target, SETTINGS, submit, workers)
+
+
+def at_once(function: Callable[P, T], *values: P.args, **named: P.kwargs) -> Future[T]:
+    """A call to this process, in place of one to a worker."""
+    result: Future[T] = Future()
+    result.set_result(function(*values, **named))
+    return result
 
 
 def figures(options: Options) -> Iterator[Figure]:
     """On photos as large as those of the full data set, as the sample's, and as a camera's; then the stages."""
     cores = joblib.cpu_count()
-    sizes = SIZES if options.photos is None else {"your photos": (0, 5 * COUNT)}
+    sizes = SIZES if options.photos is None else {"your photos": (0, 10 * COUNT)}
     for shown, (size, count) in sizes.items():
         files = photo_files(options, size, count)
-        with get_context("spawn").Pool(cores) as pool:
+        target = options.folder / "decoded.npy"
+        with get_context("spawn").Pool(cores) as pool, worker_processes(cores) as submit:
             plainly, everywhere, *ours = take_turns(
                 options.repeats,
                 partial(plain, files),
                 partial(pool.map, plain_count, [files[core::cores] for core in range(cores)], chunksize=1),
                 lambda files=files: list(in_threads(checked, files)),
-                lambda files=files: list(in_threads(decoded, files)),
+                partial(decoded, files, target, submit, cores),
                 lambda files=files: list(map(checked, files)),
-                lambda files=files: list(map(decoded, files)),
+                partial(decoded, files, target, at_once, 1),
             )
         for number, taken in enumerate(ours):
-            what = ("check, hash, measure", "check, resize")[number % 2]
-            threads = (cores, 1)[number // 2]
-            named = f"{what}, {threads} thread{'s' * (threads > 1)}, {shown}"
-            yield Figure(named, LOOP, ratios(plainly, taken), goal=0.9 * threads)
+            what = ("check, hash, measure", "check, resize, write")[number % 2]
+            used = (cores, 1)[number // 2]
+            named = f"{what}, {used} core{'s' * (used > 1)}, {shown}"
+            yield Figure(named, LOOP, ratios(plainly, taken), goal=0.9 * used)
         limit = f"such loops in {cores} processes, the machine's limit"
-        yield Figure(f"check, resize, {cores} threads, {shown}", limit, ratios(everywhere, ours[1]), goal=0.9)
+        yield Figure(f"check, resize, write, {cores} cores, {shown}", limit, ratios(everywhere, ours[1]), goal=0.9)
     yield stages(options)
 
 

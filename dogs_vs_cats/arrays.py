@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import mmap
 import os
 from collections.abc import Iterable, Iterator
@@ -10,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.outputs import whole_file
@@ -137,8 +139,62 @@ def write_dataset(arrays: Path, dataset: Dataset) -> None:
     (arrays / "dataset.json").write_text(json.dumps(asdict(dataset), indent=2) + "\n", encoding="utf-8")
 
 
+class ArrayFile:
+    """A ``.npy`` file to fill: rows are assigned to it as to an array, and written at once, by any thread.
+
+    Not mapped into memory: what is written never counts as this process's memory, no page is faulted in for it, and a
+    full disk is an error rather than the process's end.
+
+    Attributes:
+        path: of the file; another process may open it there too, by ``open_array_file``.
+        shape: of the array.
+        dtype: of the array.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        header = np.lib.format.open_memmap(path, mode="r")
+        self.path = path
+        self.shape = header.shape
+        self.dtype = header.dtype
+        self._offset = header.offset
+        self._descriptor = descriptor
+
+    def __setitem__(self, rows: int | slice, values: ArrayLike) -> None:
+        """Write rows.
+
+        Args:
+            rows: which; a slice is of rows that follow one another.
+            values: theirs, cast to the file's type and broadcast to the rows' shape as NumPy does.
+
+        Raises:
+            IndexError: if there is no such row, or the slice has a step.
+            ValueError: if the values do not fit.
+            OSError: if the disk has no room for them.
+        """
+        start, shape = self._place(rows)
+        data = np.asarray(values, self.dtype)
+        if data.shape != shape:
+            data = np.broadcast_to(data, shape)
+        left = np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
+        at = self._offset + start * math.prod(self.shape[1:]) * self.dtype.itemsize
+        while len(left):
+            written = os.pwrite(self._descriptor, left, at)
+            left, at = left[written:], at + written
+
+    def _place(self, rows: int | slice) -> tuple[int, tuple[int, ...]]:
+        """The first row, and the shape of what is assigned."""
+        count, *others = self.shape
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(count)
+            if step == 1:
+                return start, (max(0, stop - start), *others)
+        elif 0 <= rows < count:
+            return rows, tuple(others)
+        raise IndexError(f"{rows}: not rows that follow one another, of {count}")
+
+
 @contextmanager
-def create_array(path: Path, shape: tuple[int, ...], dtype: np.typing.DTypeLike) -> Iterator[np.memmap]:
+def create_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterator[ArrayFile]:
     """An array on disk to fill, moved to ``path`` when the block ends well and removed when it does not.
 
     Args:
@@ -147,21 +203,27 @@ def create_array(path: Path, shape: tuple[int, ...], dtype: np.typing.DTypeLike)
         dtype: of the array.
 
     Yields:
-        The array, memory-mapped, zero until written; ``release`` it now and then to keep memory flat.
+        The array, zero until written.
 
     Raises:
         OSError: with the file's name, if the disk has no room for it.
     """
     with whole_file(path) as partial:
-        array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.dtype(dtype), shape=shape)
-        _reserve(partial, array.offset)
-        yield array
-        array.flush()
-        release(array)
+        header = np.lib.format.open_memmap(partial, mode="w+", dtype=np.dtype(dtype), shape=shape)
+        _reserve(partial, header.offset)
+        with open_array_file(partial) as array:
+            yield array
+
+
+@contextmanager
+def open_array_file(path: Path) -> Iterator[ArrayFile]:
+    """Open an array that ``create_array`` has made and that is being filled: other processes write rows of it too."""
+    with path.open("r+b") as file:
+        yield ArrayFile(path, file.fileno())
 
 
 def release(array: np.ndarray) -> None:
-    """Drop a memory-mapped array's pages from this process's memory; what was written stays in the file.
+    """Drop a memory-mapped array's pages from this process's memory; what was written to it stays in the file.
 
     Args:
         array: a memory-mapped array, or a view of one; any other array is left as it is.
@@ -174,7 +236,7 @@ def release(array: np.ndarray) -> None:
 
 
 def _reserve(path: Path, header: int) -> None:
-    """Take the disk space now: a full disk met while writing to mapped memory would kill the process (SIGBUS)."""
+    """Take the disk space now, rather than find after hours that there is too little."""
     size = path.stat().st_size
     with path.open("r+b") as file:
         if hasattr(os, "posix_fallocate"):

@@ -154,4 +154,3 @@ def _write(
         for start in range(0, len(where), _ROWS):
             array[start : start + _ROWS] = change(np.asarray(source[where[start : start + _ROWS]]))
             release(source)
-            release(array)

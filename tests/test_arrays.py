@@ -137,7 +137,7 @@ def test_an_array_takes_its_disk_space_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fallocate", [True, False])
 def test_an_array_without_room_is_an_error_that_names_the_file(tmp_path: Path, fallocate: bool) -> None:
-    """In a process that may write a megabyte: where the disk is full, writing to mapped memory would kill it."""
+    """In a process that may write a megabyte."""
     code = f"""
 import os, pathlib, resource
 if not {fallocate}:
@@ -164,17 +164,64 @@ def test_room_is_taken_where_the_system_has_no_call_for_it(tmp_path: Path, monke
     assert (np.load(tmp_path / "images.npy") == 7).all()
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to see the memory in use")
-def test_released_pages_leave_memory_and_keep_their_content(tmp_path: Path) -> None:
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+def test_rows_are_assigned_as_to_an_array(tmp_path: Path) -> None:
+    expected = np.zeros((6, 2, 3), np.float32)
+    with create_array(tmp_path / "features.npy", expected.shape, "float32") as array:
+        for target in (array, expected):
+            target[4:] = np.arange(12).reshape(2, 3, 2).transpose(0, 2, 1)
+            target[0] = 1
+            target[2:3] = [[[5, 6, 7]]]
+            target[5:5] = 9
+            target[5:50] = [0.25, 2, 3]
+    assert np.array_equal(np.load(tmp_path / "features.npy"), expected)
 
-    with create_array(tmp_path / "images.npy", (64, 2**20), "uint8") as array:
-        array[:] = 3
-        full = resident()
-        release(array[5:])
-        assert full - resident() > 50 * 2**20
-        assert (array == 3).all()
+
+def test_a_written_file_is_the_one_that_numpy_saves(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (7, 3, 3, 3), np.uint8)
+    np.save(tmp_path / "saved.npy", values)
+    with create_array(tmp_path / "images.npy", values.shape, "uint8") as array:
+        for row in reversed(range(7)):
+            array[row] = values[row]
+    assert (tmp_path / "images.npy").read_bytes() == (tmp_path / "saved.npy").read_bytes()
+
+
+@pytest.mark.parametrize("rows", [5, -1, slice(0, 4, 2), slice(None, None, -1)])
+def test_rows_that_are_not_there_or_do_not_follow_one_another_are_refused(tmp_path: Path, rows: int | slice) -> None:
+    with (
+        pytest.raises(IndexError, match="not rows that follow one another, of 5"),
+        create_array(tmp_path / "images.npy", (5, 2), "uint8") as array,
+    ):
+        array[rows] = 1
+
+
+@pytest.mark.parametrize(("rows", "shape"), [(0, (3,)), (slice(0, 2), (3, 2)), (slice(4, 9), (5, 2))])
+def test_values_of_another_shape_are_refused(tmp_path: Path, rows: int | slice, shape: tuple[int, ...]) -> None:
+    with (
+        pytest.raises(ValueError, match="broadcast"),
+        create_array(tmp_path / "images.npy", (5, 2), "uint8") as array,
+    ):
+        array[rows] = np.ones(shape)
+    assert not list(tmp_path.iterdir())
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to see the memory in use")
+def test_memory_does_not_grow_with_what_is_written_and_released_pages_leave_it(tmp_path: Path) -> None:
+    with create_array(tmp_path / "images.npy", (64, 2**20), "uint8") as file:
+        empty = _resident()
+        for row in range(64):
+            file[row] = 3
+        assert _resident() - empty < 10 * 2**20
+
+    array = np.load(tmp_path / "images.npy", mmap_mode="r")
+    assert (array == 3).all()
+    full = _resident()
+    release(array[5:])
+    assert full - _resident() > 50 * 2**20
+    assert (array == 3).all()
 
 
 def test_release_leaves_other_arrays_alone() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from dogs_vs_cats.audit.audited_photos import AuditedPhotos
 from dogs_vs_cats.audit.auditing import Doubt, Reason
 from dogs_vs_cats.decoding.images import REPAIR
-from dogs_vs_cats.decoding.photos import RefusedPhotoError, in_threads, thumbnail
+from dogs_vs_cats.decoding.many import in_threads
+from dogs_vs_cats.decoding.photos import RefusedPhotoError, thumbnail
 from dogs_vs_cats.reporting.pages import data_uri, environment
 from dogs_vs_cats.workflow.errors import WorkflowError
 

@@ -12,7 +12,7 @@ from dogs_vs_cats.arrays import has_split, open_split, read_dataset
 from dogs_vs_cats.audit.auditing import pool
 from dogs_vs_cats.bottleneck.features import open_features
 from dogs_vs_cats.decoding.images import INDEX, REPAIR, IndexedPhoto, read_index, safe_name
-from dogs_vs_cats.decoding.photos import in_threads
+from dogs_vs_cats.decoding.many import in_threads
 from dogs_vs_cats.raw.raw_photos import Photos, labelled
 from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.errors import WorkflowError

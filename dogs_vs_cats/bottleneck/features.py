@@ -29,7 +29,7 @@ Extract: TypeAlias = Callable[[Photos, Path], None]
 
 _SAMPLE = 4  # photos on which ncnn must agree with TensorFlow
 _TOLERANCE = 1e-4  # of the features' range
-_RELEASE_EVERY = 256  # photos, 17 MB of them and 8 MB of features at 150 pixels a side
+_RELEASE_EVERY = 256  # photos, 17 MB of them at 150 pixels a side
 
 
 # ---------------------------------------------------------------- the engines
@@ -114,7 +114,6 @@ def _write(photos: Photos, batches: Iterator[tuple[int, Features]], out: Path, b
             pending += len(found)
             if pending >= _RELEASE_EVERY:
                 release(photos)
-                release(features)
                 pending = 0
 
 

@@ -2,16 +2,9 @@
 
 import hashlib
 import io
-import os
 import re
-import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -29,13 +22,8 @@ RESAMPLING = {
 
 # Pixels that scaled decoding leaves a side at least, and how many times those that are asked for.
 _SCALED_SIDE, _SCALED_TIMES = 600, 2
-# Photos that a thread is handed at once, at most, and how many times that each thread may be ahead.
-_AT_A_TIME, _AHEAD = 16, 3
 # The orientations, as cameras note them, of photos to be turned by a quarter.
 _LYING = (5, 6, 7, 8)
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class RefusedPhotoError(Exception):
@@ -135,42 +123,6 @@ def thumbnail(data: bytes, side: int) -> bytes:
     image.thumbnail((side, side))
     image.save(file, "JPEG", quality=80)
     return file.getvalue()
-
-
-def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Map over photos on every core, in order; Pillow decodes and resizes without Python's lock.
-
-    Args:
-        function: what to do with an item.
-        items: a photo, path or number each; read only a little ahead of what is yielded.
-
-    Yields:
-        The results, in the items' order.
-    """
-    # More than eight would hold more photos in memory, and wait for Python's lock all the same.
-    workers = min(8, os.cpu_count() or 1)
-    pool = ThreadPoolExecutor(workers)
-    ahead: deque[Future[list[Result]]] = deque()
-    stopped = threading.Event()
-    left = iter(items)
-
-    def do(several: list[Item]) -> list[Result]:
-        return [function(item) for item in several if not stopped.is_set()]
-
-    try:
-        # Several at a time: handing over a small photo, and waiting for it, takes a good part of what decoding it does.
-        # Few at first, so that few large ones are shared by all threads.
-        taken = 0
-        while several := list(islice(left, min(_AT_A_TIME, 1 + taken // (4 * workers)))):
-            taken += len(several)
-            ahead.append(pool.submit(do, several))
-            if len(ahead) > _AHEAD * workers:
-                yield from ahead.popleft().result()
-        while ahead:
-            yield from ahead.popleft().result()
-    finally:
-        stopped.set()
-        pool.shutdown(cancel_futures=True)
 
 
 def load(data: bytes) -> Image.Image:

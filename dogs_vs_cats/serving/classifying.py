@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.decoding.photos import RefusedPhotoError, decode, in_threads
+from dogs_vs_cats.decoding.many import in_threads
+from dogs_vs_cats.decoding.photos import RefusedPhotoError, decode
 from dogs_vs_cats.scoring.evaluation import apply_temperature, predicted
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.sections import Resampling

@@ -13,7 +13,8 @@ import numpy as np
 from tqdm import tqdm
 
 from dogs_vs_cats.decoding.images import IndexedPhoto, name_files
-from dogs_vs_cats.decoding.photos import Fingerprint, Refusal, in_threads, inspect
+from dogs_vs_cats.decoding.many import in_threads
+from dogs_vs_cats.decoding.photos import Fingerprint, Refusal, inspect
 from dogs_vs_cats.raw.raw_photos import Photo, Photos
 from dogs_vs_cats.splits.dictionary_encoding import DictionaryEncoded
 from dogs_vs_cats.splits.splitting import assign_splits, group_duplicates

@@ -15,7 +15,6 @@ from dogs_vs_cats.decoding.photos import (
     Refusal,
     RefusedPhotoError,
     decode,
-    in_threads,
     inspect,
 )
 from tests.conftest import encoded
@@ -233,20 +232,3 @@ def test_jpegs_below_1200_pixels_are_decoded_in_full(side: int) -> None:
     data = encoded(picture(4, 1500, side), "JPEG", quality=50)
     in_full = np.asarray(Image.open(io.BytesIO(data)).resize((64, 64), Image.Resampling.LANCZOS))
     assert np.array_equal(decode(data, 64, "lanczos"), in_full) == (side < 1200)
-
-
-def test_threads_keep_the_order() -> None:
-    assert list(in_threads(lambda number: number * number, range(500))) == [number * number for number in range(500)]
-
-
-def test_threads_pass_an_error_on_and_stop() -> None:
-    done: list[int] = []
-
-    def fail_at_seven(number: int) -> None:
-        done.append(number)
-        if number == 7:
-            raise ValueError(number)
-
-    with pytest.raises(ValueError, match="7"):
-        list(in_threads(fail_at_seven, range(100_000)))
-    assert len(done) < 10_000
