@@ -1,10 +1,11 @@
-"""Photos decoded and resized on every core, into an array on disk."""
+"""Photos decoded and resized into an array on disk, by a process a core.
+
+Threads would wait for one another's Python code: with photos of 200 pixels for a tenth of the time on two cores.
+"""
 
 import math
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -12,42 +13,14 @@ from tqdm import tqdm
 
 from dogs_vs_cats.arrays import create_array, open_array_file
 from dogs_vs_cats.decoding.images import INDEX, REPAIR
-from dogs_vs_cats.decoding.many import count_threads, in_order
+from dogs_vs_cats.decoding.many import in_order
 from dogs_vs_cats.decoding.photos import RefusedPhotoError, decode
-from dogs_vs_cats.processes import Submit, worker_processes
+from dogs_vs_cats.processes import Submit
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.settings import DecodeSettings
 
-# Photos that a worker is handed at once, at most: a tenth of a second of work, of small ones.
+# Photos that a process is handed at once, at most: a tenth of a second of work, of small ones.
 AT_ONCE = 64
-# Photos from which on processes are worth their start: of 200 pixels, on two cores.
-MANY = 10_000
-
-
-@contextmanager
-def workers_for(count: int) -> Iterator[tuple[Submit, int]]:
-    """What decodes so many photos: a thread a core for few, a process a core for many.
-
-    Threads wait for one another's Python code, with small photos for a tenth of the time on two cores and for more on
-    more; processes take a third of a second to start.
-
-    Yields:
-        The function that hands a call to a worker, and how many workers there are.
-    """
-    if count >= MANY:
-        # Here, not above: the processes import this module too, and do not need it.
-        from joblib import cpu_count
-
-        workers = int(cpu_count())
-        with worker_processes(workers) as submit:
-            yield submit, workers
-        return
-    workers = count_threads()
-    threads = ThreadPoolExecutor(workers)
-    try:
-        yield threads.submit, workers
-    finally:
-        threads.shutdown(cancel_futures=True)
 
 
 def decode_files(
@@ -61,13 +34,13 @@ def decode_files(
         images: the folder they are in.
         target: the ``.npy`` file to write, (count, size, size, 3) uint8 RGB.
         settings: the ``decode`` section.
-        submit: hands a call to a worker.
+        submit: hands a call to a worker process.
         workers: how many those are.
 
     Raises:
         WorkflowError: if a photo is missing or does not decode, or a process dies.
     """
-    # Fewer where there are few, so that no worker is idle for long while another ends its last ones.
+    # Fewer where there are few, so that no process is idle for long while another ends its last ones.
     at_once = min(AT_ONCE, math.ceil(count / (16 * workers)))
     left = iter(files)
     with (
@@ -88,7 +61,7 @@ def decode_files(
 
 
 def decode_rows(target: Path, first: int, images: Path, files: list[str], settings: DecodeSettings) -> int:
-    """In a worker: decode photos into the rows from ``first`` on; how many they were."""
+    """In a worker process: decode photos into the rows from ``first`` on; how many they were."""
     with open_array_file(target) as array:
         for row, file in enumerate(files, start=first):
             path = images / file

@@ -25,7 +25,8 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
     Yields:
         The results, in the items' order.
     """
-    workers = count_threads()
+    # More than eight would hold more photos in memory, and wait for Python's lock all the same.
+    workers = min(8, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(workers)
     stopped = threading.Event()
     left = iter(items)
@@ -47,11 +48,6 @@ def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Ite
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
-
-
-def count_threads() -> int:
-    """A thread for each core, eight at most: more would hold more photos in memory, and wait for Python's lock."""
-    return min(8, os.cpu_count() or 1)
 
 
 def in_order(calls: Iterable[Future[Result]], ahead: int) -> Iterator[Result]:

@@ -1,7 +1,8 @@
-"""Photos decoded into an array: by threads or processes alike, and what is said when one can't be."""
+"""Photos decoded into an array by processes: each in its row, and what is said when one can't be."""
 
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogs_vs_cats.decoding import into_arrays
-from dogs_vs_cats.decoding.into_arrays import decode_files, workers_for
-from dogs_vs_cats.processes import worker_processes
+from dogs_vs_cats.decoding.into_arrays import decode_files
+from dogs_vs_cats.processes import Submit, worker_processes
 from dogs_vs_cats.workflow.errors import WorkflowError
 from dogs_vs_cats.workflow.settings import DecodeSettings
 
@@ -39,23 +39,20 @@ def _expected(photos: Path) -> list[np.ndarray]:
     return [np.asarray(image.resize((16, 16), Image.Resampling.LANCZOS)) for image in opened]
 
 
-@pytest.mark.parametrize(("many", "here"), [(COUNT + 1, True), (COUNT, False)])
-def test_few_photos_by_threads_and_many_by_processes_are_the_same(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int, here: bool
+@pytest.fixture(scope="module")
+def submit() -> Iterator[Submit]:
+    """Two worker processes for all tests."""
+    with worker_processes(2) as submit:
+        yield submit
+
+
+@pytest.mark.parametrize("workers", [1, 2, 100])
+def test_each_photo_is_in_its_row_however_many_processes_there_are(
+    photos: Path, tmp_path: Path, submit: Submit, workers: int
 ) -> None:
-    monkeypatch.setattr(into_arrays, "MANY", many)
-    with workers_for(COUNT) as (submit, workers):
-        assert (submit(os.getpid).result() == os.getpid()) == here
-        decode_files(_files(), COUNT, photos, tmp_path / "images.npy", SETTINGS, submit, workers)
+    decode_files(iter(_files()), COUNT, photos, tmp_path / "images.npy", SETTINGS, submit, workers)
     assert np.array_equal(np.load(tmp_path / "images.npy"), _expected(photos))
     assert [path.name for path in tmp_path.iterdir()] == ["images.npy"]
-
-
-@pytest.mark.parametrize("workers", [1, 3, 100])
-def test_the_number_of_workers_changes_nothing(photos: Path, tmp_path: Path, workers: int) -> None:
-    with workers_for(1) as (submit, _):
-        decode_files(iter(_files()), COUNT, photos, tmp_path / "images.npy", SETTINGS, submit, workers)
-    assert np.array_equal(np.load(tmp_path / "images.npy"), _expected(photos))
 
 
 def test_no_more_calls_are_made_than_a_few_ahead(photos: Path, tmp_path: Path) -> None:
@@ -75,12 +72,9 @@ def test_no_more_calls_are_made_than_a_few_ahead(photos: Path, tmp_path: Path) -
     assert not list(tmp_path.iterdir())
 
 
-def test_a_process_names_the_photo_that_it_cannot_decode(photos: Path, tmp_path: Path) -> None:
+def test_a_process_names_the_photo_that_it_cannot_decode(tmp_path: Path, submit: Submit) -> None:
     (tmp_path / "text.png").write_text("text")
-    with (
-        pytest.raises(WorkflowError, match=r"text\.png: not a picture; .*dvc repro -f split"),
-        worker_processes(1) as submit,
-    ):
+    with pytest.raises(WorkflowError, match=r"text\.png: not a picture; .*dvc repro -f split"):
         decode_files(["text.png", "missing.png"], 2, tmp_path, tmp_path / "images.npy", SETTINGS, submit, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["text.png"]
 
