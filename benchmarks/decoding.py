@@ -28,7 +28,7 @@ SIZE = 150
 SETTINGS = DecodeSettings(size=SIZE, resampling="lanczos")
 COUNT = 300
 # Pixels of the longer side, and how many photos: with few small ones, starting and ending would be most of the time.
-SIZES = {"500 pixels": (500, COUNT), "200 pixels": (200, 10 * COUNT), "3,000 pixels": (3000, COUNT // 12)}
+SIZES = {"500 pixels": (500, COUNT), "200 pixels": (200, 20 * COUNT), "3,000 pixels": (3000, COUNT // 12)}
 P = ParamSpec("P")
 T = TypeVar("T")
 LOOP = "plain loop: open, convert, resize"
@@ -69,7 +69,7 @@ def at_once(function: Callable[P, T], *values: P.args, **named: P.kwargs) -> Fut
 def figures(options: Options) -> Iterator[Figure]:
     """On photos as large as those of the full data set, as the sample's, and as a camera's; then the stages."""
     cores = joblib.cpu_count()
-    sizes = SIZES if options.photos is None else {"your photos": (0, 10 * COUNT)}
+    sizes = SIZES if options.photos is None else {"your photos": (0, 20 * COUNT)}
     for shown, (size, count) in sizes.items():
         files = photo_files(options, size, count)
         target = options.folder / "decoded.npy"
@@ -99,7 +99,7 @@ def stages(options: Options) -> Figure:
     (raw / "train").mkdir(parents=True)
     (options.folder / "exclude").mkdir()
     (raw / "source.json").write_text('{"source": "folder"}', encoding="utf-8")
-    for number, file in enumerate(photo_files(options, 500, COUNT)):
+    for number, file in enumerate(photo_files(options, 500, 5 * COUNT)):
         # A few bytes behind a JPEG's end change its digest and nothing else.
         (raw / f"train/{ANIMALS[number % 2]}.{number}.jpg").write_bytes(file.read_bytes() + str(number).encode())
     files = sorted((raw / "train").iterdir())
