@@ -55,11 +55,10 @@ def checked(file: Path) -> object:
 
 def decoded(files: list[Path], target: Path, submit: Submit, workers: int) -> None:
     """What the decode stage does with photos: unlike the plain loop, it writes them to disk."""
-    # An absolute path is itself, whatever folder it is looked for in.
-    decode_files(map(str, files), len(files), Path("/"), target, SETTINGS, submit, workers)
+    decode_files(map(str, files), len(files), Path(), target, SETTINGS, submit, workers)
 
 
-def at_once(function: Callable[P, T], *values: P.args, **named: P.kwargs) -> Future[T]:
+def here(function: Callable[P, T], *values: P.args, **named: P.kwargs) -> Future[T]:
     """A call to this process, in place of one to a worker."""
     result: Future[T] = Future()
     result.set_result(function(*values, **named))
@@ -81,7 +80,7 @@ def figures(options: Options) -> Iterator[Figure]:
                 lambda files=files: list(in_threads(checked, files)),
                 partial(decoded, files, target, submit, cores),
                 lambda files=files: list(map(checked, files)),
-                partial(decoded, files, target, at_once, 1),
+                partial(decoded, files, target, here, 1),
             )
         for number, taken in enumerate(ours):
             what = ("check, hash, measure", "check, resize, write")[number % 2]

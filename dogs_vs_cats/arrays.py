@@ -19,6 +19,9 @@ from dogs_vs_cats.workflow.sections import Resampling
 
 REPAIR = "make it again with: dvc repro -f decode"
 
+# Bytes: macOS refuses to write 2 GB in one call.
+_MOST_AT_ONCE = 2**30
+
 
 @dataclass(frozen=True)
 class Split:
@@ -140,7 +143,7 @@ def write_dataset(arrays: Path, dataset: Dataset) -> None:
 
 
 class ArrayFile:
-    """A ``.npy`` file to fill: rows are assigned to it as to an array, and written at once, by any thread.
+    """A ``.npy`` file to fill: rows are assigned to it as to an array, and written at once.
 
     Not mapped into memory: what is written never counts as this process's memory, no page is faulted in for it, and a
     full disk is an error rather than the process's end.
@@ -152,11 +155,11 @@ class ArrayFile:
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
-        header = np.lib.format.open_memmap(path, mode="r")
+        empty = np.lib.format.open_memmap(path, mode="r")
         self.path = path
-        self.shape = header.shape
-        self.dtype = header.dtype
-        self._offset = header.offset
+        self.shape = empty.shape
+        self.dtype = empty.dtype
+        self._offset = empty.offset
         self._descriptor = descriptor
 
     def __setitem__(self, rows: int | slice, values: ArrayLike) -> None:
@@ -164,7 +167,7 @@ class ArrayFile:
 
         Args:
             rows: which; a slice is of rows that follow one another.
-            values: theirs, cast to the file's type and broadcast to the rows' shape as NumPy does.
+            values: theirs, cast to the file's type and broadcast to the rows' shape.
 
         Raises:
             IndexError: if there is no such row, or the slice has a step.
@@ -178,8 +181,12 @@ class ArrayFile:
         left = np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
         at = self._offset + start * math.prod(self.shape[1:]) * self.dtype.itemsize
         while len(left):
-            written = os.pwrite(self._descriptor, left, at)
+            written = os.pwrite(self._descriptor, left[:_MOST_AT_ONCE], at)
             left, at = left[written:], at + written
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk: else it is in the system's memory for half a minute or so."""
+        os.fsync(self._descriptor)
 
     def _place(self, rows: int | slice) -> tuple[int, tuple[int, ...]]:
         """The first row, and the shape of what is assigned."""
@@ -209,8 +216,8 @@ def create_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterat
         OSError: with the file's name, if the disk has no room for it.
     """
     with whole_file(path) as partial:
-        header = np.lib.format.open_memmap(partial, mode="w+", dtype=np.dtype(dtype), shape=shape)
-        _reserve(partial, header.offset)
+        header = np.lib.format.open_memmap(partial, mode="w+", dtype=np.dtype(dtype), shape=shape).offset
+        _reserve(partial, header)
         with open_array_file(partial) as array:
             yield array
 
@@ -223,7 +230,7 @@ def open_array_file(path: Path) -> Iterator[ArrayFile]:
 
 
 def release(array: np.ndarray) -> None:
-    """Drop a memory-mapped array's pages from this process's memory; what was written to it stays in the file.
+    """Drop a memory-mapped array's pages from this process's memory; what was written stays in the file.
 
     Args:
         array: a memory-mapped array, or a view of one; any other array is left as it is.

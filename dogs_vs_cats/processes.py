@@ -68,6 +68,20 @@ def _pass_on(ended: Future[None], path: Path, result: Future[T]) -> None:
         result.set_exception(error)
 
 
+def fitting_processes(memory: int) -> int:
+    """How many processes to start: one for each core this process may use, fewer where memory is short.
+
+    Half of what is free is for them.
+
+    Args:
+        memory: bytes that each takes.
+    """
+    import joblib
+    import psutil
+
+    return max(1, min(int(joblib.cpu_count()), int(psutil.virtual_memory().available // 2 // memory)))
+
+
 @contextmanager
 def worker_processes(count: int, preload: str | None = None) -> Iterator[Submit]:
     """Start worker processes, which are gone when the block ends.

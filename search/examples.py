@@ -154,3 +154,5 @@ def _write(
         for start in range(0, len(where), _ROWS):
             array[start : start + _ROWS] = change(np.asarray(source[where[start : start + _ROWS]]))
             release(source)
+        # Unlike what DVC keeps, this is taken for whole because it is there, after a power failure too.
+        array.sync()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dogs_vs_cats.arrays import Dataset, write_dataset, write_files
 from dogs_vs_cats.decoding.images import INDEX, REPAIR, SPLITS, IndexedPhoto, read_facts, read_index
-from dogs_vs_cats.decoding.into_arrays import decode_files
-from dogs_vs_cats.processes import worker_processes
+from dogs_vs_cats.decoding.into_arrays import BYTES_A_PROCESS, decode_files
+from dogs_vs_cats.processes import fitting_processes, worker_processes
 from dogs_vs_cats.workflow.command_line import parse_arguments
 from dogs_vs_cats.workflow.digests import digest_of
 from dogs_vs_cats.workflow.entry import run
@@ -22,10 +22,7 @@ def main() -> None:
     settings: DecodeSettings = arguments.settings.decode
     facts = read_facts(arguments.images)
     counts = count_photos(arguments.images, facts.classes)
-    # Here, not above: the worker processes import this module too, and do not need it.
-    from joblib import cpu_count
-
-    workers = int(cpu_count())
+    workers = fitting_processes(BYTES_A_PROCESS)
     with whole_folder(arguments.arrays) as arrays, worker_processes(workers) as submit:
         for split, count in counts.items():
             classes = (facts.classes.index(str(photo.label)) for photo in photos_of(split, arguments.images))

@@ -204,6 +204,17 @@ def test_values_of_another_shape_are_refused(tmp_path: Path, rows: int | slice, 
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_system_writes_in_parts_is_written_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, data, at: real(descriptor, data[:7], at))
+    values = np.random.default_rng(1).normal(size=(4, 3))
+    with create_array(tmp_path / "features.npy", (6, 3), "float64") as array:
+        array[1:5] = values
+        array.sync()
+    assert np.array_equal(np.load(tmp_path / "features.npy")[1:5], values)
+    assert not np.load(tmp_path / "features.npy")[[0, 5]].any()
+
+
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 

@@ -6,10 +6,11 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import joblib
 import psutil
 import pytest
 
-from dogs_vs_cats.processes import worker_processes
+from dogs_vs_cats.processes import fitting_processes, worker_processes
 from tests.conftest import ROOT
 
 PARENT = """
@@ -90,3 +91,10 @@ def test_a_worker_killed_while_its_result_is_on_the_way_is_no_wait_without_end(s
 def test_a_dead_worker_is_an_error_in_the_calls_under_way() -> None:
     with pytest.raises(BrokenProcessPool), worker_processes(2) as submit:
         submit(os._exit, 3).result()
+
+
+def test_processes_are_as_many_as_cores_and_memory_allow() -> None:
+    free = psutil.virtual_memory().available
+    assert fitting_processes(10 * free) == 1
+    assert fitting_processes(1) == joblib.cpu_count()
+    assert fitting_processes(free // 3) == 1

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.bottleneck.ncnn_networks import AFTER, BINARY, OUTPUT, TEXT, Network, StackedNetwork
 from dogs_vs_cats.bottleneck.stacking import LARGEST_STACKED, STACKED, cut, stack
-from dogs_vs_cats.processes import Submit, worker_processes
+from dogs_vs_cats.processes import Submit, fitting_processes, worker_processes
 from dogs_vs_cats.workflow.errors import WorkflowError
 
 ChannelScaling: TypeAlias = tuple[float | tuple[float, ...], tuple[float, ...], bool]
@@ -127,12 +127,8 @@ def count_workers(size: int) -> int:
     Args:
         size: the photos' pixels a side.
     """
-    import joblib
-    import psutil
-
     a_pixel = _BYTES_A_PIXEL_STACKED if size <= LARGEST_STACKED else _BYTES_A_PIXEL
-    fitting = int(psutil.virtual_memory().available // 2 // (_BYTES_A_PROCESS + a_pixel * size**2))
-    return max(1, min(int(joblib.cpu_count()), fitting))
+    return fitting_processes(_BYTES_A_PROCESS + a_pixel * size**2)
 
 
 class NcnnPool:

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 # The formats photos come in. Pillow reads more, some through other programs (EPS) or as containers of containers.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
-# More than any camera that photographs pets makes. Decoded it takes 400 MB, in each thread.
+# More than any camera that photographs pets makes. Decoded it takes 400 MB, in each thread or process.
 PIXEL_LIMIT = 100_000_000
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
