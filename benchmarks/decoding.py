@@ -55,7 +55,8 @@ def checked(file: Path) -> object:
 
 def decoded(files: list[Path], target: Path, submit: Submit, workers: int) -> None:
     """What the decode stage does with photos: unlike the plain loop, it writes them to disk."""
-    decode_files(map(str, files), len(files), Path(), target, SETTINGS, submit, workers)
+    names = (str(file.absolute().relative_to("/")) for file in files)
+    decode_files(names, len(files), Path("/"), target, SETTINGS, submit, workers)
 
 
 def here(function: Callable[P, T], *values: P.args, **named: P.kwargs) -> Future[T]:
