@@ -50,7 +50,7 @@ check: $(READY)  ## The fast checks alone: format, lint, types
 	$(IN_VENV) ruff check .
 	$(IN_VENV) mypy
 
-bench: $(READY)  ## Every speed figure, 5 to 10 minutes: a table, and bench.json
+bench: $(READY)  ## Every speed figure, about 10 minutes: a table, and bench.json
 	$(IN_VENV) python -m benchmarks.run --json bench.json
 
 format: $(READY)  ## Format the code and mend what ruff can
