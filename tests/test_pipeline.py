@@ -156,9 +156,13 @@ experiment = client.get_experiment_by_name("dogs-vs-cats")
 runs = client.search_runs([experiment.experiment_id])
 champion = client.get_model_version_by_alias("dogs-vs-cats", "champion")
 photos = numpy.load(f"{sys.argv[1]}/data/arrays/test_images.npy")
+sys.modules["dogs_vs_cats"] = None  # as where this project is not installed
+for version in client.search_model_versions("name = 'dogs-vs-cats'"):
+    assert len(mlflow.pyfunc.load_model(f"models:/dogs-vs-cats/{version.version}").predict(photos)) == len(photos)
 predicted = mlflow.pyfunc.load_model("models:/dogs-vs-cats@champion").predict(photos)
 run = {r.data.tags["kind"]: r for r in runs}[champion.tags["kind"]]
 print(json.dumps({
+    "registered": sorted(v.tags["kind"] for v in client.search_model_versions("name = 'dogs-vs-cats'")),
     "kinds": sorted(r.data.tags["kind"] for r in runs),
     "status": sorted(r.info.status for r in runs),
     "champion": champion.tags["kind"],
@@ -171,7 +175,7 @@ print(json.dumps({
     printed = project.run(sys.executable, "-W", "ignore", "-c", code, str(project.folder))
     found = json.loads(printed.splitlines()[-1])
     comparison = project.json("reports/comparison.json")
-    assert found["kinds"] == ["scratch", "vgg16"]
+    assert found["registered"] == found["kinds"] == ["scratch", "vgg16"]
     assert found["status"] == ["FINISHED", "FINISHED"]
     assert found["champion"] == comparison["better"]
     assert found["accuracy"] == pytest.approx(comparison["models"][found["champion"]]["accuracy"])

@@ -219,7 +219,7 @@ def require_backbone(weights: Path) -> None:
 
 
 def exported(model: "keras.Model", description: Description, backbone: "keras.Model | None" = None) -> "keras.Model":
-    """The model as others use it: photos in, a probability out, made of Keras's own layers alone.
+    """Build the model as others use it: photos in, a probability out, made of Keras's own classes alone.
 
     Args:
         model: the trained network.
@@ -227,7 +227,7 @@ def exported(model: "keras.Model", description: Description, backbone: "keras.Mo
         backbone: the backbone with its weights, for the head.
 
     Returns:
-        A model from ``(n, size, size, 3)`` uint8 RGB photos to ``(n,)`` float32 P(second class).
+        A model from ``(n, size, size, 3)`` uint8 RGB photos to ``(n,)`` float32 P(second class). It is not compiled.
     """
     import keras
 
@@ -241,4 +241,8 @@ def exported(model: "keras.Model", description: Description, backbone: "keras.Mo
         if backbone is None or description.backbone is None or description.scaling is None:
             raise ValueError("the vgg16 model needs its backbone and its scaling")
         x = backbone(scale_layers(x, description.scaling, description.backbone))
-    return keras.Model(photos, second_class(model(x)), name=f"photos_to_{description.kind}")
+    # Not the trained object itself: Keras saves the optimizer and the loss that a model was compiled with, and where
+    # this one is loaded, those of this project do not exist.
+    network = description.build()
+    network.set_weights(model.get_weights())
+    return keras.Model(photos, second_class(network(x)), name=f"photos_to_{description.kind}")

@@ -108,4 +108,14 @@ def _load(version: "ModelVersion", address: str) -> Any:
         with warnings.catch_warnings():
             # Keras 3.15 reads its variables in a way that NumPy 2 calls outdated.
             warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-            return mlflow.keras.load_model(path)
+            return mlflow.keras.load_model(path, custom_objects=compiled_by_version_0_1())
+
+
+def compiled_by_version_0_1() -> dict[str, Any]:
+    """Return stand-ins for this project's classes that models registered by version 0.1 were saved with.
+
+    Only training uses an optimizer and a loss, so Keras's own take their place.
+    """
+    import keras
+
+    return {"dogs_vs_cats>CompiledRMSprop": keras.optimizers.RMSprop, "dogs_vs_cats>LogitHinge": keras.losses.Hinge}
