@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.measuring import Figure, Options, photo_files, ratios, take_turns
-from dogs_vs_cats.decoding.into_arrays import decode_files
-from dogs_vs_cats.decoding.many import in_threads
-from dogs_vs_cats.decoding.photos import inspect
-from dogs_vs_cats.fetching.drawing import ANIMALS
+from dogs_vs_cats.data.decoding.into_arrays import decode_files
+from dogs_vs_cats.data.decoding.many import in_threads
+from dogs_vs_cats.data.decoding.photos import inspect
+from dogs_vs_cats.data.drawn.drawing import ANIMALS
 from dogs_vs_cats.processes import Submit, worker_processes
-from dogs_vs_cats.workflow.settings import DecodeSettings
+from dogs_vs_cats.settings.params import DecodeSettings
 from stages import decode, split
 
 SIZE = 150

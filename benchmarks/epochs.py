@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from numpy.typing import NDArray
 
-from dogs_vs_cats.examples import Examples
-from dogs_vs_cats.fitting.training import train
-from dogs_vs_cats.workflow.settings import TrainingSettings
+from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.settings.params import TrainingSettings
+from dogs_vs_cats.training.fitting import train
 
 
 class Turns(keras.callbacks.Callback):  # type: ignore[misc]

@@ -8,14 +8,14 @@ import numpy as np
 from benchmarks.measuring import Figure, Options, ratios, take_turns
 from benchmarks.vgg16_peers import PEERS, Forward
 from benchmarks.winograd_products import multiply
-from dogs_vs_cats.bottleneck.features import compare, open_engine
-from dogs_vs_cats.bottleneck.ncnn_engine import NcnnPool, count_workers
-from dogs_vs_cats.bottleneck.ncnn_networks import vgg16_network
-from dogs_vs_cats.bottleneck.stacking import STACKED
-from dogs_vs_cats.pretrained.backbones import build_extractor, scaling_values
-from dogs_vs_cats.pretrained.weights import write_weights
+from dogs_vs_cats.models.features import compare, open_engine
+from dogs_vs_cats.models.ncnn.engine import NcnnPool, count_workers
+from dogs_vs_cats.models.ncnn.networks import vgg16_network
+from dogs_vs_cats.models.ncnn.stacking import STACKED
+from dogs_vs_cats.models.pretrained.backbones import build_extractor, scaling_values
+from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.processes import Submit, worker_processes
-from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+from dogs_vs_cats.runtime import import_tensorflow
 from tests.vgg16 import random_tensors
 
 SIZE = 150

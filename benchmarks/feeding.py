@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios, take_turns
-from dogs_vs_cats.quiet_tensorflow import import_tensorflow
-from dogs_vs_cats.workflow.settings import AugmentationSettings, TrainScratchSettings, load_settings
+from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.settings.params import AugmentationSettings, TrainScratchSettings, load_settings
 
 SIZE = 150
 BATCHES = 40
@@ -17,7 +17,7 @@ BATCHES = 40
 def figures(options: Options) -> Iterator[Figure]:
     """With the stage's own settings."""
     import_tensorflow()
-    from dogs_vs_cats.keras_models.reproducibility import prepare
+    from dogs_vs_cats.models.reproducibility import prepare
 
     settings = load_settings(Path("params.yaml")).train_scratch
     augmentation = settings.augmentation
@@ -37,8 +37,8 @@ def batches(options: Options, images: Any, labels: Any, settings: Any, changes: 
     import tensorflow as tf
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-    from dogs_vs_cats.fitting.augmentation import build_augmentation
-    from dogs_vs_cats.fitting.feeding import Batches
+    from dogs_vs_cats.training.augmentation import build_augmentation
+    from dogs_vs_cats.training.batches import Batches
 
     layer = build_augmentation(changes, 1)
     augment = tf.function(lambda batch: layer(batch, training=True))
@@ -66,11 +66,11 @@ def batches(options: Options, images: Any, labels: Any, settings: Any, changes: 
 def epoch(options: Options, images: Any, labels: Any, settings: TrainScratchSettings) -> Figure:
     """An epoch of the CNN, memory-mapped photos and all."""
     from benchmarks.epochs import bare_steps, epochs_in_turns
-    from dogs_vs_cats.examples import Examples
-    from dogs_vs_cats.fitting.augmentation import build_augmentation
-    from dogs_vs_cats.fitting.feeding import encode
-    from dogs_vs_cats.fitting.training import compile_for, with_augmentation
-    from dogs_vs_cats.keras_models.networks import build_cnn
+    from dogs_vs_cats.data.examples import Examples
+    from dogs_vs_cats.models.networks.building import build_cnn
+    from dogs_vs_cats.training.augmentation import build_augmentation
+    from dogs_vs_cats.training.batches import encode
+    from dogs_vs_cats.training.fitting import compile_for, with_augmentation
 
     augmentation = build_augmentation(settings.augmentation, 1)
     assert augmentation is not None

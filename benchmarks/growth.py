@@ -12,9 +12,9 @@ from PIL import Image
 
 from benchmarks.measuring import Figure, Options
 from benchmarks.memory import watch
-from dogs_vs_cats.arrays import write_files
-from dogs_vs_cats.fetching.drawing import ANIMALS
-from dogs_vs_cats.pretrained.weights import write_weights
+from dogs_vs_cats.data.arrays import write_files
+from dogs_vs_cats.data.drawn.drawing import ANIMALS
+from dogs_vs_cats.models.pretrained.weights import write_weights
 from tests.vgg16 import random_tensors
 
 SIZE = 32

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios
-from dogs_vs_cats.quiet_tensorflow import import_tensorflow
-from dogs_vs_cats.workflow.settings import HeadSettings, load_settings
+from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.settings.params import HeadSettings, load_settings
 
 FEATURES = (4, 4, 512)
 COUNT = 3200
@@ -19,9 +19,9 @@ def figures(options: Options) -> Iterator[Figure]:
     """With the article's batch, and with the project's where that is another."""
     import_tensorflow()
     from benchmarks.epochs import epochs_in_turns
-    from dogs_vs_cats.examples import Examples
-    from dogs_vs_cats.keras_models.networks import build_head
-    from dogs_vs_cats.keras_models.reproducibility import prepare
+    from dogs_vs_cats.data.examples import Examples
+    from dogs_vs_cats.models.networks.building import build_head
+    from dogs_vs_cats.models.reproducibility import prepare
 
     path = options.folder / "features.npy"
     features = np.lib.format.open_memmap(path, "w+", np.float32, (COUNT, *FEATURES))

@@ -12,20 +12,20 @@ from unittest.mock import patch
 
 import numpy as np
 
-from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+from dogs_vs_cats.runtime import import_tensorflow
 
 import_tensorflow()
 import keras  # noqa: E402
-
-from dogs_vs_cats.bottleneck.features import open_bottleneck  # noqa: E402
-from dogs_vs_cats.examples import Examples  # noqa: E402
 from dogs_vs_cats.fitting import training  # noqa: E402
-from dogs_vs_cats.fitting.compiled_rmsprop import CompiledRMSprop  # noqa: E402
-from dogs_vs_cats.keras_models.models import predict  # noqa: E402
-from dogs_vs_cats.keras_models.networks import build_head  # noqa: E402
-from dogs_vs_cats.keras_models.reproducibility import prepare  # noqa: E402
-from dogs_vs_cats.scoring.evaluation import correct, losses  # noqa: E402
-from dogs_vs_cats.workflow.settings import TrainVgg16Settings, load_settings  # noqa: E402
+
+from dogs_vs_cats.data.examples import Examples  # noqa: E402
+from dogs_vs_cats.evaluation.metrics import correct, losses  # noqa: E402
+from dogs_vs_cats.models.features import open_bottleneck  # noqa: E402
+from dogs_vs_cats.models.networks.building import build_head  # noqa: E402
+from dogs_vs_cats.models.reproducibility import prepare  # noqa: E402
+from dogs_vs_cats.models.saved import predict  # noqa: E402
+from dogs_vs_cats.settings.params import TrainVgg16Settings, load_settings  # noqa: E402
+from dogs_vs_cats.training.compiled_rmsprop import CompiledRMSprop  # noqa: E402
 
 OPTIMIZERS = {"Keras's": keras.optimizers.RMSprop, "compiled": CompiledRMSprop}
 

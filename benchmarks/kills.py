@@ -17,8 +17,8 @@ from pathlib import Path
 
 import optuna
 
+from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.tracked_runs import client
-from dogs_vs_cats.workflow.settings import load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}

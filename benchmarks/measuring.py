@@ -9,7 +9,7 @@ from typing import Literal
 
 from PIL import Image
 
-from dogs_vs_cats.fetching.drawing import ANIMALS, Job, draw_files
+from dogs_vs_cats.data.drawn.drawing import ANIMALS, Job, draw_files
 
 _DRAWN = 500  # pixels
 

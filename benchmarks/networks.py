@@ -16,9 +16,9 @@ from typing import Any, get_args
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from dogs_vs_cats.workflow.catalogue import SCRATCH, ScratchName  # noqa: E402
-from dogs_vs_cats.workflow.outputs import whole_file  # noqa: E402
-from dogs_vs_cats.workflow.settings import OptimizerSettings, load_settings  # noqa: E402
+from dogs_vs_cats.files import whole_file  # noqa: E402
+from dogs_vs_cats.settings.catalogue import SCRATCH, ScratchName  # noqa: E402
+from dogs_vs_cats.settings.params import OptimizerSettings, load_settings  # noqa: E402
 
 
 def main() -> None:
@@ -56,15 +56,15 @@ def main() -> None:
 
 def _train(name: str, seed: int, fidelity: dict[str, int], optimizer: OptimizerSettings) -> dict[str, Any]:
     """Accuracies, log-loss and seconds of one training."""
-    from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+    from dogs_vs_cats.runtime import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.fitting.augmentation import build_augmentation
-    from dogs_vs_cats.fitting.training import train
-    from dogs_vs_cats.keras_models.networks import build_cnn
-    from dogs_vs_cats.keras_models.reproducibility import prepare
-    from search.examples import open_parts
-    from search.plan import Fidelity
+    from dogs_vs_cats.models.networks.building import build_cnn
+    from dogs_vs_cats.models.reproducibility import prepare
+    from dogs_vs_cats.search.examples import open_parts
+    from dogs_vs_cats.search.plan import Fidelity
+    from dogs_vs_cats.training.augmentation import build_augmentation
+    from dogs_vs_cats.training.fitting import train
 
     settings = load_settings(Path("params.yaml"))
     base = settings.train_scratch

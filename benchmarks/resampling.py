@@ -59,15 +59,15 @@ def _extract(way: str, folder: Path) -> None:
 
 
 def _accuracy(folder: Path, seed: int) -> float:
-    from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+    from dogs_vs_cats.runtime import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.bottleneck.features import open_bottleneck
-    from dogs_vs_cats.fitting.training import train
-    from dogs_vs_cats.keras_models.models import predict
-    from dogs_vs_cats.keras_models.networks import build_head
-    from dogs_vs_cats.keras_models.reproducibility import prepare
-    from dogs_vs_cats.workflow.settings import load_settings
+    from dogs_vs_cats.models.features import open_bottleneck
+    from dogs_vs_cats.models.networks.building import build_head
+    from dogs_vs_cats.models.reproducibility import prepare
+    from dogs_vs_cats.models.saved import predict
+    from dogs_vs_cats.settings.params import load_settings
+    from dogs_vs_cats.training.fitting import train
 
     settings = load_settings(Path("params.yaml")).train_vgg16.model_copy(update={"seed": seed})
     training, validation = (

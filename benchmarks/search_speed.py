@@ -30,11 +30,11 @@ def plain(trials: list[dict[str, Any]], images: int, epochs: int, size: int) -> 
     import optuna
     from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-    from dogs_vs_cats.fitting.losses import build_loss
-    from dogs_vs_cats.fitting.optimizers import build_optimizer
-    from dogs_vs_cats.keras_models.networks import build_cnn
-    from dogs_vs_cats.workflow.settings import load_settings
-    from search.sampling import trial_settings
+    from dogs_vs_cats.models.networks.building import build_cnn
+    from dogs_vs_cats.search.sampling import trial_settings
+    from dogs_vs_cats.settings.params import load_settings
+    from dogs_vs_cats.training.losses import build_loss
+    from dogs_vs_cats.training.optimizers import build_optimizer
 
     base = load_settings(Path("params.yaml")).train_scratch
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measuring import Figure, Options
-from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.tracked_runs import tracked_run
-from dogs_vs_cats.workflow.settings import load_settings
 
 FEATURES = (4, 4, 512)
 BATCHES = 40
@@ -22,9 +22,9 @@ def figures(options: Options) -> Iterator[Figure]:
     """Processor time of all that tracking does, in whatever thread, for the shortest epoch there is: the head's."""
     import_tensorflow()
     from benchmarks.epochs import epochs_in_turns
-    from dogs_vs_cats.examples import Examples
-    from dogs_vs_cats.keras_models.networks import build_head
-    from dogs_vs_cats.keras_models.reproducibility import prepare
+    from dogs_vs_cats.data.examples import Examples
+    from dogs_vs_cats.models.networks.building import build_head
+    from dogs_vs_cats.models.reproducibility import prepare
 
     settings = load_settings(Path("params.yaml"))
     head = settings.train_vgg16

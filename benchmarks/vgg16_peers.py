@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dogs_vs_cats.pretrained.weights import LAYERS, Tensor
+from dogs_vs_cats.models.pretrained.weights import LAYERS, Tensor
 
 Forward = Callable[[np.ndarray], np.ndarray]
 """Scaled photos (n, size, size, 3) float32 in, features (n, h, w, 512) out."""

@@ -11,8 +11,8 @@ from math import ceil
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from dogs_vs_cats.bottleneck.stacking import FIRST_STACKED, STACKED, TILE
-from dogs_vs_cats.pretrained.weights import LAYERS
+from dogs_vs_cats.models.ncnn.stacking import FIRST_STACKED, STACKED, TILE
+from dogs_vs_cats.models.pretrained.weights import LAYERS
 
 _POSITIONS = (TILE + 2) ** 2  # products a tile
 

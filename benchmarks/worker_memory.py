@@ -21,7 +21,7 @@ import yaml
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks.memory import memory_of  # noqa: E402
-from dogs_vs_cats.workflow.spaces import ARTICLE_SCRATCH, ARTICLE_VGG16  # noqa: E402
+from dogs_vs_cats.settings.spaces import ARTICLE_SCRATCH, ARTICLE_VGG16  # noqa: E402
 
 _FEW = 4
 _SAMPLE_SECONDS = 0.2

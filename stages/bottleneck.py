@@ -1,10 +1,9 @@
 """The backbone's features of every photo, a file a split."""
 
-from dogs_vs_cats.arrays import has_split, open_split
-from dogs_vs_cats.bottleneck.features import open_engine
-from dogs_vs_cats.workflow.command_line import parse_arguments
-from dogs_vs_cats.workflow.entry import run
-from dogs_vs_cats.workflow.outputs import whole_folder
+from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.data.arrays import has_split, open_split
+from dogs_vs_cats.files import whole_folder
+from dogs_vs_cats.models.features import open_engine
 
 SPLITS = ("train", "validation", "test", "unlabelled")
 

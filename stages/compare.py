@@ -4,19 +4,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogs_vs_cats.arrays import Split, has_split, open_split, read_dataset
-from dogs_vs_cats.comparing.comparison import Candidate, Reported, as_json, compare, flat_metrics
-from dogs_vs_cats.reporting.making import made_from
-from dogs_vs_cats.reporting.report import figures, render
-from dogs_vs_cats.workflow.command_line import parse_arguments, project_root
-from dogs_vs_cats.workflow.digests import digest_of
-from dogs_vs_cats.workflow.entry import run
-from dogs_vs_cats.workflow.outputs import whole_file, whole_folder
+from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.data.arrays import Split, has_split, open_split, read_dataset
+from dogs_vs_cats.evaluation.comparison import Candidate, Reported, as_json, compare, flat_metrics
+from dogs_vs_cats.files import digest_of, whole_file, whole_folder
+from dogs_vs_cats.paths import project_root
+from dogs_vs_cats.reports.comparison import figures, render
+from dogs_vs_cats.reports.making import made_from
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dogs_vs_cats.keras_models.models import Predictor
+    from dogs_vs_cats.models.saved import Predictor
 
 
 def main() -> None:
@@ -43,12 +42,12 @@ def main() -> None:
     # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
     import pandas as pd
 
-    from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+    from dogs_vs_cats.runtime import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.comparing.predicting import examine, load_predictors
-    from dogs_vs_cats.keras_models.reproducibility import prepare
-    from dogs_vs_cats.reporting.publishing import publish
+    from dogs_vs_cats.evaluation.predicting import examine, load_predictors
+    from dogs_vs_cats.models.reproducibility import prepare
+    from dogs_vs_cats.reports.publishing import publish
 
     prepare(rules.seed)
     predictors = load_predictors(arguments.models, dataset)
@@ -84,8 +83,8 @@ def _where_they_look(
     """Grad-CAM of the models that have convolutions; None if none has."""
     import numpy as np
 
-    from dogs_vs_cats.plotting.explaining import grad_cam, open_predictor, telling_photos
-    from dogs_vs_cats.plotting.explaining_pictures import where_models_look
+    from dogs_vs_cats.explanation.grad_cam import grad_cam, open_predictor, telling_photos
+    from dogs_vs_cats.reports.explanation_figures import where_models_look
 
     networks = {kind: open_predictor(predictor, vgg16) for kind, predictor in predictors.items()}
     networks = {kind: network for kind, network in networks.items() if network.convolutions}
@@ -99,7 +98,7 @@ def _where_they_look(
 
 
 def _write(arguments: argparse.Namespace, comparison: dict[str, Any], page: str, drawn: dict[str, Any]) -> None:
-    from dogs_vs_cats.plotting.pictures import save_png
+    from dogs_vs_cats.reports.figures import save_png
 
     texts = (
         (arguments.comparison, as_json(comparison)),

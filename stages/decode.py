@@ -4,16 +4,14 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from dogs_vs_cats.arrays import Dataset, write_dataset, write_files
-from dogs_vs_cats.decoding.images import INDEX, REPAIR, SPLITS, IndexedPhoto, read_facts, read_index
-from dogs_vs_cats.decoding.into_arrays import BYTES_A_PROCESS, decode_files
+from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.data.arrays import Dataset, write_dataset, write_files
+from dogs_vs_cats.data.decoding.index import INDEX, REPAIR, SPLITS, IndexedPhoto, read_facts, read_index
+from dogs_vs_cats.data.decoding.into_arrays import BYTES_A_PROCESS, decode_files
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import digest_of, whole_folder
 from dogs_vs_cats.processes import fitting_processes, worker_processes
-from dogs_vs_cats.workflow.command_line import parse_arguments
-from dogs_vs_cats.workflow.digests import digest_of
-from dogs_vs_cats.workflow.entry import run
-from dogs_vs_cats.workflow.errors import WorkflowError
-from dogs_vs_cats.workflow.outputs import whole_folder
-from dogs_vs_cats.workflow.settings import DecodeSettings
+from dogs_vs_cats.settings.params import DecodeSettings
 
 
 def main() -> None:

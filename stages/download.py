@@ -1,9 +1,9 @@
 """The labelled photos, and the unlabelled ones where there are any, as they come."""
 
-from dogs_vs_cats.fetching.sources import fetch
-from dogs_vs_cats.workflow.command_line import parse_arguments, project_root
-from dogs_vs_cats.workflow.entry import run
-from dogs_vs_cats.workflow.settings import DownloadSettings
+from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.data.sources.fetching import fetch
+from dogs_vs_cats.paths import project_root
+from dogs_vs_cats.settings.params import DownloadSettings
 
 
 def _from_project_root(settings: DownloadSettings) -> DownloadSettings:

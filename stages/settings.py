@@ -2,9 +2,8 @@
 
 import json
 
-from dogs_vs_cats.workflow.command_line import parse_arguments
-from dogs_vs_cats.workflow.entry import run
-from dogs_vs_cats.workflow.settings import Settings
+from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.settings.params import Settings
 
 
 def main() -> None:

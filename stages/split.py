@@ -2,13 +2,12 @@
 
 from pathlib import Path, PurePosixPath
 
-from dogs_vs_cats.decoding.images import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
-from dogs_vs_cats.raw.raw_photos import labelled, read_source, unlabelled
-from dogs_vs_cats.splits.exclusion import find_list, find_listed, leave_out, read_list
-from dogs_vs_cats.splits.intake import check_classes, choose_splits, lay_out, take_in
-from dogs_vs_cats.workflow.command_line import parse_arguments
-from dogs_vs_cats.workflow.entry import run
-from dogs_vs_cats.workflow.outputs import whole_file, whole_folder
+from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.data.decoding.index import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
+from dogs_vs_cats.data.raw.raw_photos import labelled, read_source, unlabelled
+from dogs_vs_cats.data.splits.exclusion import find_list, find_listed, leave_out, read_list
+from dogs_vs_cats.data.splits.intake import check_classes, choose_splits, lay_out, take_in
+from dogs_vs_cats.files import whole_file, whole_folder
 
 # Excluded photos whose names are printed; the list of rejected photos has all of them.
 NAMED = 10

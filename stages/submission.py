@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from dogs_vs_cats.arrays import has_split, open_split, read_dataset
-from dogs_vs_cats.comparing.comparison import as_json, better_model
-from dogs_vs_cats.submitting import calibrate, expected_log_loss, submission_frame, write_submission
-from dogs_vs_cats.workflow.command_line import parse_arguments
-from dogs_vs_cats.workflow.entry import run
-from dogs_vs_cats.workflow.outputs import whole_file
+from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.data.arrays import has_split, open_split, read_dataset
+from dogs_vs_cats.evaluation.comparison import as_json, better_model
+from dogs_vs_cats.evaluation.submission import calibrate, expected_log_loss, submission_frame, write_submission
+from dogs_vs_cats.files import whole_file
 
 
 def main() -> None:
@@ -27,11 +26,11 @@ def main() -> None:
         frame = submission_frame([], np.empty(0), undecodable, 0.5)
         told = "the source has no unlabelled test photos: nothing to submit"
     else:
-        from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+        from dogs_vs_cats.runtime import import_tensorflow
 
         import_tensorflow()
-        from dogs_vs_cats.comparing.predicting import load_predictors, predict_split
-        from dogs_vs_cats.keras_models.reproducibility import prepare
+        from dogs_vs_cats.evaluation.predicting import load_predictors, predict_split
+        from dogs_vs_cats.models.reproducibility import prepare
 
         prepare(arguments.settings.compare.seed)
         labels = open_split(arguments.arrays, "validation").labels

@@ -1,7 +1,7 @@
 """Train the CNN from scratch on the decoded training photos."""
 
-from dogs_vs_cats.workflow.command_line import parse_arguments, project_root
-from dogs_vs_cats.workflow.entry import run
+from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.paths import project_root
 
 
 def main() -> None:
@@ -15,14 +15,14 @@ def main() -> None:
     settings = arguments.settings.train_scratch
 
     # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
-    from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+    from dogs_vs_cats.runtime import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.arrays import read_dataset
-    from dogs_vs_cats.examples import open_images
-    from dogs_vs_cats.fitting.augmentation import build_augmentation
-    from dogs_vs_cats.fitting.recording import train_and_record
-    from dogs_vs_cats.keras_models.models import Description
+    from dogs_vs_cats.data.arrays import read_dataset
+    from dogs_vs_cats.data.examples import open_images
+    from dogs_vs_cats.models.saved import Description
+    from dogs_vs_cats.training.augmentation import build_augmentation
+    from dogs_vs_cats.training.recording import train_and_record
 
     dataset = read_dataset(arguments.arrays)
     description = Description(

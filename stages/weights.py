@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from dogs_vs_cats.pretrained.backbones import fetch_backbone
-from dogs_vs_cats.workflow.command_line import parse_arguments, project_root
-from dogs_vs_cats.workflow.entry import run
+from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.models.pretrained.backbones import fetch_backbone
+from dogs_vs_cats.paths import project_root
 
 
 def main() -> None:

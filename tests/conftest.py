@@ -11,7 +11,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from dogs_vs_cats.workflow.settings import Settings, parse_settings
+from dogs_vs_cats.settings.params import Settings, parse_settings
 
 ROOT = Path(__file__).parent.parent
 

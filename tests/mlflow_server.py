@@ -17,8 +17,8 @@ from typing import Literal
 
 import requests
 
+from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.connection import connect
-from dogs_vs_cats.workflow.settings import TrackingSettings
 
 
 def tracking(uri: str | None = None, timeout_seconds: int = 20) -> TrackingSettings:

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from PIL import Image
 
-from dogs_vs_cats.keras_models.models import Description, write_model
-from dogs_vs_cats.pretrained.weights import Tensor, write_weights
-from dogs_vs_cats.workflow.digests import digest_of
-from dogs_vs_cats.workflow.settings import CnnSettings, HeadSettings
+from dogs_vs_cats.files import digest_of
+from dogs_vs_cats.models.pretrained.weights import Tensor, write_weights
+from dogs_vs_cats.models.saved import Description, write_model
+from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
 from tests.vgg16 import random_tensors
 
 SIZE = 48

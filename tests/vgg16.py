@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import onnx
 
-from dogs_vs_cats.pretrained.weights import LAYERS, MIRROR_MODEL, Tensor
+from dogs_vs_cats.models.pretrained.weights import LAYERS, MIRROR_MODEL, Tensor
 
 
 def random_tensors(seed: int = 1) -> list[Tensor]:

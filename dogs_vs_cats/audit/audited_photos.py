@@ -8,14 +8,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.arrays import has_split, open_split, read_dataset
 from dogs_vs_cats.audit.auditing import pool
-from dogs_vs_cats.bottleneck.features import open_features
-from dogs_vs_cats.decoding.images import INDEX, REPAIR, IndexedPhoto, read_index, safe_name
-from dogs_vs_cats.decoding.many import in_threads
-from dogs_vs_cats.raw.raw_photos import Photos, labelled
-from dogs_vs_cats.workflow.digests import digest_of
-from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.data.arrays import has_split, open_split, read_dataset
+from dogs_vs_cats.data.decoding.index import INDEX, REPAIR, IndexedPhoto, read_index, safe_name
+from dogs_vs_cats.data.decoding.many import in_threads
+from dogs_vs_cats.data.raw.raw_photos import Photos, labelled
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import digest_of
+from dogs_vs_cats.models.features import open_features
 
 LABELLED = ("train", "validation", "test")
 

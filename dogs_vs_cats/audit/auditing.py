@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.arrays import release
-from dogs_vs_cats.decoding.photos import Fingerprint
-from dogs_vs_cats.splits.splitting import HASH_BITS
-from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.data.arrays import release
+from dogs_vs_cats.data.decoding.photos import Fingerprint
+from dogs_vs_cats.data.splits.splitting import HASH_BITS
+from dogs_vs_cats.errors import WorkflowError
 
 Reason: TypeAlias = Literal["label", "content", "duplicate", "size"]
 Floats: TypeAlias = NDArray[np.float64]

@@ -9,11 +9,11 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.decoding.many import in_threads
-from dogs_vs_cats.decoding.photos import RefusedPhotoError, decode
-from dogs_vs_cats.scoring.evaluation import apply_temperature, predicted
-from dogs_vs_cats.workflow.errors import WorkflowError
-from dogs_vs_cats.workflow.sections import Resampling
+from dogs_vs_cats.data.decoding.many import in_threads
+from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, decode
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.evaluation.metrics import apply_temperature, predicted
+from dogs_vs_cats.settings.sections import Resampling
 
 Compute: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
 """From decoded photos (n, size, size, 3) to P(second class), (n,), as the model gives it."""

@@ -5,14 +5,14 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from dogs_vs_cats.reporting.publishing import CHAMPION
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import digest_of
+from dogs_vs_cats.reports.publishing import CHAMPION
 from dogs_vs_cats.serving.trained_models import TrainedModel
+from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.connection import quiet_mlflow
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.tracked_runs import client, reopened_run, set_alias
-from dogs_vs_cats.workflow.digests import digest_of
-from dogs_vs_cats.workflow.errors import WorkflowError
-from dogs_vs_cats.workflow.settings import TrackingSettings
 
 # What photo_model.py and what it imports need. TensorFlow is not among it.
 _PACKAGES = ("mlflow", "ncnn", "numpy", "pillow", "pydantic", "pyyaml", "scipy")

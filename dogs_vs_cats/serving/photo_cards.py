@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from dogs_vs_cats.plotting.overlays import overlay
-from dogs_vs_cats.reporting.pages import data_uri, environment
-from dogs_vs_cats.scoring.wording import percent
+from dogs_vs_cats.evaluation.wording import percent
+from dogs_vs_cats.reports.overlays import overlay
+from dogs_vs_cats.reports.pages import data_uri, environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from dogs_vs_cats.keras_models.models import Kind
+    from dogs_vs_cats.models.saved import Kind
     from dogs_vs_cats.serving.side_by_side import Seen, SideBySide
 
 # Beside those of the reports, which a stage depends on.
-TEMPLATES = Path(__file__).parent / "photo_templates"
+TEMPLATES = Path(__file__).parent / "templates"
 _GREY = 128
 
 

@@ -17,8 +17,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from pydantic import BaseModel, ConfigDict, Field
 
-from dogs_vs_cats.bottleneck.ncnn_engine import compute
-from dogs_vs_cats.decoding.photos import RefusedPhotoError, decode
+from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, decode
+from dogs_vs_cats.models.ncnn.engine import compute
 from dogs_vs_cats.serving.classifying import LARGEST_SENT, MOST_SENT, Classifier
 
 

@@ -7,11 +7,11 @@ from html import escape
 
 from nicegui import background_tasks, events, ui
 
-from dogs_vs_cats.decoding.photos import RefusedPhotoError
+from dogs_vs_cats.data.decoding.photos import RefusedPhotoError
+from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.serving.classifying import LARGEST_SENT, MOST_SENT
 from dogs_vs_cats.serving.photo_cards import answer_card, facts, refusal_card, style
 from dogs_vs_cats.serving.side_by_side import Seen, SideBySide
-from dogs_vs_cats.workflow.errors import WorkflowError
 
 MEGABYTES = LARGEST_SENT // 10**6
 _KEPT = 2 * MOST_SENT  # answers on the page, the latest ones

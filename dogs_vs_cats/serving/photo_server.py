@@ -15,10 +15,10 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse, Response
 
+from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.serving.classifying import LARGEST_SENT
 from dogs_vs_cats.serving.photo_page import MEGABYTES, Threads, Visit
 from dogs_vs_cats.serving.side_by_side import SideBySide
-from dogs_vs_cats.workflow.errors import WorkflowError
 
 HOST = "127.0.0.1"
 PORT = 7860

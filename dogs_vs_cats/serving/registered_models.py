@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.decoding.photos import RESAMPLING
-from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+from dogs_vs_cats.data.decoding.photos import RESAMPLING
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.serving.classifying import Classifier, Compute
+from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.settings.sections import Resampling
 from dogs_vs_cats.tracking.connection import is_new_database, quiet_mlflow, reason
 from dogs_vs_cats.tracking.tracked_runs import client, tracking_uri
-from dogs_vs_cats.workflow.errors import WorkflowError
-from dogs_vs_cats.workflow.sections import Resampling
-from dogs_vs_cats.workflow.settings import load_settings
 
 if TYPE_CHECKING:
     import keras

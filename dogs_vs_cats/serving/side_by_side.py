@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogs_vs_cats.decoding.photos import RefusedPhotoError, load, squash
-from dogs_vs_cats.keras_models.models import KINDS, load_predictor
-from dogs_vs_cats.plotting.overlays import overlay
-from dogs_vs_cats.quiet_tensorflow import import_tensorflow
+from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, load, squash
+from dogs_vs_cats.models.saved import KINDS, load_predictor
+from dogs_vs_cats.reports.overlays import overlay
+from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.serving.classifying import LARGEST_SENT
 from dogs_vs_cats.serving.trained_models import find_model, open_trained
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dogs_vs_cats.keras_models.models import Kind
-    from dogs_vs_cats.plotting.explaining import OpenNetwork
+    from dogs_vs_cats.explanation.grad_cam import OpenNetwork
+    from dogs_vs_cats.models.saved import Kind
     from dogs_vs_cats.serving.classifying import Answer, Classifier
     from dogs_vs_cats.serving.trained_models import TrainedModel
 
@@ -96,7 +96,7 @@ class SideBySide:
             WorkflowError: if weights are missing or damaged.
         """
         networks = self.networks
-        from dogs_vs_cats.plotting.explaining import grad_cam
+        from dogs_vs_cats.explanation.grad_cam import grad_cam
 
         overlays: dict[Kind, NDArray[np.uint8] | None] = {}
         for kind, network in networks.items():
@@ -111,7 +111,7 @@ class SideBySide:
     def networks(self) -> dict[Kind, OpenNetwork]:
         """Both networks laid open in TensorFlow, which takes seconds to import."""
         import_tensorflow()
-        from dogs_vs_cats.plotting.explaining import open_predictor
+        from dogs_vs_cats.explanation.grad_cam import open_predictor
 
         return {
             kind: open_predictor(load_predictor(model.weights), model.vgg16) for kind, model in self._trained.items()

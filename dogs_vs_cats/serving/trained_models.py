@@ -12,9 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from dogs_vs_cats.arrays import read_dataset
-from dogs_vs_cats.bottleneck.ncnn_engine import ChannelScaling, NcnnPool, compute, count_workers
-from dogs_vs_cats.bottleneck.ncnn_networks import (
+from dogs_vs_cats.data.arrays import read_dataset
+from dogs_vs_cats.data.raw.raw_photos import folder_store
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.evaluation.predicting import check_fit
+from dogs_vs_cats.files import digest_of
+from dogs_vs_cats.models.ncnn.engine import ChannelScaling, NcnnPool, compute, count_workers
+from dogs_vs_cats.models.ncnn.networks import (
     AnyNetwork,
     Network,
     StackedNetwork,
@@ -23,8 +27,9 @@ from dogs_vs_cats.bottleneck.ncnn_networks import (
     vgg16_for_many,
     vgg16_network,
 )
-from dogs_vs_cats.comparing.predicting import check_fit
-from dogs_vs_cats.keras_models.models import (
+from dogs_vs_cats.models.pretrained.backbones import scaling_values
+from dogs_vs_cats.models.pretrained.weights import Tensor, read_tensors
+from dogs_vs_cats.models.saved import (
     KINDS,
     Description,
     Kind,
@@ -35,16 +40,11 @@ from dogs_vs_cats.keras_models.models import (
     read_description,
     require_backbone,
 )
-from dogs_vs_cats.pretrained.backbones import scaling_values
-from dogs_vs_cats.pretrained.weights import Tensor, read_tensors
-from dogs_vs_cats.quiet_tensorflow import import_tensorflow
-from dogs_vs_cats.raw.raw_photos import folder_store
+from dogs_vs_cats.paths import ARRAYS, BACKBONE_WEIGHTS, COMPARISON, MODELS
+from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Compute, Unread
-from dogs_vs_cats.serving.layout import ARRAYS, BACKBONE_WEIGHTS, COMPARISON, MODELS
 from dogs_vs_cats.serving.registered_models import URI_PREFIX, by_keras, open_registered
-from dogs_vs_cats.workflow.digests import digest_of
-from dogs_vs_cats.workflow.errors import WorkflowError
-from dogs_vs_cats.workflow.settings import CnnSettings
+from dogs_vs_cats.settings.params import CnnSettings
 
 if TYPE_CHECKING:
     import keras

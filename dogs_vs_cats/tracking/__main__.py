@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.tracking.unsent import send
-from dogs_vs_cats.workflow.errors import WorkflowError
 
 
 def main() -> None:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.connection import connect, quiet_mlflow
 from dogs_vs_cats.tracking.delivery import MlflowRun
 from dogs_vs_cats.tracking.devices import device_tags
@@ -29,8 +31,6 @@ from dogs_vs_cats.tracking.provenance import source_tags
 from dogs_vs_cats.tracking.runs import Run, flattened, timestamp
 from dogs_vs_cats.tracking.system_metrics import SystemMetrics
 from dogs_vs_cats.tracking.unsent import forget_promotions, journal_of, new_journal
-from dogs_vs_cats.workflow.errors import WorkflowError
-from dogs_vs_cats.workflow.settings import TrackingSettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

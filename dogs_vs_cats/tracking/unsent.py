@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
+from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.tracking.connection import is_refusal, reason, redacted
 from dogs_vs_cats.tracking.delivery import MlflowRun, NoSuchParentError, NoSuchVersionError
 from dogs_vs_cats.tracking.operations import (
@@ -29,7 +30,6 @@ from dogs_vs_cats.tracking.operations import (
     Start,
     together,
 )
-from dogs_vs_cats.workflow.errors import WorkflowError
 
 SEND_COMMAND = "python -m dogs_vs_cats.tracking send"
 

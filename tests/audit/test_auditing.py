@@ -12,8 +12,8 @@ from dogs_vs_cats.audit.auditing import (
     pool,
     size_doubts,
 )
-from dogs_vs_cats.decoding.photos import Fingerprint
-from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.data.decoding.photos import Fingerprint
+from dogs_vs_cats.errors import WorkflowError
 
 CLASSES = ["cats", "dogs"]
 N = 200

@@ -9,13 +9,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from commands.tour import FROM_THE_COMPARISON
-from dogs_vs_cats.arrays import Dataset, write_dataset, write_files
-from dogs_vs_cats.decoding.photos import decode
-from dogs_vs_cats.fetching.drawing import ANIMALS, draw
-from dogs_vs_cats.keras_models.models import Description, write_model
-from dogs_vs_cats.pretrained.weights import write_weights
-from dogs_vs_cats.workflow.settings import HeadSettings, parse_settings
+from dogs_vs_cats.commands.tour import FROM_THE_COMPARISON
+from dogs_vs_cats.data.arrays import Dataset, write_dataset, write_files
+from dogs_vs_cats.data.decoding.photos import decode
+from dogs_vs_cats.data.drawn.drawing import ANIMALS, draw
+from dogs_vs_cats.models.pretrained.weights import write_weights
+from dogs_vs_cats.models.saved import Description, write_model
+from dogs_vs_cats.settings.params import HeadSettings, parse_settings
 from tests.conftest import ROOT, changed
 from tests.vgg16 import random_tensors
 

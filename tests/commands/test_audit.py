@@ -14,12 +14,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from commands import audit
-from dogs_vs_cats.arrays import open_split
-from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.commands import audit
+from dogs_vs_cats.data.arrays import open_split
+from dogs_vs_cats.errors import WorkflowError
 from stages import decode, split
 from tests.conftest import ROOT, changed
-from tests.reporting.test_report import Page
+from tests.reports.test_comparison import Page
 
 WRONG, ODD, SMALL = "wasp_3.jpg", "bee_5.jpg", "bee_7.jpg"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from commands.explain import main
-from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.commands.explain import main
+from dogs_vs_cats.errors import WorkflowError
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 

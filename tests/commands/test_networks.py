@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from commands.networks import NETWORKS, main
-from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.commands.networks import NETWORKS, main
+from dogs_vs_cats.errors import WorkflowError
 from tests.conftest import ROOT
 
 
@@ -33,7 +33,7 @@ def test_an_unknown_network_is_refused_with_those_there_are() -> None:
 
 def test_help_imports_nothing_slow() -> None:
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "commands.main", "networks", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "dogs_vs_cats.commands.main", "networks", "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -16,11 +16,11 @@ import pytest
 import requests
 from PIL import Image
 
-from commands import page
-from dogs_vs_cats.fetching.drawing import draw
+from dogs_vs_cats.commands import page
+from dogs_vs_cats.data.drawn.drawing import draw
+from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.serving.classifying import LARGEST_SENT, Answer
 from dogs_vs_cats.serving.trained_models import classify
-from dogs_vs_cats.workflow.errors import WorkflowError
 from tests.browser import BROWSER, PATIENCE, Browser
 from tests.conftest import ROOT, encoded
 from tests.page_visitor import Page, Visitor, within
@@ -224,7 +224,7 @@ def test_help_and_wrong_arguments_are_answered_without_nicegui(capsys: pytest.Ca
 
 _HELP: Any = """
 import json, sys
-from commands import page
+from dogs_vs_cats.commands import page
 try:
     page.main(["--help"])
 except SystemExit:

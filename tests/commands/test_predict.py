@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import requests
 
-from commands import package, predict
+from dogs_vs_cats.commands import package, predict
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.serving.trained_models import classify, find_model
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, save_model
 from dogs_vs_cats.tracking.tracked_runs import client
-from dogs_vs_cats.workflow.digests import digest_of
-from dogs_vs_cats.workflow.errors import WorkflowError
 from tests.conftest import ROOT, encoded
 from tests.mlflow_server import free_port, put_database, tracking
 from tests.photo_project import TEMPERATURES, photo, write_comparison, write_project

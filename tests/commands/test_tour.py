@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from commands.main import COMMANDS
-from commands.tour import COMMITTED, main
-from dogs_vs_cats.arrays import read_dataset, write_dataset
-from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.commands.main import COMMANDS
+from dogs_vs_cats.commands.tour import COMMITTED, main
+from dogs_vs_cats.data.arrays import read_dataset, write_dataset
+from dogs_vs_cats.errors import WorkflowError
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -17,9 +17,9 @@ import yaml
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from dogs_vs_cats.arrays import Dataset, create_array, write_dataset, write_files
-from dogs_vs_cats.pretrained.weights import write_weights
-from dogs_vs_cats.serving.layout import BACKBONE_WEIGHTS
+from dogs_vs_cats.data.arrays import Dataset, create_array, write_dataset, write_files
+from dogs_vs_cats.models.pretrained.weights import write_weights
+from dogs_vs_cats.paths import BACKBONE_WEIGHTS
 from tests.conftest import ROOT, changed
 from tests.mlflow_server import put_database
 from tests.vgg16 import random_tensors

@@ -10,9 +10,9 @@ import optuna
 import pytest
 import yaml
 
-from dogs_vs_cats.workflow.settings import load_settings
-from search.confirming import Confirmation, difference
-from search.settings_file import promote
+from dogs_vs_cats.search.confirming import Confirmation, difference
+from dogs_vs_cats.search.settings_file import promote
+from dogs_vs_cats.settings.params import load_settings
 from tests.conftest import ROOT
 from tests.search.conftest import Project
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogs_vs_cats.arrays import open_split
-from dogs_vs_cats.serving.layout import ARRAYS, FEATURES
-from dogs_vs_cats.workflow.errors import WorkflowError
-from dogs_vs_cats.workflow.settings import Settings, load_settings
-from search.examples import check_data, chosen, open_parts
-from search.plan import Fidelity
+from dogs_vs_cats.data.arrays import open_split
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.paths import ARRAYS, FEATURES
+from dogs_vs_cats.search.examples import check_data, chosen, open_parts
+from dogs_vs_cats.search.plan import Fidelity
+from dogs_vs_cats.settings.params import Settings, load_settings
 from tests.search.conftest import Project
 
 

@@ -5,11 +5,11 @@ import re
 import optuna
 from optuna.samplers import RandomSampler
 
-from dogs_vs_cats.workflow.settings import Settings
-from search.plan import Fidelity, Plan
-from search.report import render, summary
-from search.sampling import article_parameters, suggest
-from search.studies import ARTICLE
+from dogs_vs_cats.search.plan import Fidelity, Plan
+from dogs_vs_cats.search.report import render, summary
+from dogs_vs_cats.search.sampling import article_parameters, suggest
+from dogs_vs_cats.search.studies import ARTICLE
+from dogs_vs_cats.settings.params import Settings
 from tests.conftest import ROOT
 
 RESIDUAL = {"network": "residual", "plateau_factor": 0.5, "optimizer": "adam", "adam_learning_rate": 0.001}

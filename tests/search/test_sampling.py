@@ -4,10 +4,17 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler
 
-from dogs_vs_cats.workflow.settings import Settings, TrainScratchSettings
-from dogs_vs_cats.workflow.spaces import ScratchSpace
-from search.plan import Fidelity, Kind, Plan
-from search.sampling import SeededByTrial, article_parameters, article_settings, deepest, suggest, trial_settings
+from dogs_vs_cats.search.plan import Fidelity, Kind, Plan
+from dogs_vs_cats.search.sampling import (
+    SeededByTrial,
+    article_parameters,
+    article_settings,
+    deepest,
+    suggest,
+    trial_settings,
+)
+from dogs_vs_cats.settings.params import Settings, TrainScratchSettings
+from dogs_vs_cats.settings.spaces import ScratchSpace
 from tests.conftest import ROOT
 
 

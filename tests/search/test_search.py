@@ -9,9 +9,9 @@ from collections import Counter
 import optuna
 import pytest
 
+from dogs_vs_cats.search.studies import why_failed
+from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.tracked_runs import client
-from dogs_vs_cats.workflow.settings import load_settings
-from search.studies import why_failed
 from tests.search.conftest import Project
 
 

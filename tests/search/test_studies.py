@@ -15,11 +15,11 @@ import pytest
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from dogs_vs_cats.workflow.errors import WorkflowError
-from dogs_vs_cats.workflow.settings import Settings
-from search.plan import OWNER, Fidelity, Plan
-from search.storage import open_storage
-from search.studies import cut_off, not_needed, open_study, owner, tally, why_failed
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.search.plan import OWNER, Fidelity, Plan
+from dogs_vs_cats.search.storage import open_storage
+from dogs_vs_cats.search.studies import cut_off, not_needed, open_study, owner, tally, why_failed
+from dogs_vs_cats.settings.params import Settings
 
 # Optuna's own loop keeps a trial's heartbeat; these trials have none.
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")

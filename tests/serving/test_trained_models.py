@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dogs_vs_cats.arrays import Dataset, write_dataset
-from dogs_vs_cats.decoding.photos import decode
-from dogs_vs_cats.scoring.evaluation import apply_temperature
+from dogs_vs_cats.data.arrays import Dataset, write_dataset
+from dogs_vs_cats.data.decoding.photos import decode
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.evaluation.metrics import apply_temperature
 from dogs_vs_cats.serving.classifying import LARGEST_FILE, Answer, Classifier, Unread
 from dogs_vs_cats.serving.trained_models import classify, find_model, find_photos, open_classifier
-from dogs_vs_cats.workflow.errors import WorkflowError
 from tests.conftest import encoded
 from tests.photo_project import (
     CNN,

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import yaml
 
-from dogs_vs_cats.arrays import create_array, open_split, write_files
-from dogs_vs_cats.bottleneck.features import open_features
-from dogs_vs_cats.bottleneck.ncnn_engine import NcnnPool
-from dogs_vs_cats.bottleneck.ncnn_networks import vgg16_network
-from dogs_vs_cats.pretrained.backbones import scaling_values
-from dogs_vs_cats.pretrained.weights import read_tensors, write_weights
+from dogs_vs_cats.data.arrays import create_array, open_split, write_files
+from dogs_vs_cats.models.features import open_features
+from dogs_vs_cats.models.ncnn.engine import NcnnPool
+from dogs_vs_cats.models.ncnn.networks import vgg16_network
+from dogs_vs_cats.models.pretrained.backbones import scaling_values
+from dogs_vs_cats.models.pretrained.weights import read_tensors, write_weights
 from tests.conftest import ROOT
 from tests.vgg16 import random_photos, random_tensors
 

@@ -23,7 +23,7 @@ def test_a_stage_tells_its_options_and_refuses_bad_settings_without_importing_te
     given = ["--params", str(tmp_path / "params.yaml"), *(text for name in required[1:] for text in (name, "nowhere"))]
     code = f"""
 import sys
-from dogs_vs_cats.workflow.entry import run
+from dogs_vs_cats.cli import run
 from stages.{stage} import main
 sys.argv[1:] = {given!r}
 try:

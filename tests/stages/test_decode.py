@@ -13,10 +13,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from dogs_vs_cats.arrays import has_split, open_split, read_dataset
-from dogs_vs_cats.decoding.images import COLUMNS, ImagesFacts, IndexedPhoto, write_facts, write_index
-from dogs_vs_cats.decoding.photos import Fingerprint, inspect
-from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.data.arrays import has_split, open_split, read_dataset
+from dogs_vs_cats.data.decoding.index import COLUMNS, ImagesFacts, IndexedPhoto, write_facts, write_index
+from dogs_vs_cats.data.decoding.photos import Fingerprint, inspect
+from dogs_vs_cats.errors import WorkflowError
 from stages import decode
 
 ROOT = Path(__file__).parent.parent.parent

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dogs_vs_cats.raw.raw_photos import labelled, read_source
+from dogs_vs_cats.data.raw.raw_photos import labelled, read_source
 from tests.conftest import ROOT, changed
 
 

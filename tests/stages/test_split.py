@@ -17,7 +17,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from dogs_vs_cats.workflow.errors import WorkflowError
+from dogs_vs_cats.errors import WorkflowError
 from stages import split
 
 ROOT = Path(__file__).parent.parent.parent

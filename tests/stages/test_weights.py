@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dogs_vs_cats.bottleneck.features import open_engine
-from dogs_vs_cats.pretrained.weights import DIGEST, digest, read_tensors
+from dogs_vs_cats.models.features import open_engine
+from dogs_vs_cats.models.pretrained.weights import DIGEST, digest, read_tensors
 from tests.conftest import ROOT
 from tests.vgg16 import random_photos, random_tensors, write_release
 

@@ -9,8 +9,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.tracking.tracked_runs import client, flattened, reopened_run, set_alias, tracked_run, tracking_uri
-from dogs_vs_cats.workflow.errors import WorkflowError
 from tests.mlflow_server import put_database, tracking
 
 PARAMS = {"network": {"dense": [64], "convolutions": [{"filters": 32}, {"filters": 64}]}, "loss": None}

@@ -1,1 +1,0 @@
-"""Photos through a frozen backbone, by TensorFlow or by ncnn."""

@@ -1,0 +1,1 @@
+"""From a source of photos to the arrays that models take."""

@@ -1,0 +1,1 @@
+"""Pictures of cats and dogs, drawn on the spot."""

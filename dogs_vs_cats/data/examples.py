@@ -1,0 +1,46 @@
+"""What models are trained and validated on: inputs with their labels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dogs_vs_cats.data.arrays import open_split
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a model is trained or validated on.
+
+    Attributes:
+        inputs: ``(n, ...)`` images or features, usually memory-mapped.
+        labels: ``(n,)`` 0 for the first class, 1 for the second.
+    """
+
+    inputs: NDArray[Any]
+    labels: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.labels):
+            raise ValueError(f"{len(self.inputs)} inputs have {len(self.labels)} labels")
+
+
+def open_images(arrays: Path, split: str) -> Examples:
+    """The decoded photos of a labelled split.
+
+    Args:
+        arrays: the folder that the decode stage left.
+        split: train, validation or test.
+
+    Returns:
+        ``(n, size, size, 3)`` uint8 images and their labels, memory-mapped.
+
+    Raises:
+        WorkflowError: if the arrays are missing or damaged.
+    """
+    opened = open_split(arrays, split)
+    if opened.labels is None:
+        raise ValueError(f"{split} photos have no labels")
+    return Examples(opened.images, opened.labels)

@@ -1,0 +1,168 @@
+"""Zip files of photos: checked before they are believed, streamed, never unpacked as a whole."""
+
+import re
+import stat
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from dogs_vs_cats.errors import WorkflowError
+
+GIGABYTE = 10**9
+CHUNK = 2**20
+
+# A photo is read into memory whole.
+LARGEST_PHOTO = GIGABYTE // 2
+# Photos hardly shrink in a zip. A few flat-coloured ones may, so the ratio counts only above a size that hurts.
+HIGHEST_RATIO = 200
+RATIO_COUNTS_ABOVE = GIGABYTE // 10
+
+_ENCRYPTED = 0x1
+_BAD_DATA = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+
+
+class Archive:
+    """An open zip file whose entries are safe to read, from any thread.
+
+    The names an entry is known by are its cleaned ones: relative, with forward slashes, no ``.`` in them.
+    """
+
+    def __init__(self, path: Path, shown: str | None = None) -> None:
+        """Open a zip file and check its table of contents.
+
+        Args:
+            path: the zip file.
+            shown: what to call it in error messages, its path by default.
+
+        Raises:
+            WorkflowError: if it is no zip, is truncated, or has an entry that is encrypted, a link, named twice
+                or named so that it would leave the folder it is unpacked into.
+        """
+        self.path = path
+        self.shown = shown or str(path)
+        self._zip = _open(path, self.shown)
+        # zipfile counts its open entries without a lock of its own.
+        self._lock = threading.Lock()
+        self._entries: dict[str, zipfile.ZipInfo] = {}
+        for entry in self._zip.infolist():
+            name = _clean_name(entry.filename, self.shown)
+            if entry.flag_bits & _ENCRYPTED:
+                raise WorkflowError(f"{self.shown}: {name} is encrypted; make a zip without a password")
+            if stat.S_ISLNK(entry.external_attr >> 16):
+                raise WorkflowError(f"{self.shown}: {name} is a link; make a zip of the files themselves")
+            if entry.is_dir():
+                continue
+            if name in self._entries:
+                raise WorkflowError(f"{self.shown}: {name} is in it more than once; make a zip with each photo once")
+            self._entries[name] = entry
+
+    @property
+    def names(self) -> list[str]:
+        """The cleaned names of all entries that are files, in the zip's order."""
+        return list(self._entries)
+
+    def check_size(self, limit_gb: float) -> None:
+        """Refuse a zip that would unpack to too much.
+
+        Args:
+            limit_gb: the most that all entries may unpack to, in units of 10^9 bytes.
+
+        Raises:
+            WorkflowError: if they unpack to more, or are packed far tighter than photos can be.
+        """
+        unpacked = sum(entry.file_size for entry in self._entries.values())
+        if unpacked > limit_gb * GIGABYTE:
+            raise WorkflowError(
+                f"{self.shown}: unpacks to {unpacked / GIGABYTE:.3g} GB, more than download.unpacked_limit_gb "
+                f"({limit_gb:g}); raise it if this is what you expect"
+            )
+        packed = max(1, self.path.stat().st_size)
+        if unpacked > RATIO_COUNTS_ABOVE and unpacked / packed > HIGHEST_RATIO:
+            raise WorkflowError(
+                f"{self.shown}: {packed} bytes unpack to {unpacked / GIGABYTE:.3g} GB, which photos cannot do; "
+                "it looks like a zip bomb, use another file"
+            )
+
+    def verify(self, names: Iterable[str]) -> None:
+        """Read entries through once, in constant memory, and compare their checksums.
+
+        Raises:
+            WorkflowError: if one is damaged or larger than a photo can be.
+        """
+        for name in tqdm(
+            list(names), desc=f"checking {Path(self.shown).name}", unit="photo", disable=None, leave=False
+        ):
+            check_photo_size(f"{self.shown}: {name}", self._entries[name].file_size)
+            try:
+                with self._zip.open(self._entries[name]) as stream:
+                    while stream.read(CHUNK):
+                        pass
+            except _BAD_DATA as error:
+                raise self._damaged(name, error) from None
+
+    def read(self, name: str) -> bytes:
+        """The content of one entry.
+
+        Raises:
+            WorkflowError: if it is damaged or larger than a photo can be.
+        """
+        check_photo_size(f"{self.shown}: {name}", self._entries[name].file_size)
+        try:
+            with self._lock:
+                return self._zip.read(self._entries[name])
+        except _BAD_DATA as error:
+            raise self._damaged(name, error) from None
+
+    def extract(self, name: str, target: Path) -> None:
+        """Write one entry, a zip within this one, to a file of its own, in constant memory."""
+        try:
+            with self._zip.open(self._entries[name]) as stream, target.open("wb") as file:
+                while chunk := stream.read(CHUNK):
+                    file.write(chunk)
+        except _BAD_DATA as error:
+            raise self._damaged(name, error) from None
+
+    def _damaged(self, name: str, error: Exception) -> WorkflowError:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return WorkflowError(f"{self.shown}: {name} is damaged ({reason}); get the zip again")
+
+
+def check_photo_size(shown: str, size: int) -> None:
+    """Refuse a file of more bytes than a photo has.
+
+    Args:
+        shown: what to call it in the error message.
+        size: its size in bytes, unpacked.
+
+    Raises:
+        WorkflowError: if it is over ``LARGEST_PHOTO``.
+    """
+    if size > LARGEST_PHOTO:
+        raise WorkflowError(f"{shown} has {size / GIGABYTE:.3g} GB, more than any photo; take it out")
+
+
+def _open(path: Path, shown: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except FileNotFoundError:
+        raise WorkflowError(f"{shown}: no such file; correct the path") from None
+    except (*_BAD_DATA, OverflowError, UnicodeDecodeError):
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start == b"PK\x03\x04":
+            raise WorkflowError(f"{shown}: truncated, its table of contents is missing; get the zip again") from None
+        raise WorkflowError(f"{shown}: not a zip file; name another one, or get it again") from None
+
+
+def _clean_name(name: str, shown: str) -> str:
+    """A safe relative name, or an error: nothing here is unpacked, but others will make files of these names."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or "\\" in name or re.match(r"[A-Za-z]:", name) or not parts:
+        raise WorkflowError(f"{shown}: the name {name!r} leaves the folder it is unpacked into; use another zip")
+    if not name.isprintable():
+        raise WorkflowError(f"{shown}: the name {name!r} has characters that cannot be printed; rename the photo")
+    return str(PurePosixPath(*parts))

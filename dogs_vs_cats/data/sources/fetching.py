@@ -1,0 +1,170 @@
+"""Where labelled photos come from: drawn, a folder, a zip, Microsoft or Kaggle.
+
+``fetch`` leaves ``raw/source.json``, ``raw/train`` or ``raw/train.zip`` with the labelled photos, and, where there are
+any, ``raw/test`` or ``raw/test.zip`` with the unlabelled ones. ``raw_photos`` reads them back.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from tqdm import tqdm
+
+from dogs_vs_cats.data.raw.archives import Archive, check_photo_size
+from dogs_vs_cats.data.raw.raw_photos import Store, divide, folder_store, is_photo, labelling, order_by_id, zip_store
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import whole_folder
+from dogs_vs_cats.settings.params import DownloadSettings
+
+_TEST_ZIP = re.compile(r"test\d*\.zip", re.IGNORECASE)
+
+
+def fetch(settings: DownloadSettings, raw: Path, downloads: Path | None = None) -> None:
+    """Bring the photos of the chosen source into ``raw``, whole or not at all.
+
+    Args:
+        settings: the ``download`` section.
+        raw: the folder to leave the photos in; replaced if it exists.
+        downloads: where a cut-off download is kept to go on from; ``.downloads`` beside ``raw`` by default.
+
+    Raises:
+        WorkflowError: if the source is missing, damaged, unsafe, out of reach, or not of two classes. ``raw`` is then
+            as it was before.
+    """
+    from dogs_vs_cats.data.sources.downloads import DISK_FULL, remove_empty
+
+    downloads = downloads or raw.with_name(".downloads")
+    try:
+        with whole_folder(raw) as folder:
+            if settings.source == "drawn":
+                _fetch_drawn(settings, folder)
+            elif settings.source == "microsoft":
+                _fetch_microsoft(settings, folder, downloads)
+            elif settings.source == "kaggle":
+                _fetch_kaggle(settings, folder, downloads)
+            else:
+                _fetch_local(settings, folder, raw)
+            facts = json.dumps({"source": settings.source}) + "\n"
+            (folder / "source.json").write_text(facts, encoding="utf-8")
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise WorkflowError(f"{raw}: the disk is full; make room and run it again") from None
+        raise
+    finally:
+        remove_empty(downloads)
+
+
+def _fetch_local(settings: DownloadSettings, target: Path, raw: Path) -> None:
+    path = _existing(settings.path, "download.path")
+    if settings.source == "zip" and path.is_dir():
+        raise WorkflowError(f"{path}: is a folder; set download.source to folder, or download.path to a zip")
+    if settings.source == "folder" and not path.is_dir():
+        raise WorkflowError(f"{path}: is a file; set download.source to zip, or download.path to a folder")
+    given = [path]
+    if settings.test_path is not None:
+        given.append(_existing(settings.test_path, "download.test_path"))
+    for place in given:
+        if raw.resolve().is_relative_to(place.resolve()) or place.resolve().is_relative_to(raw.resolve()):
+            raise WorkflowError(f"{place}: the photos are copied to {raw}, so they cannot lie there; move them")
+    if path.is_dir():
+        _copy_folder(path, target / "train", _check_labelled)
+    else:
+        _copy_zip(path, target, settings.unpacked_limit_gb)
+    for test in given[1:]:
+        (target / "test.zip").unlink(missing_ok=True)
+        if test.is_dir():
+            _copy_folder(test, target / "test", _check_unlabelled)
+        else:
+            _check_zip(Archive(test), settings.unpacked_limit_gb, _check_unlabelled)
+            shutil.copyfile(test, target / "test.zip")
+
+
+def _existing(path: str | None, key: str) -> Path:
+    found = Path(path or "").expanduser()
+    if path is None or not found.exists():
+        raise WorkflowError(f"{path}: no such file or folder; correct {key}")
+    return found
+
+
+def _check_labelled(store: Store) -> None:
+    names, test_names = divide(store.names)
+    labelling(names, store.shown)
+    order_by_id(test_names, store.shown)
+
+
+def _check_unlabelled(store: Store) -> None:
+    if not store.names:
+        raise WorkflowError(f"{store.shown}: no photos in it; correct download.test_path, or set it to null")
+    order_by_id(store.names, store.shown)
+
+
+def _copy_folder(folder: Path, target: Path, check: Callable[[Store], None]) -> None:
+    store = folder_store(folder)
+    if not store.names and (zips := sorted(folder.glob("*.zip"))):
+        raise WorkflowError(
+            f"{folder}: zips, no photos, in it; set download.source to zip, download.path to {zips[-1]}"
+        )
+    check(store)
+    for name in store.names:
+        check_photo_size(f"{folder / name}", (folder / name).stat().st_size)
+    for name in tqdm(store.names, desc=f"copying {folder.name}", unit="photo", disable=None, leave=False):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / name, target / name, follow_symlinks=False)
+
+
+def _copy_zip(path: Path, target: Path, limit_gb: float, *, move: bool = False) -> None:
+    """Leave a zip as ``train.zip``; or the train.zip and test.zip within it, as Kaggle packs them."""
+    archive = Archive(path)
+    inner = {PurePosixPath(name).name.lower(): name for name in archive.names if name.lower().endswith(".zip")}
+    if "train.zip" not in inner or any(map(is_photo, archive.names)):
+        _check_zip(archive, limit_gb, _check_labelled)
+        if move:
+            path.replace(target / "train.zip")
+        else:
+            shutil.copyfile(path, target / "train.zip")
+        return
+    archive.check_size(limit_gb)
+    archive.extract(inner["train.zip"], target / "train.zip")
+    _check_zip(Archive(target / "train.zip", f"{path}: {inner['train.zip']}"), limit_gb, _check_labelled)
+    for name in sorted(filter(_TEST_ZIP.fullmatch, inner))[:1]:
+        archive.extract(inner[name], target / "test.zip")
+        _check_zip(Archive(target / "test.zip", f"{path}: {inner[name]}"), limit_gb, _check_unlabelled)
+
+
+def _check_zip(archive: Archive, limit_gb: float, check: Callable[[Store], None]) -> None:
+    archive.check_size(limit_gb)
+    store = zip_store(archive)
+    check(store)
+    archive.verify(store.names)
+
+
+def _fetch_microsoft(settings: DownloadSettings, target: Path, downloads: Path) -> None:
+    from dogs_vs_cats.data.sources.downloads import download
+
+    path = download(settings.microsoft.url, settings.microsoft.sha256, downloads)
+    _copy_zip(path, target, settings.unpacked_limit_gb, move=True)
+
+
+def _fetch_kaggle(settings: DownloadSettings, target: Path, downloads: Path) -> None:
+    from dogs_vs_cats.data.sources.downloads import download_competition
+
+    path = download_competition(settings.kaggle.competition, downloads)
+    try:
+        _copy_zip(path, target, settings.unpacked_limit_gb, move=True)
+    finally:
+        # What is wrong with it would still be wrong, and the client does not fetch again what is there.
+        path.unlink(missing_ok=True)
+
+
+def _fetch_drawn(settings: DownloadSettings, target: Path) -> None:
+    from dogs_vs_cats.data.drawn.drawing import ANIMALS, Job, draw_files
+
+    drawn = settings.drawn
+    jobs: list[Job] = []
+    for i in range(drawn.images):
+        animal = ANIMALS[i % 2]
+        jobs.append((animal, i, target / "train" / f"{animal}.{i // 2}.jpg"))
+    jobs += [(None, i, target / "test" / f"{i}.jpg") for i in range(1, drawn.test_images + 1)]
+    draw_files(jobs, drawn.seed, drawn.size)

@@ -1,0 +1,1 @@
+"""How good models are, in numbers and in words, and the submission."""

@@ -1,0 +1,136 @@
+"""Kaggle's submission: an id and a probability a photo, made to lose little where the model is sure and wrong."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.evaluation.metrics import CLIP, apply_temperature, fit_temperature, losses
+from dogs_vs_cats.files import whole_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes a model's probabilities fit for log-loss.
+
+    Attributes:
+        temperature: divides the logits.
+        clip: how near to 0 and 1 a probability may come.
+    """
+
+    temperature: float
+    clip: float
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """The probabilities scaled and clipped, (n,) float64."""
+        result: np.ndarray = np.clip(apply_temperature(probabilities, self.temperature), self.clip, 1 - self.clip)
+        return result
+
+
+def fit_clip(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """How near to 0 and 1 probabilities should come, from photos with known classes.
+
+    The distance with the least log-loss on these photos and two imagined ones, both as sure as the clip allows, one
+    right and one wrong. If the clip reaches m photos, e of them classified wrongly, the best distance is then
+    (e + 1) / (m + 2), Laplace's rule of succession for the chance that the next photo as sure is wrong, and no other
+    constant has a lower expected log-loss. Without the imagined photos, a validation split without a sure mistake would
+    say 0, and the first sure mistake among the test photos would cost without limit.
+
+    Args:
+        labels: (n,) 0 or 1, of validation.
+        probabilities: (n,) P(second class), scaled by temperature.
+
+    Returns:
+        The distance, above 0 and at most one half.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(logarithm: float) -> float:
+        clip = float(np.exp(logarithm))
+        given = losses(labels, np.clip(probabilities, clip, 1 - clip)).sum()
+        return float(given - np.log(clip) - np.log1p(-clip))
+
+    # Each photo that leaves the clip's reach bends the curve, so it may have several valleys: the best of many points
+    # first, then the floor of its valley.
+    grid = np.linspace(np.log(CLIP), np.log(0.5), 400)
+    best = int(np.argmin([loss(point) for point in grid]))
+    valley = float(grid[max(best - 1, 0)]), float(grid[min(best + 1, len(grid) - 1)])
+    found = minimize_scalar(loss, bounds=valley, method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(found.x))
+
+
+def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
+    """Temperature and clip from the validation photos' classes and probabilities, both (n,)."""
+    temperature = fit_temperature(labels, probabilities)
+    return Calibration(temperature, fit_clip(labels, apply_temperature(probabilities, temperature)))
+
+
+def expected_log_loss(labels: np.ndarray, probabilities: np.ndarray, folds: int = 5) -> float:
+    """What a submission should score, if the test photos are like validation's.
+
+    Every photo is judged with a temperature and a clip fitted on the other folds, so the estimate is not flattered by
+    them (it still is by early stopping, which looked at the same photos).
+
+    Args:
+        labels: (n,) 0 or 1, of validation.
+        probabilities: (n,) P(second class), as the model gives them.
+        folds: parts the photos are dealt into; photos in order of class are dealt evenly.
+
+    Returns:
+        Mean log-loss.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    place = np.arange(len(labels)) % folds
+    lost = np.empty(len(labels))
+    for fold in range(folds):
+        inside = place == fold
+        if not inside.any() or inside.all():
+            lost[inside] = losses(labels, calibrate(labels, probabilities).apply(probabilities))[inside]
+            continue
+        fitted = calibrate(labels[~inside], probabilities[~inside])
+        lost[inside] = losses(labels[inside], fitted.apply(probabilities[inside]))
+    return float(lost.mean())
+
+
+def submission_frame(
+    files: Sequence[str], probabilities: np.ndarray, undecodable: Sequence[str], share: float
+) -> "pd.DataFrame":
+    """The table to submit.
+
+    Args:
+        files: n photos; a file's name without its ending is its id.
+        probabilities: (n,) P(second class), as they are to be submitted.
+        undecodable: ids of the test set's photos that could not be read.
+        share: of the second class among labelled photos, the best guess for those.
+
+    Returns:
+        Columns id and label, a row an id, ascending (as numbers, where all ids are numbers).
+
+    Raises:
+        WorkflowError: if an id occurs twice.
+    """
+    import pandas as pd
+
+    ids = [PurePosixPath(file).stem for file in files] + list(undecodable)
+    labels = np.concatenate([np.asarray(probabilities, dtype=np.float64), np.full(len(undecodable), share)])
+    twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
+    if twice:
+        raise WorkflowError(
+            f"test photo {twice[0]}: its id occurs more than once in the test set; rename or remove one"
+        )
+    frame = pd.DataFrame({"id": pd.Series(ids, dtype=object), "label": labels})
+    if all(name.isascii() and name.isdecimal() and str(int(name)) == name for name in ids):
+        frame["id"] = frame["id"].astype("int64")
+    return frame.sort_values("id", ignore_index=True)
+
+
+def write_submission(frame: "pd.DataFrame", path: Path) -> None:
+    """Write ``id,label`` as CSV, whole or not at all; equal frames give equal bytes."""
+    with whole_file(path) as partial:
+        frame.to_csv(partial, index=False, float_format="%.8f", lineterminator="\n")

@@ -1,0 +1,1 @@
+"""What a network sees in a photo: Grad-CAM, feature maps, kernels."""

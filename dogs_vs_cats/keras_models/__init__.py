@@ -1,1 +1,0 @@
-"""The networks that are trained, built and kept on disk."""

@@ -1,0 +1,1 @@
+"""Networks, backbones and their weights, saved models, bottleneck features."""

@@ -1,0 +1,239 @@
+"""Bottleneck features: every photo through the frozen backbone once, kept on disk."""
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from dogs_vs_cats.data.arrays import create_array, release
+from dogs_vs_cats.data.examples import Examples, open_images
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.models.ncnn.engine import NcnnPool, count_workers
+from dogs_vs_cats.models.ncnn.networks import vgg16_for_many
+from dogs_vs_cats.models.pretrained.backbones import Scaling, build_extractor, scaling_values
+from dogs_vs_cats.models.pretrained.weights import read_tensors
+from dogs_vs_cats.processes import worker_processes
+from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName, check_size
+
+Engine: TypeAlias = Literal["auto", "tensorflow", "ncnn"]
+Photos: TypeAlias = NDArray[np.uint8]
+Features: TypeAlias = NDArray[np.float32]
+Extract: TypeAlias = Callable[[Photos, Path], None]
+
+_SAMPLE = 4  # photos on which ncnn must agree with TensorFlow
+_TOLERANCE = 1e-4  # of the features' range
+_RELEASE_EVERY = 256  # photos, 17 MB of them at 150 pixels a side
+
+
+# ---------------------------------------------------------------- the engines
+
+
+def _reference(sample: Photos, weights: Path, scaling: Scaling) -> tuple[bool, Features]:
+    """In a process of its own: whether TensorFlow sees a GPU, and its features of the sample."""
+    import_tensorflow()
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        return True, np.empty(0, np.float32)
+    model = build_extractor(sample.shape[1], weights, scaling)
+    return False, np.asarray(model.predict_on_batch(sample.astype(np.float32)))
+
+
+def _ask_tensorflow(sample: Photos, weights: Path, scaling: Scaling) -> tuple[bool, Features]:
+    """``_reference``, after which its hundreds of megabytes are free again."""
+    try:
+        with worker_processes(1) as submit:
+            return submit(_reference, sample, weights, scaling).result()
+    except BrokenProcessPool:
+        raise WorkflowError(
+            "TensorFlow's process died while computing features, most likely for want of memory; free some"
+        ) from None
+
+
+def _pick_sample(photos: Photos) -> Photos:
+    positions = np.linspace(0, len(photos) - 1, min(_SAMPLE, len(photos))).astype(int)
+    return np.array(photos[positions])
+
+
+def compare(found: Features, reference: Features) -> None:
+    """Refuse an engine whose features are not TensorFlow's.
+
+    Args:
+        found: an engine's features of some photos.
+        reference: TensorFlow's of the same.
+
+    Raises:
+        WorkflowError: if they differ by more than 1e-4 of the reference's range.
+        ValueError: if their shapes differ.
+    """
+    if found.shape != reference.shape:
+        raise ValueError(f"features of {found.shape} and {reference.shape}")
+    span = max(float(np.ptp(reference)), float(np.finfo(np.float32).tiny))
+    difference = float(np.max(np.abs(found - reference))) / span
+    # Written so that a NaN, which compares false, is refused.
+    if not difference <= _TOLERANCE:
+        raise WorkflowError(
+            f"bottleneck.engine: ncnn's features differ from TensorFlow's by {difference:.1e} of their range "
+            f"(allowed: {_TOLERANCE:.0e}) on this machine; set bottleneck.engine: tensorflow"
+        )
+
+
+def _with_tensorflow(weights: Path, scaling: Scaling, batch: int, size: int, backbone: BackboneName) -> Extract:
+    import_tensorflow()
+    model = build_extractor(size, weights, scaling, backbone)
+
+    def extract_all(photos: Photos, out: Path) -> None:
+        def batches() -> Iterator[tuple[int, Features]]:
+            for start in range(0, len(photos), batch):
+                inputs = np.asarray(photos[start : start + batch], dtype=np.float32)
+                yield start, np.asarray(model.predict_on_batch(inputs))
+
+        _write(photos, batches(), out, backbone)
+
+    return extract_all
+
+
+def _write(photos: Photos, batches: Iterator[tuple[int, Features]], out: Path, backbone: BackboneName) -> None:
+    """Write batches of features, which come in any order, at their places."""
+    shape = BACKBONES[backbone].features(photos.shape[1])
+    pending = 0
+    with (
+        create_array(out, (len(photos), *shape), np.float32) as features,
+        tqdm(total=len(photos), desc=out.stem, unit="photo", disable=None) as bar,
+    ):
+        for start, found in batches:
+            features[start : start + len(found)] = found
+            bar.update(len(found))
+            pending += len(found)
+            if pending >= _RELEASE_EVERY:
+                release(photos)
+                pending = 0
+
+
+@contextmanager
+def open_engine(
+    engine: Engine,
+    weights: Path,
+    scaling: Scaling,
+    batch: int,
+    photos: Photos,
+    workers: int | None = None,
+    backbone: BackboneName = "vgg16",
+) -> Iterator[Extract]:
+    """Start what computes features, and check it.
+
+    Args:
+        engine: ``tensorflow``; ``ncnn``: a single-threaded process a core, for VGG16; ``auto``: ncnn for VGG16, unless
+            TensorFlow sees a GPU or ncnn is missing, else TensorFlow.
+        weights: the backbone's ``.weights.h5``.
+        scaling: as for ``backbones.scaling_values``.
+        batch: photos TensorFlow takes at a time.
+        photos: (n, size, size, 3) uint8 RGB; on a few of these ncnn's features must be TensorFlow's.
+        workers: processes of ncnn; ``None``: one a core. Features do not depend on it.
+        backbone: whose features.
+
+    Yields:
+        A function of photos (n, size, size, 3) uint8 and of a file, which writes the photos' features
+        (n, side, side, channels) float32 there, in the photos' order.
+
+    Raises:
+        WorkflowError: if ``decode.size`` is too small, the weights are missing or damaged, ncnn is asked for and
+            missing, or its features are not TensorFlow's.
+    """
+    size = photos.shape[1]
+    check_size(backbone, size)
+    if backbone != "vgg16":
+        if engine == "ncnn":
+            raise WorkflowError(
+                f"bottleneck.engine: ncnn computes VGG16 only, not {BACKBONES[backbone].title}; set it to tensorflow"
+            )
+        yield _with_tensorflow(weights, scaling, batch, size, backbone)
+        return
+    tensors = read_tensors(weights)
+    has_ncnn = importlib.util.find_spec("ncnn") is not None
+    if engine == "ncnn" and not has_ncnn:
+        raise WorkflowError("bottleneck.engine: ncnn is not installed on this platform; set it to tensorflow")
+    if engine == "tensorflow" or not has_ncnn:
+        yield _with_tensorflow(weights, scaling, batch, size, backbone)
+        return
+    sample = _pick_sample(photos)
+    has_gpu, reference = _ask_tensorflow(sample, weights, scaling)
+    if engine == "auto" and has_gpu:
+        yield _with_tensorflow(weights, scaling, batch, size, backbone)
+        return
+    with NcnnPool(vgg16_for_many(tensors, size), scaling_values(scaling), workers or count_workers(size)) as pool:
+        del tensors
+        compare(np.concatenate([found for _, found in sorted(pool.compute(sample))]), reference)
+        yield lambda photos, out: _write(photos, pool.compute(photos), out, backbone)
+
+
+def extract(images: Photos, weights: Path, scaling: Scaling, engine: Engine, batch: int, out: Path) -> None:
+    """Write the photos' features; for more than one array of photos use ``open_engine``, which starts only once.
+
+    Args:
+        images: (n, size, size, 3) uint8 RGB.
+        weights: VGG16's ``.weights.h5``.
+        scaling: as for ``backbones.scaling_values``.
+        engine: as for ``open_engine``.
+        batch: photos TensorFlow takes at a time.
+        out: the ``.npy`` file to write, (n, size // 32, size // 32, 512) float32 in the photos' order.
+
+    Raises:
+        WorkflowError: as ``open_engine``.
+    """
+    with open_engine(engine, weights, scaling, batch, images) as extract_all:
+        extract_all(images, out)
+
+
+def open_features(features: Path, split: str, n: int | None = None) -> NDArray[np.float32]:
+    """Open a split's features, memory-mapped.
+
+    Args:
+        features: the folder the bottleneck stage left.
+        split: ``train``, ``validation``, ``test`` or ``unlabelled``.
+        n: how many photos there must be; ``None``: any number.
+
+    Returns:
+        (n, h, w, channels) float32, read only.
+
+    Raises:
+        WorkflowError: if the file is missing, truncated, of another kind or another length.
+    """
+    file = features / f"{split}.npy"
+    mend = "run: dvc repro bottleneck"
+    try:
+        found: NDArray[np.float32] = np.load(file, mmap_mode="r")
+    except FileNotFoundError:
+        raise WorkflowError(f"{file}: no such file; {mend}") from None
+    except (ValueError, EOFError) as error:
+        raise WorkflowError(f"{file}: damaged ({' '.join(str(error).split())}); {mend}") from None
+    if found.dtype != np.float32 or found.ndim != 4:  # noqa: PLR2004
+        raise WorkflowError(f"{file}: {found.shape} {found.dtype} are no bottleneck features; {mend}")
+    if n is not None and len(found) != n:
+        raise WorkflowError(f"{file}: features of {len(found)} photos, where there are {n} photos; {mend}")
+    return found
+
+
+def open_bottleneck(arrays: Path, features: Path, split: str) -> Examples:
+    """The bottleneck features of a labelled split.
+
+    Args:
+        arrays: the folder that the decode stage left, for the labels.
+        features: the folder that the bottleneck stage left.
+        split: train, validation or test.
+
+    Returns:
+        ``(n, height, width, channels)`` float32 features and their labels, memory-mapped.
+
+    Raises:
+        WorkflowError: if either is missing, damaged, or of another length than the other.
+    """
+    labels = open_images(arrays, split).labels
+    return Examples(open_features(features, split, len(labels)), labels)

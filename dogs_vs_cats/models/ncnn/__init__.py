@@ -1,0 +1,1 @@
+"""Networks as ncnn runs them, faster than TensorFlow on a CPU."""

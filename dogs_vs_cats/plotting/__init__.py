@@ -1,1 +1,0 @@
-"""Figures of trainings, scores, photos and what networks see in them."""

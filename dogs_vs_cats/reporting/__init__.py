@@ -1,1 +1,0 @@
-"""The comparison as a page, and in MLflow."""

@@ -1,0 +1,214 @@
+"""Whether the best trial wins: it and the article's settings, trained again with the same new seeds each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.evaluation.wording import percent, points
+from dogs_vs_cats.search.plan import Fidelity, Plan
+from dogs_vs_cats.search.sampling import CANDIDATE, SEED, article_parameters
+from dogs_vs_cats.search.studies import ARTICLE, best_trial, open_study
+
+ARTICLE_NAME, WINNER_NAME = "article", "best"
+CONFIDENCE = 0.95
+MEASURES = ("val_loss", "val_accuracy")
+"""The objectives of a confirmation: the validation log-loss, which decides, and the validation accuracy."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much better the best trial is than the article's settings, by one measure, over seeds.
+
+    Attributes:
+        best: (k,) the best trial's values.
+        article: (k,) the article's, with the same seeds.
+        mean: mean of the differences, positive where the best trial is better.
+        interval: of that mean, Student's t over the k differences; None for one seed.
+    """
+
+    best: tuple[float, ...]
+    article: tuple[float, ...]
+    mean: float
+    interval: tuple[float, float] | None
+
+    @property
+    def outcome(self) -> str:
+        """``better`` or ``worse`` where the interval leaves out 0, else ``tie``."""
+        if self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
+            return "tie"
+        return "better" if self.mean > 0 else "worse"
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The best trial against the article's settings.
+
+    Attributes:
+        trial: the best trial's number.
+        fidelity: of these trainings.
+        seeds: they were trained with.
+        log_loss: on validation, by which trials are ranked and which decides.
+        accuracy: on validation.
+    """
+
+    trial: int
+    fidelity: str
+    seeds: tuple[int, ...]
+    log_loss: Difference
+    accuracy: Difference
+
+    @property
+    def outcome(self) -> str:
+        """``better``, ``worse`` or ``tie``, by the log-loss."""
+        return self.log_loss.outcome
+
+    def __str__(self) -> str:
+        """The outcome in a sentence that claims no more than was shown."""
+        count = len(self.seeds)
+        over = f"over {count} seed{'' if count == 1 else 's'} ({self.fidelity})"
+        figures = (
+            f"validation accuracy {_accuracies(self.accuracy.best)} against {_accuracies(self.accuracy.article)}"
+            f", {points(self.accuracy.mean)} points apart{_interval(self.accuracy, points)}; "
+            f"log-loss {np.mean(self.log_loss.best):.4f} against {np.mean(self.log_loss.article):.4f}"
+            f"{_interval(self.log_loss, _loss)}"
+        )
+        if self.outcome == "better":
+            also = {"better": "and in accuracy", "tie": "not in accuracy", "worse": "and loses in accuracy"}
+            how = f"in log-loss, {also[self.accuracy.outcome]}"
+            return f"Trial {self.trial} beats the article's settings {how}, {over}: {figures}."
+        if self.outcome == "worse":
+            return f"Trial {self.trial} does worse than the article's settings {over}: {figures}."
+        why = "one seed cannot tell" if count == 1 else "chance alone may explain the difference"
+        return f"A tie between trial {self.trial} and the article's settings {over}: {figures}; {why}."
+
+
+def _accuracies(values: tuple[float, ...]) -> str:
+    return percent(float(np.mean(values)))
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _interval(difference: Difference, written: Any) -> str:
+    if difference.interval is None:
+        return ""
+    low, high = difference.interval
+    return f" ({percent(CONFIDENCE, 0)} interval of the gain {written(low)} to {written(high)})"
+
+
+def winner(plan: Plan, study: Study) -> FrozenTrial:
+    """The trial to confirm.
+
+    Raises:
+        WorkflowError: if none has finished, or the best one has the article's settings.
+    """
+    best = best_trial(plan, study)
+    if best is None:
+        raise WorkflowError(f"study {plan.study}: no trial has finished; run it with --trials first")
+    if best.user_attrs.get(ARTICLE) or best.params == article_parameters(plan.kind):
+        raise WorkflowError(
+            f"study {plan.study}: its best trial, {best.number}, has the article's own settings: there is nothing to "
+            "confirm or promote; search on with more --trials"
+        )
+    return best
+
+
+def full_fidelity(plan: Plan) -> Fidelity:
+    """All photos, as they were decoded, and as many epochs as the stage has."""
+    return Fidelity(None, plan.base.epochs, None)
+
+
+def confirmation_plan(plan: Plan, trial: FrozenTrial, seeds: int, fidelity: Fidelity) -> Plan:
+    """The study that confirms a trial: the trial's and the article's settings with each seed.
+
+    Args:
+        plan: the study that the trial is of.
+        trial: its best one.
+        seeds: how many.
+        fidelity: of these trainings.
+    """
+    return replace(
+        plan,
+        study=f"{plan.study}-confirm-{trial.number}" + ("" if fidelity == full_fidelity(plan) else "-cheap"),
+        fidelity=fidelity,
+        objectives=MEASURES,
+        candidates={ARTICLE_NAME: article_parameters(plan.kind), WINNER_NAME: trial.params},
+        trials=2 * seeds,
+    )
+
+
+def open_confirmation(plan: Plan, storage: BaseStorage) -> Study:
+    """Make the confirmation or go on with it: what has not been trained yet, or was cut off, waits to be.
+
+    Args:
+        plan: of ``confirmation_plan``.
+        storage: of both studies.
+    """
+    study = open_study(plan, storage)
+    for seed in _seeds(plan):
+        for candidate in plan.candidates:
+            params = {CANDIDATE: candidate, SEED: seed}
+            if not any(
+                _tries(trial) == params and trial.state is not TrialState.FAIL
+                for trial in study.get_trials(deepcopy=False)
+            ):
+                study.enqueue_trial(params)
+    return study
+
+
+def _seeds(plan: Plan) -> list[int]:
+    """Seeds that no trial was trained with: the best one owes nothing to its luck with those."""
+    return [plan.base.seed + 1 + number for number in range(plan.trials // len(plan.candidates))]
+
+
+def _tries(trial: FrozenTrial) -> Mapping[str, Any]:
+    fixed: Mapping[str, Any] = trial.system_attrs.get("fixed_params", trial.params)
+    return fixed
+
+
+def outcome(plan: Plan, study: Study, trial: int) -> Confirmation | None:
+    """What a confirmation has found so far; None before any seed has both trainings.
+
+    Args:
+        plan: of ``confirmation_plan``.
+        study: opened.
+        trial: the best trial's number.
+    """
+    values: dict[str, dict[int, list[float]]] = {name: {} for name in plan.candidates}
+    for done in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        values[done.params[CANDIDATE]][done.params[SEED]] = done.values
+    both = sorted(values[ARTICLE_NAME].keys() & values[WINNER_NAME].keys())
+    if not both:
+        return None
+    best, article = ([values[name][seed] for seed in both] for name in (WINNER_NAME, ARTICLE_NAME))
+    log_loss, accuracy = (
+        difference([one[measure] for one in best], [one[measure] for one in article], higher_is_better=bool(measure))
+        for measure in range(len(MEASURES))
+    )
+    return Confirmation(trial, str(plan.fidelity), tuple(both), log_loss, accuracy)
+
+
+def difference(best: list[float], article: list[float], *, higher_is_better: bool) -> Difference:
+    """Compare two settings over seeds, in pairs.
+
+    Args:
+        best: (k,) values of one.
+        article: (k,) values of the other, with the same seeds.
+        higher_is_better: whether that is so of these values.
+    """
+    from scipy import stats
+
+    gains = (1 if higher_is_better else -1) * (np.array(best) - np.array(article))
+    interval = None
+    if len(gains) > 1:
+        spread = stats.sem(gains)
+        reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(gains) - 1)) * float(spread)
+        interval = (float(gains.mean()) - reach, float(gains.mean()) + reach)
+    return Difference(tuple(best), tuple(article), float(gains.mean()), interval)

@@ -1,0 +1,191 @@
+"""A study as one HTML file that opens anywhere without a network, and as JSON for programs."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.reports.making import packages
+from dogs_vs_cats.reports.pages import environment
+from dogs_vs_cats.search.confirming import Confirmation
+from dogs_vs_cats.search.display import counted
+from dogs_vs_cats.search.figures import interactive
+from dogs_vs_cats.search.plan import RUN, Plan
+from dogs_vs_cats.search.sampling import article_parameters, trial_settings
+from dogs_vs_cats.search.studies import article_trial, best_trial, tally, why_failed
+from dogs_vs_cats.settings.catalogue import BACKBONES
+
+_TEMPLATES = Path(__file__).parent.parent / "reports" / "templates"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A trial's results beside the article's, at the same fidelity.
+
+    Attributes:
+        trial: its number.
+        values: by objective.
+        accuracy: on validation.
+        log_loss: on validation.
+        parameters: numbers in the network.
+        epochs: trained.
+        seconds: of training.
+    """
+
+    trial: int
+    values: dict[str, float]
+    accuracy: float | None
+    log_loss: float | None
+    parameters: int | None
+    epochs: int | None
+    seconds: float | None
+
+
+def write_report(plan: Plan, study: Study, confirmation: Confirmation | None) -> Path:
+    """Write ``reports/search/STUDY.html`` and ``.json``.
+
+    Args:
+        plan: the study.
+        study: opened.
+        confirmation: of its best trial, if there is one.
+
+    Returns:
+        The page.
+    """
+    folder = plan.root / "reports" / "search"
+    facts = summary(plan, study, confirmation)
+    page = folder / f"{plan.study}.html"
+    text = render(plan, study, facts, confirmation)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two commands that share a study end at the same time.
+    with FileLock(folder / f".{plan.study}.lock"):
+        with whole_file(folder / f"{plan.study}.json") as file:
+            file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        with whole_file(page) as file:
+            file.write_text(text, encoding="utf-8")
+    return page
+
+
+def summary(plan: Plan, study: Study, confirmation: Confirmation | None) -> dict[str, Any]:
+    """What a study found, as plain values."""
+    best, article = best_trial(plan, study), article_trial(study)
+    counts = tally(study)
+    return {
+        "study": plan.study,
+        "kind": plan.kind,
+        "fidelity": str(plan.fidelity),
+        "objectives": list(plan.objectives),
+        "seed": plan.seed,
+        "data": plan.digest,
+        "trials": {"finished": counts.finished, "pruned": counts.pruned, "failed": counts.failed},
+        "best": None if best is None else asdict(_compared(plan, best)),
+        "article": None if article is None or article.values is None else asdict(_compared(plan, article)),
+        "settings": None if best is None else _settings(plan, best),
+        "pareto_front": [trial.number for trial in study.best_trials] if len(plan.objectives) > 1 else None,
+        "confirmation": None if confirmation is None else asdict(confirmation) | {"outcome": confirmation.outcome},
+    }
+
+
+def _compared(plan: Plan, trial: FrozenTrial) -> Compared:
+    found = trial.user_attrs
+    return Compared(
+        trial=trial.number,
+        values=dict(zip(plan.objectives, trial.values, strict=True)),
+        accuracy=found.get("validation_accuracy"),
+        log_loss=found.get("validation_log_loss"),
+        parameters=found.get("parameters"),
+        epochs=found.get("epochs"),
+        seconds=found.get("training_seconds"),
+    )
+
+
+def _settings(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
+    values = trial_settings(plan.kind, plan.base, trial.params, plan.settings.decode.size).model_dump(mode="json")
+    return {key: value for key, value in values.items() if key not in ("epochs", "seed")}
+
+
+def render(plan: Plan, study: Study, facts: dict[str, Any], confirmation: Confirmation | None) -> str:
+    """The report as one page that loads nothing from anywhere."""
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    figures = [(title, about, _embedded(figure)) for title, about, figure in interactive(plan, study)]
+    best = best_trial(plan, study)
+    return (
+        environment(_TEMPLATES)
+        .get_template("study.html.j2")
+        .render(
+            facts=facts,
+            what="CNN"
+            if plan.kind == "scratch"
+            else f"head on {BACKBONES[plan.settings.bottleneck.backbone].title}'s features",
+            counts=counted(tally(study)),
+            confirmation=confirmation,
+            settings=[] if best is None else _beside_article(plan, best),
+            figures=figures,
+            trials=[_row(trial) for trial in study.get_trials(deepcopy=False)],
+            versions=packages(("optuna", "optuna-integration")),
+            plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
+        )
+    )
+
+
+def _embedded(figure: Any) -> Any:
+    from markupsafe import Markup
+
+    if isinstance(figure, str):
+        return figure
+    figure.update_layout(title=None, template="plotly_white", margin={"t": 20, "r": 20, "l": 60, "b": 60})
+    return Markup(  # noqa: S704 - plotly escapes what it shows
+        figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})
+    )
+
+
+def _beside_article(plan: Plan, best: FrozenTrial) -> list[tuple[str, str, str, bool]]:
+    """Settings by dotted names: the article's, the best trial's, and whether they differ."""
+    size = plan.settings.decode.size
+    article, tried = (
+        trial_settings(plan.kind, plan.base, params, size).model_dump(mode="json", exclude={"epochs", "seed"})
+        for params in (article_parameters(plan.kind), best.params)
+    )
+    for one in (article, tried):
+        if one["network"].get("name", "cnn") != "cnn":  # the shape is that of cnn, and of no other network
+            one["network"] = {key: one["network"][key] for key in ("name", "output")}
+    theirs, ours = (dict(pair for key, value in one.items() for pair in _flat(key, value)) for one in (article, tried))
+    names = sorted(theirs | ours, key=lambda name: [*article].index(name.partition(".")[0]))
+    return [
+        (name, theirs.get(name, "-"), ours.get(name, "-"), theirs.get(name) != ours.get(name))
+        for name in names
+        # A section that only one of them has is told by its keys.
+        if not any(other.startswith(f"{name}.") for other in names)
+    ]
+
+
+def _flat(name: str, value: object) -> list[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        return [pair for key, inner in value.items() for pair in _flat(f"{name}.{key}", inner)]
+    return [(name, value if isinstance(value, str) else json.dumps(value))]
+
+
+def _row(trial: FrozenTrial) -> dict[str, str]:
+    duration = trial.duration
+    return {
+        "number": str(trial.number),
+        "state": trial.state.name.lower(),
+        "values": ", ".join(f"{value:.4f}" for value in trial.values or ()),
+        "accuracy": f"{trial.user_attrs['validation_accuracy']:.4f}"
+        if "validation_accuracy" in trial.user_attrs
+        else "",
+        "seconds": "" if duration is None else f"{duration.total_seconds():.0f} s",
+        "reason": why_failed(trial),
+        "params": ", ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in trial.params.items()
+        ),
+        "run": str(trial.user_attrs.get(RUN, "")),
+    }

@@ -1,0 +1,116 @@
+"""A trial's settings in ``params.yaml``, and as DVC experiments beside the committed one."""
+
+import io
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.reports.making import changed_settings, overrides
+from dogs_vs_cats.search.plan import Plan
+from dogs_vs_cats.search.sampling import trial_settings
+from dogs_vs_cats.settings.params import load_settings
+
+_WIDTH = 4096
+"""Characters a line: what is longer would be broken."""
+
+
+def changes(plan: Plan, trial: FrozenTrial) -> dict[str, object]:
+    """What a trial's settings differ in from those of its stage, by dotted names; epochs and seed stay the stage's."""
+    section = "train_scratch" if plan.kind == "scratch" else "train_vgg16"
+    tried = trial_settings(plan.kind, plan.base, trial.params, plan.settings.decode.size)
+    return changed_settings(plan.base.model_dump(mode="json"), tried.model_dump(mode="json"), section)
+
+
+def promote(params: Path, changed: Mapping[str, object]) -> None:
+    """Write settings into ``params.yaml``; its comments, its order and all other settings stay as they are.
+
+    Args:
+        params: the file.
+        changed: values by dotted names.
+
+    Raises:
+        WorkflowError: if the file would not be valid; it is left as it was.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = _WIDTH
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    # ruamel would write nothing for null, which is easily taken for a mistake.
+    yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+    document = yaml.load(params.read_text(encoding="utf-8"))
+    for name, value in changed.items():
+        *path, key = name.split(".")
+        section = document
+        for part in path:
+            section = section[part]
+        _set(section, key, value)
+    text = io.StringIO()
+    yaml.dump(document, text)
+    with whole_file(params) as file:
+        file.write_text(text.getvalue(), encoding="utf-8")
+        load_settings(file)
+
+
+def _set(section: CommentedMap, key: str, value: object) -> None:
+    if isinstance(value, list):
+        before = section[key]
+        value = _sequence(value, in_a_line=not isinstance(before, CommentedSeq) or before.fa.flow_style() is not False)
+    elif isinstance(value, Mapping):
+        value = _flow(CommentedMap(value))
+    section[key] = value
+
+
+def _sequence(values: list[Any], *, in_a_line: bool) -> CommentedSeq:
+    """As the file has it: a list of lists or mappings a line each, a list of numbers in one line."""
+    sequence = CommentedSeq(_flow(CommentedMap(value)) if isinstance(value, Mapping) else value for value in values)
+    return _flow(sequence) if in_a_line else sequence
+
+
+def _flow(collection: Any) -> Any:
+    collection.fa.set_flow_style()
+    return collection
+
+
+def queue_experiment(root: Path, name: str, changed: Mapping[str, object]) -> None:
+    """Queue settings as a DVC experiment.
+
+    Args:
+        root: the project's folder.
+        name: the experiment's.
+        changed: values by dotted names.
+
+    Raises:
+        WorkflowError: if DVC refuses, with its reason.
+    """
+    command = [sys.executable, "-m", "dvc", "exp", "run", "--queue", "--name", name]
+    for override in overrides(changed):
+        command += ["-S", override]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise WorkflowError(f"{shlex.join(command)}: {said[0] if said else 'failed'}")
+
+
+def experiments(root: Path) -> set[str]:
+    """The names of the project's DVC experiments, queued ones included.
+
+    Raises:
+        WorkflowError: if ``root`` is not a DVC project in git with a commit.
+    """
+    from dvc.api import exp_show
+    from dvc.exceptions import DvcException
+    from dvc.scm import SCMError
+
+    try:
+        return {row["Experiment"] for row in exp_show(str(root)) if row.get("Experiment")}
+    except (DvcException, SCMError) as error:
+        raise WorkflowError(f"{root}: DVC cannot tell its experiments: {error}") from None

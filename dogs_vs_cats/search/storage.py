@@ -1,0 +1,134 @@
+"""Optuna's storage: opened so that a trial whose process is gone is noticed, with errors a user can act on."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.search.plan import OWNER, RUN
+from dogs_vs_cats.tracking.connection import redacted
+
+DEFAULT_DATABASE = "optuna.db"
+SQLITE_SECONDS = 120
+"""How long a worker waits for another one's write."""
+_TRIES = 10
+
+STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
+
+
+def storage_url(given: str | None, root: Path) -> str:
+    """The storage's URL; a SQLite file with its absolute path, ``optuna.db`` in ``root`` where none is given."""
+    url = given or f"sqlite:///{DEFAULT_DATABASE}"
+    return f"sqlite:///{root.resolve() / url.removeprefix('sqlite:///')}" if url.startswith("sqlite:///") else url
+
+
+def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
+    """Open a storage; its tables are made where there are none.
+
+    Args:
+        url: any that SQLAlchemy knows.
+        heartbeat_seconds: how often a running trial says that it still runs. One that was silent for twice as long
+            is marked as failed and run again by whichever process looks next.
+
+    Raises:
+        WorkflowError: if it is not there, or does not answer.
+    """
+    quiet_optuna()
+    options: dict[str, object] = {"connect_args": {"timeout": SQLITE_SECONDS}}
+    if not url.startswith("sqlite:"):
+        # A connection that the server has closed is noticed before it is used.
+        options = {"pool_pre_ping": True}
+        if url.startswith("postgresql"):
+            options["connect_args"] = {"connect_timeout": 10}
+
+    def opened() -> RDBStorage:
+        return RDBStorage(
+            url,
+            engine_kwargs=options,
+            heartbeat_interval=heartbeat_seconds,
+            grace_period=2 * heartbeat_seconds,
+            heartbeat_stale_trial_callback=queue_again,
+        )
+
+    with storage_errors(url):
+        storage = _patiently(opened)
+    if url.startswith("sqlite:"):
+        _take_turns(storage.engine)
+    return storage
+
+
+def queue_again(study: Study, trial: FrozenTrial, known: Mapping[str, object] | None = None) -> None:
+    """Queue a cut-off trial's hyperparameters, without the name of the process that is gone and its run.
+
+    Args:
+        study: the study.
+        trial: the trial that was cut off.
+        known: user attributes of the new one, beside the old one's.
+    """
+    again = copy(trial)
+    kept = {name: value for name, value in trial.user_attrs.items() if name not in (OWNER, RUN)}
+    again.user_attrs = kept | dict(known or {})
+    RetryHeartbeatStaleTrialCallback()(study, again)
+
+
+def _patiently(opened: Callable[[], RDBStorage]) -> RDBStorage:
+    """Open a storage again where another process was making its tables at the same time."""
+    for _ in range(_TRIES):
+        try:
+            return opened()
+        except (IntegrityError, OperationalError, ProgrammingError) as error:
+            if not isinstance(error, IntegrityError) and "already exists" not in str(error):
+                raise
+            time.sleep(1)
+    return opened()
+
+
+def _take_turns(engine: Engine) -> None:
+    """Have every transaction take SQLite's lock when it begins.
+
+    By default Python begins one at the first write: two workers then read that a queued trial waits, and both run it.
+    """
+
+    def leave_to_sqlalchemy(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", leave_to_sqlalchemy)
+    event.listen(engine, "begin", begin)
+    engine.dispose()  # connections from before
+
+
+@contextmanager
+def storage_errors(url: str) -> Iterator[None]:
+    """Turn a storage's errors into one line that names it."""
+    try:
+        yield
+    except STORAGE_ERRORS as error:
+        cause = error.__cause__ or error
+        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+        raise WorkflowError(
+            f"{redacted(url)}: the study's storage does not answer ({reason}); finished trials are kept there: "
+            "run the same command again to go on"
+        ) from None
+    except ImportError as error:
+        raise WorkflowError(f"{redacted(url)}: the storage's driver is not installed ({error.name})") from None
+
+
+def quiet_optuna() -> None:
+    """Keep Optuna's log lines and its notices of experimental features from the user, who can do nothing about them."""
+    optuna.logging.set_verbosity(logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

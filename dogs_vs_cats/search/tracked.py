@@ -1,0 +1,72 @@
+"""What a study leaves in MLflow beside its trials' own runs: states that agree after any kill, and the best model."""
+
+from pathlib import Path
+
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from dogs_vs_cats.paths import BACKBONE_WEIGHTS
+from dogs_vs_cats.search.plan import Plan
+from dogs_vs_cats.search.studies import best_trial, why_failed
+from dogs_vs_cats.tracking.connection import reason
+from dogs_vs_cats.tracking.tracked_runs import Run, client
+
+_STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
+_LOGGED = "logged_trial"
+"""User attribute of a study: the trial whose model MLflow has."""
+_MOST_RUNS = 50_000
+
+
+def reconcile(plan: Plan, study: Study) -> None:
+    """Give the run of each trial that has ended the state that the study has for it.
+
+    A kill can fall between the two: a run goes on for ever then, or has finished where its trial was cut off. Where
+    MLflow does not answer, that is told in a line, and left to the next time.
+    """
+    from mlflow.exceptions import MlflowException
+
+    settings = plan.settings.tracking
+    trials = {str(trial.number): trial for trial in study.get_trials(deepcopy=False)}
+    try:
+        mlflow = client(settings, plan.root)
+        experiment = mlflow.get_experiment_by_name(settings.experiment)
+        if experiment is None:
+            return
+        of_study = f"tags.study = '{plan.study}' and tags.`mlflow.parentRunId` = '{plan.run}'"
+        for run in mlflow.search_runs([experiment.experiment_id], of_study, max_results=_MOST_RUNS):
+            trial = trials.get(run.data.tags.get("trial", ""))
+            status = None if trial is None else _STATUS.get(trial.state)
+            if trial is not None and status is not None and run.info.status != status:
+                mlflow.set_terminated(run.info.run_id, status)
+                if why := why_failed(trial):
+                    mlflow.set_tag(run.info.run_id, "error", why)
+    except (MlflowException, OSError) as error:
+        print(f"MLflow: {reason(error)}; states of trials are brought in line the next time", flush=True)
+
+
+def log_best_model(plan: Plan, study: Study, run: Run) -> None:
+    """Log the best trial's model to the study's run, unless it is there, and drop the weights of earlier bests."""
+    best = best_trial(plan, study)
+    if best is None:
+        return
+    weights = plan.kept / f"trial-{best.number}.weights.h5"
+    if study.user_attrs.get(_LOGGED) != best.number:
+        if not weights.exists():
+            print(f"the best trial, {best.number}, ran on another machine, which has its model: {weights}", flush=True)
+            return
+        _log(plan, run, weights)
+        study.set_user_attr(_LOGGED, best.number)
+    for other in plan.kept.glob("trial-*"):
+        if other.name.split(".")[0] != f"trial-{best.number}":
+            other.unlink(missing_ok=True)  # another command that shares the study was quicker
+
+
+def _log(plan: Plan, run: Run, weights: Path) -> None:
+    from dogs_vs_cats.runtime import import_tensorflow
+
+    import_tensorflow()
+    from dogs_vs_cats.models.saved import exported, load_predictor, open_backbone
+
+    predictor = load_predictor(weights)
+    backbone = open_backbone(predictor.description, plan.root / BACKBONE_WEIGHTS)
+    run.log_model(exported(predictor.model, predictor.description, backbone), "best")

@@ -1,0 +1,222 @@
+"""One trial, as a worker runs it: sample, train, report, record."""
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.paths import ARRAYS
+from dogs_vs_cats.search.examples import open_parts
+from dogs_vs_cats.search.plan import OWNER, RUN, Plan, Trained
+from dogs_vs_cats.search.sampling import suggest
+from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
+from dogs_vs_cats.search.studies import CUT_OFF, REASON, join_study, not_needed, owner, ranked, why_failed
+
+if TYPE_CHECKING:
+    import keras
+
+    from dogs_vs_cats.models.saved import Description
+    from dogs_vs_cats.training.fitting import Training
+
+
+class NotNeededError(Exception):
+    """Enough trials had begun before this one."""
+
+
+class _StorageLostError(BaseException):
+    """The storage failed in the middle of a trial.
+
+    No ``Exception``: Optuna would write the trial off as failed, where it only was cut off.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended.
+
+    Attributes:
+        number: the trial's; None where a worker died, and which trial it had is found out later.
+        state: its state, as Optuna names it.
+        reason: why it failed; empty if it did not.
+    """
+
+    number: int | None
+    state: str
+    reason: str = ""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether an error ended it."""
+        return self.state == TrialState.FAIL.name and not self.reason.startswith((NotNeededError.__name__, CUT_OFF))
+
+
+def run_trial(plan: Plan) -> Outcome:
+    """Run the study's next trial in this process, whatever comes of it.
+
+    Raises:
+        WorkflowError: if the storage does not answer, or the data is missing: no other trial would fare better.
+    """
+    storage = open_storage(plan.storage, plan.settings.search.heartbeat_seconds)
+    with storage_errors(plan.storage):
+        study = join_study(plan, storage)
+        parts = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)
+        ended: list[int] = []
+
+        def objective(trial: Trial) -> Any:
+            ended.append(trial.number)
+            trial.set_user_attr(OWNER, owner(plan.driver))
+            try:
+                _check_needed(study, trial, plan)
+                settings = suggest(trial, plan, parts[0].inputs.shape[1])
+                return _recorded(plan, study, trial, settings, parts)
+            except optuna.TrialPruned:
+                raise
+            except STORAGE_ERRORS as error:
+                raise _StorageLostError(error) from error
+            except Exception as error:
+                trial.set_user_attr(REASON, f"{type(error).__name__}: {error}".splitlines()[0][:2000])
+                raise
+
+        try:
+            study.optimize(objective, n_trials=1, catch=(Exception,))
+        except _StorageLostError as lost:
+            raise lost.error from None
+        except ValueError:
+            # Optuna cannot end a trial twice: one that was silent for too long, in a computer put to sleep, was ended
+            # and queued again by whoever noticed first.
+            if not (ended and study.trials[ended[0]].state is TrialState.FAIL):
+                raise
+        trial = study.trials[ended[0]]
+    return Outcome(trial.number, trial.state.name, why_failed(trial))
+
+
+def _check_needed(study: Study, trial: Trial, plan: Plan) -> None:
+    if not_needed(study, trial.number, plan.trials):
+        raise NotNeededError(f"{plan.trials} trials had begun before")
+    if plan.candidates and "fixed_params" not in study.get_trials(deepcopy=False)[trial.number].system_attrs:
+        raise NotNeededError("no candidate waits to be trained")
+
+
+def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: tuple[Examples, Examples]) -> Any:
+    """Train what the trial tries, and record it as an MLflow run below the study's."""
+    from dogs_vs_cats.runtime import import_tensorflow
+
+    import_tensorflow()
+    from dogs_vs_cats.data.arrays import read_dataset
+    from dogs_vs_cats.reports import figures as pictures
+    from dogs_vs_cats.tracking.tracked_runs import tracked_run
+    from dogs_vs_cats.training.recording import data_tags
+
+    dataset = read_dataset(plan.root / ARRAYS)
+    tags = {"study": plan.study, "trial": str(trial.number), "kind": plan.kind, **data_tags(dataset)}
+    with tracked_run(
+        f"{plan.study} trial {trial.number}",
+        plan.settings.tracking,
+        plan.root,
+        params={**settings.model_dump(mode="json"), "fidelity": str(plan.fidelity)},
+        tags=tags,
+        parent=plan.run or None,
+        system_metrics=False,
+    ) as run:
+        trial.set_user_attr(RUN, run.id)
+        model, description, training = _train(plan, trial, settings, parts, dataset.classes, run.log_metrics)
+        values = _measure(plan, model, training, parts[1])
+        kept = training.kept
+        facts = {
+            **{f"validation_{name}": kept[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")},
+            "parameters": model.count_params(),
+            "epochs": len(training.history),
+            "training_seconds": training.seconds,
+        }
+        run.log_metrics(facts | values)
+        run.log_figure(pictures.learning_curves(training.history, f"trial {trial.number}"), "curves.png")
+        for name, value in facts.items():
+            trial.set_user_attr(name, value)
+        if not plan.candidates:
+            _keep(plan, study, trial, values, model, description)
+        run.set_tags({"state": "COMPLETE"})
+    return [values[objective] for objective in plan.objectives]
+
+
+def _train(
+    plan: Plan, trial: Trial, settings: Trained, parts: tuple[Examples, Examples], classes: list[str], log: Any
+) -> "tuple[keras.Model, Description, Training]":
+    from optuna_integration import KerasPruningCallback
+
+    from dogs_vs_cats.models.reproducibility import prepare
+    from dogs_vs_cats.models.saved import Description
+    from dogs_vs_cats.settings.params import TrainScratchSettings
+    from dogs_vs_cats.training.augmentation import build_augmentation
+    from dogs_vs_cats.training.fitting import train
+
+    training, validation = parts
+    height, width, channels = training.inputs.shape[1:]
+    is_cnn = isinstance(settings, TrainScratchSettings)
+    description = Description(
+        kind=plan.kind,
+        size=height if is_cnn else plan.settings.decode.size,
+        resampling=plan.settings.decode.resampling,
+        classes=(classes[0], classes[1]),
+        features=None if is_cnn else (height, width, channels),
+        backbone=None if is_cnn else plan.settings.bottleneck.backbone,
+        scaling=None if is_cnn else plan.settings.bottleneck.scaling,
+        network=settings.network,
+    )
+    prepare(settings.seed, mixed_precision=settings.mixed_precision)
+    model = description.build()
+    result = train(
+        model,
+        training,
+        validation,
+        settings,
+        augmentation=build_augmentation(settings.augmentation, settings.seed)
+        if isinstance(settings, TrainScratchSettings)
+        else None,
+        log=log,
+        # Optuna cannot prune where there are several objectives.
+        callbacks=[KerasPruningCallback(trial, "val_log_loss")] if len(plan.objectives) == 1 else [],
+        show_progress=False,
+    )
+    return model, description, result
+
+
+def _measure(plan: Plan, model: "keras.Model", training: "Training", validation: Examples) -> dict[str, float]:
+    """The objectives' values: latency in milliseconds a photo, in batches of 32, for the network that was trained."""
+    values = {
+        "val_loss": training.kept["val_log_loss"],
+        "val_accuracy": training.kept["val_accuracy"],
+        "parameters": float(model.count_params()),
+    }
+    if "latency" in plan.objectives:
+        from dogs_vs_cats.evaluation.metrics import photos_per_second
+
+        values["latency"] = 1000 / photos_per_second(model.predict_on_batch, validation.inputs[:512])
+    return {name: values[name] for name in plan.objectives}
+
+
+def _keep(
+    plan: Plan, study: Study, trial: Trial, values: dict[str, float], model: "keras.Model", description: "Description"
+) -> None:
+    """Keep the weights of a trial that is the best so far, in place of the best before."""
+    from dogs_vs_cats.models.saved import write_model
+
+    found = plan.sign * values[plan.objectives[0]]
+    if all(found < plan.sign * best.values[0] for best in ranked(plan, study)[:1]):
+        write_model(model, description, plan.kept / f"trial-{trial.number}.weights.h5")
+
+
+def check_importable() -> None:
+    """Fail before any trial if TensorFlow is not there."""
+    from importlib.util import find_spec
+
+    if find_spec("tensorflow") is None:
+        raise WorkflowError(f"{sys.executable}: TensorFlow is not installed there; run make setup")

@@ -1,0 +1,1 @@
+"""``params.yaml`` as strict models, the search space, the catalogue of networks."""

@@ -1,0 +1,152 @@
+"""Every network by name, without building any: its title, its paper, the photos it takes, the features it gives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from dogs_vs_cats.errors import WorkflowError
+
+ScratchName = Literal["cnn", "fully_connected", "lenet5", "alexnet", "residual"]
+BackboneName = Literal[
+    "vgg16",
+    "vgg19",
+    "resnet50",
+    "resnet50_v2",
+    "inception_v3",
+    "xception",
+    "densenet121",
+    "mobilenet_v2",
+    "mobilenet_v3",
+    "efficientnet_b0",
+    "efficientnet_v2_b0",
+]
+Preprocessing = Literal["caffe", "tf", "torch", "built in"]
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A network that is trained from scratch.
+
+    Attributes:
+        title: what people call it.
+        paper: where it comes from.
+        minimum: pixels a side of the smallest photos it takes; for ``cnn`` its own number of poolings decides.
+    """
+
+    title: str
+    paper: str
+    minimum: int
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network of ``keras.applications`` whose bottleneck features a head is trained on.
+
+    Attributes:
+        title: what people call it.
+        paper: where it comes from.
+        build: its function in ``keras.applications``.
+        preprocessing: how its photos are scaled, by Keras's name of the mode; ``built in``: it scales them itself.
+        minimum: pixels a side of the smallest photos it takes.
+        channels: of its features.
+        side: the features' height and width, from the photos' pixels a side.
+    """
+
+    title: str
+    paper: str
+    build: str
+    preprocessing: Preprocessing
+    minimum: int
+    channels: int
+    side: Callable[[int], int]
+
+    def features(self, size: int) -> tuple[int, int, int]:
+        """Height, width and channels of one photo's features, from its pixels a side."""
+        side = self.side(size)
+        return side, side, self.channels
+
+
+def _halved(size: int) -> int:
+    """Five poolings without padding, each of which leaves out an odd last pixel."""
+    return size // 32
+
+
+def _halved_up(size: int) -> int:
+    """Five halvings with padding."""
+    return -(-size // 32)
+
+
+def _valid(size: int, *windows: tuple[int, int]) -> int:
+    """The side after windows of (pixels, stride) that stay inside the picture."""
+    for pixels, stride in windows:
+        size = (size - pixels) // stride + 1
+    return size
+
+
+def _inception_v3(size: int) -> int:
+    return _valid(size, (3, 2), (3, 1), (3, 2), (3, 1), (3, 2), (3, 2), (3, 2))
+
+
+def _xception(size: int) -> int:
+    return -(-_valid(size, (3, 2), (3, 1)) // 16)
+
+
+SCRATCH: dict[ScratchName, Scratch] = {
+    "cnn": Scratch("CNN", "Besbes 2017, the article's", 2),
+    "fully_connected": Scratch("fully connected network", "Besbes 2017, the article's first example", 1),
+    "lenet5": Scratch("LeNet-5", "LeCun et al. 1998, Proc. IEEE 86 (11)", 16),
+    "alexnet": Scratch("AlexNet", "Krizhevsky, Sutskever and Hinton 2012, NIPS 25; in one tower, arXiv 1404.5997", 39),
+    "residual": Scratch("residual CNN", "He et al. 2016, arXiv 1512.03385 and 1603.05027", 16),
+}
+"""The networks that are trained from scratch."""
+
+BACKBONES: dict[BackboneName, Backbone] = {
+    "vgg16": Backbone("VGG16", "Simonyan and Zisserman 2014, arXiv 1409.1556", "VGG16", "caffe", 32, 512, _halved),
+    "vgg19": Backbone("VGG19", "Simonyan and Zisserman 2014, arXiv 1409.1556", "VGG19", "caffe", 32, 512, _halved),
+    "resnet50": Backbone("ResNet50", "He et al. 2015, arXiv 1512.03385", "ResNet50", "caffe", 32, 2048, _halved_up),
+    "resnet50_v2": Backbone("ResNet50V2", "He et al. 2016, arXiv 1603.05027", "ResNet50V2", "tf", 32, 2048, _halved_up),
+    "inception_v3": Backbone(
+        "InceptionV3",
+        "Szegedy et al. 2015, arXiv 1512.00567; of GoogLeNet's line, arXiv 1409.4842",
+        "InceptionV3",
+        "tf",
+        75,
+        2048,
+        _inception_v3,
+    ),
+    "xception": Backbone("Xception", "Chollet 2016, arXiv 1610.02357", "Xception", "tf", 71, 2048, _xception),
+    "densenet121": Backbone(
+        "DenseNet121", "Huang et al. 2016, arXiv 1608.06993", "DenseNet121", "torch", 32, 1024, _halved
+    ),
+    "mobilenet_v2": Backbone(
+        "MobileNetV2", "Sandler et al. 2018, arXiv 1801.04381", "MobileNetV2", "tf", 32, 1280, _halved_up
+    ),
+    "mobilenet_v3": Backbone(
+        "MobileNetV3Large", "Howard et al. 2019, arXiv 1905.02244", "MobileNetV3Large", "built in", 32, 960, _halved_up
+    ),
+    "efficientnet_b0": Backbone(
+        "EfficientNetB0", "Tan and Le 2019, arXiv 1905.11946", "EfficientNetB0", "built in", 32, 1280, _halved_up
+    ),
+    "efficientnet_v2_b0": Backbone(
+        "EfficientNetV2B0", "Tan and Le 2021, arXiv 2104.00298", "EfficientNetV2B0", "built in", 32, 1280, _halved_up
+    ),
+}
+"""The networks whose features the transfer model takes."""
+
+
+def check_size(name: BackboneName, size: int) -> None:
+    """Refuse photos too small for a backbone.
+
+    Raises:
+        WorkflowError: if ``size`` (pixels a side) is under its minimum.
+    """
+    if fault := smallest_photos(name, size):
+        raise WorkflowError(fault)
+
+
+def smallest_photos(name: BackboneName, size: int) -> str | None:
+    """What is wrong with photos of ``size`` pixels a side for a backbone; None where nothing is."""
+    backbone = BACKBONES[name]
+    if size >= backbone.minimum:
+        return None
+    return f"decode.size is {size}: {backbone.title} takes {backbone.minimum} pixels a side and more"

@@ -1,0 +1,350 @@
+"""``params.yaml`` as strict models, one class a section; the file is checked as a whole before any work starts."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings.catalogue import BACKBONES, SCRATCH, BackboneName, ScratchName, smallest_photos
+from dogs_vs_cats.settings.sections import (
+    Count,
+    HeadPooling,
+    Keep,
+    LossName,
+    OptimizerName,
+    PoolingEnd,
+    Positive,
+    Rate,
+    Resampling,
+    Section,
+    Seed,
+    Share,
+)
+from dogs_vs_cats.settings.spaces import SearchSettings
+
+# ---------------------------------------------------------------- data
+
+
+class DrawnSettings(Section):
+    """How many pictures the drawn source draws, and from which seed."""
+
+    images: Annotated[int, Field(ge=20, le=100_000)]
+    test_images: Annotated[int, Field(ge=0, le=100_000)]
+    size: Annotated[int, Field(ge=64, le=1024)]
+    seed: Seed
+
+
+class MicrosoftSettings(Section):
+    """Microsoft's public copy of the photos: its address and its SHA-256 digest."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+
+
+class KaggleSettings(Section):
+    """The Kaggle competition to take photos from."""
+
+    competition: Annotated[str, Field(min_length=1)]
+
+
+class DownloadSettings(Section):
+    """Where the labelled photos come from."""
+
+    source: Literal["drawn", "folder", "zip", "microsoft", "kaggle"]
+    path: str | None
+    test_path: str | None
+    unpacked_limit_gb: Positive
+    drawn: DrawnSettings
+    microsoft: MicrosoftSettings
+    kaggle: KaggleSettings
+
+    @model_validator(mode="after")
+    def _path_is_given(self) -> Self:
+        if self.source in ("folder", "zip") and self.path is None:
+            raise ValueError(f"source {self.source} needs download.path, the {self.source} with the labelled photos")
+        return self
+
+
+class WeightsSettings(Section):
+    """The backbone's ImageNet weights: a local file, or null for Keras's release (and VGG16's mirror)."""
+
+    path: str | None
+
+
+class SplitSettings(Section):
+    """Which photo goes where."""
+
+    images: Annotated[int, Field(ge=10)] | None
+    validation: Annotated[float, Field(gt=0, lt=1)]
+    test: Share
+    seed: Seed
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=7)]
+    exclude: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        return self
+
+
+class DecodeSettings(Section):
+    """The decoded arrays' size, and how photos are resized to it."""
+
+    size: Annotated[int, Field(ge=16, le=1024)]
+    resampling: Resampling
+
+
+class BottleneckSettings(Section):
+    """The transfer model's features: which backbone's, the input scaling and what computes them."""
+
+    backbone: BackboneName = "vgg16"
+    scaling: Literal["imagenet", "article"]
+    engine: Literal["auto", "tensorflow", "ncnn"]
+    batch: Count
+
+    @model_validator(mode="after")
+    def _engine_knows_the_backbone(self) -> Self:
+        if self.engine == "ncnn" and self.backbone != "vgg16":
+            title = BACKBONES[self.backbone].title
+            raise ValueError(f"engine ncnn computes VGG16 only; {title} needs bottleneck.engine: tensorflow or auto")
+        return self
+
+
+# ---------------------------------------------------------------- training
+
+
+class OptimizerSettings(Section):
+    """An optimizer by its Keras name. A null means the Keras default."""
+
+    name: OptimizerName
+    learning_rate: Positive
+    momentum: Rate | None = None
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    time_decay: Annotated[float, Field(ge=0)] | Literal["learning_rate/epochs"] = 0.0
+
+    @model_validator(mode="after")
+    def _momentum_fits(self) -> Self:
+        if self.momentum is not None and self.name not in ("sgd", "rmsprop"):
+            raise ValueError(f"momentum is for sgd and rmsprop, not {self.name}")
+        if self.nesterov and self.name != "sgd":
+            raise ValueError(f"nesterov is for sgd, not {self.name}")
+        return self
+
+
+class LossSettings(Section):
+    """A loss on the probability of the true class."""
+
+    name: LossName
+    label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    focal_gamma: Annotated[float, Field(ge=0)] = 2.0
+
+    @model_validator(mode="after")
+    def _smoothing_fits(self) -> Self:
+        if self.label_smoothing and self.name not in ("binary_crossentropy", "focal"):
+            raise ValueError(f"label_smoothing is for binary_crossentropy and focal, not {self.name}")
+        return self
+
+
+class AugmentationSettings(Section):
+    """Random shear, zoom and left-right flip of the training images."""
+
+    shear_degrees: Annotated[float, Field(ge=0, lt=90)]
+    zoom: Annotated[float, Field(ge=0, lt=1)]
+    flip: bool
+
+
+class EarlyStoppingSettings(Section):
+    """When training stops before its last epoch."""
+
+    patience: Annotated[int, Field(ge=0)]
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+class ReduceOnPlateauSettings(Section):
+    """When and by how much the learning rate falls."""
+
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: Annotated[int, Field(ge=0)]
+    minimum: Annotated[float, Field(ge=0)] = 0.0
+
+
+class ConvolutionSettings(Section):
+    """One convolution block: convolution, ReLU, 2x2 max-pooling."""
+
+    filters: Count
+    kernel: Annotated[int, Field(ge=1, le=11)]
+
+
+class CnnSettings(Section):
+    """The network trained from scratch; all but its name and output are the shape of ``cnn``, and only of that."""
+
+    name: ScratchName = "cnn"
+    convolutions: Annotated[list[ConvolutionSettings], Field(min_length=1)]
+    batch_normalization: bool
+    convolution_dropout: Rate
+    pooling_end: PoolingEnd
+    dense: list[Count]
+    dense_dropout: Rate
+    output: Literal["softmax", "sigmoid"]
+
+
+class HeadSettings(Section):
+    """The head on the bottleneck features; ``dropout`` follows each dense layer in turn."""
+
+    pooling: HeadPooling
+    dense: list[Count]
+    dropout: list[Rate]
+    output: Literal["softmax", "sigmoid"]
+
+    @model_validator(mode="after")
+    def _a_dropout_for_each_dense(self) -> Self:
+        if len(self.dense) != len(self.dropout):
+            raise ValueError(f"{len(self.dense)} dense layers need as many dropout rates, not {len(self.dropout)}")
+        return self
+
+
+class TrainingSettings(Section):
+    """What every training has, whichever network it trains."""
+
+    epochs: Count
+    batch: Count
+    seed: Seed
+    optimizer: OptimizerSettings
+    loss: LossSettings
+    early_stopping: EarlyStoppingSettings | None
+    reduce_on_plateau: ReduceOnPlateauSettings | None
+    keep: Keep
+    mixed_precision: bool
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.reduce_on_plateau is not None and self.optimizer.time_decay:
+            raise ValueError("reduce_on_plateau and optimizer.time_decay both set the rate; set time_decay to 0.0")
+        return self
+
+
+class TrainScratchSettings(TrainingSettings):
+    """The network from scratch, and its training."""
+
+    augmentation: AugmentationSettings | None
+    network: CnnSettings
+
+
+class TrainVgg16Settings(TrainingSettings):
+    """The head on the backbone's features, and its training."""
+
+    network: HeadSettings
+
+
+# ---------------------------------------------------------------- results
+
+
+class CompareSettings(Section):
+    """How the two models are compared."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    bootstrap_resamples: Annotated[int, Field(ge=100)]
+    calibration_bins: Annotated[int, Field(ge=2, le=100)]
+    worst_mistakes: Annotated[int, Field(ge=0, le=100)]
+    seed: Seed
+
+
+class TrackingSettings(Section):
+    """MLflow: where runs go, and what they are called."""
+
+    uri: str | None
+    experiment: Annotated[str, Field(min_length=1)]
+    registered_model: Annotated[str, Field(min_length=1)]
+    timeout_seconds: Count
+
+
+class Settings(Section):
+    """All of ``params.yaml``."""
+
+    download: DownloadSettings
+    weights: WeightsSettings
+    split: SplitSettings
+    decode: DecodeSettings
+    bottleneck: BottleneckSettings
+    train_scratch: TrainScratchSettings
+    train_vgg16: TrainVgg16Settings
+    compare: CompareSettings
+    tracking: TrackingSettings
+    search: SearchSettings
+
+    @model_validator(mode="after")
+    def _photos_are_large_enough(self) -> Self:
+        size, network = self.decode.size, self.train_scratch.network
+        blocks = len(network.convolutions)
+        if network.name == "cnn" and size >> blocks == 0:
+            raise ValueError(f"{blocks} convolution blocks halve decode.size {size} to nothing")
+        if size < SCRATCH[network.name].minimum:
+            needed = SCRATCH[network.name]
+            raise ValueError(
+                f"decode.size is {size}: {needed.title} (train_scratch.network.name) takes {needed.minimum} pixels a "
+                "side and more, or its poolings leave nothing"
+            )
+        if fault := smallest_photos(self.bottleneck.backbone, size):
+            raise ValueError(f"{fault} (bottleneck.backbone)")
+        return self
+
+
+def _describe(file: str, problems: Iterable[Any]) -> str:
+    lines = []
+    for problem in problems:
+        # Pydantic names the members of a union inside the location; the user knows only the keys.
+        keys = [str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier()]
+        key = ".".join(keys) or "the whole file"
+        message = problem["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:].replace("valid dictionary or instance of ", "mapping, see ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key; remove it or correct its name"
+        given = problem["input"]
+        shown = "" if isinstance(given, dict | list) or problem["type"] == "missing" else f" is {given!r}"
+        lines.append(f"{file}: {key}{shown}: {message}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def parse_settings(values: object, file: str = "params.yaml") -> Settings:
+    """Check values read from ``params.yaml``.
+
+    Args:
+        values: what the YAML parser returned.
+        file: the name to use in error messages.
+
+    Returns:
+        The checked settings.
+
+    Raises:
+        WorkflowError: a line for each key that is unknown, missing, of a wrong type or out of range.
+    """
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        raise WorkflowError(_describe(file, error.errors())) from None
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check all of ``params.yaml``.
+
+    Args:
+        path: the file to read.
+
+    Returns:
+        The checked settings, every section.
+
+    Raises:
+        WorkflowError: if the file is missing, is no YAML, or any value in it is not allowed.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WorkflowError(f"{path}: no such file; run from the project's folder, or restore it from git") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise WorkflowError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    return parse_settings(values, path.name)

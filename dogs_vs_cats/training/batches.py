@@ -1,0 +1,111 @@
+"""Batches for Keras from memory-mapped arrays, in an order that depends on the seed and the epoch alone."""
+
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from dogs_vs_cats.data.arrays import release
+
+_AHEAD = 2
+"""Batches that are read while the model trains on another one."""
+_OWN_REFERENCES = 3
+"""References to an array in ``Buffers.unused`` that nobody else has: the list's, the loop's and the call's."""
+
+
+class Batches:
+    """Batches of ``examples``; shuffled anew each epoch where a seed is given.
+
+    Args:
+        inputs: ``(n, ...)`` array.
+        labels: ``(n,)`` of 0 and 1.
+        batch: inputs a batch; the last one may be smaller.
+        output: how labels are encoded: ``sigmoid`` ``(b, 1)``, ``softmax`` ``(b, 2)`` one-hot.
+        shuffle_seed: the order of epoch e is drawn from this and e; None keeps the arrays' order.
+    """
+
+    def __init__(
+        self,
+        inputs: NDArray[Any],
+        labels: NDArray[np.uint8],
+        batch: int,
+        output: Literal["softmax", "sigmoid"],
+        *,
+        shuffle_seed: int | None = None,
+    ) -> None:
+        self._inputs, self._batch, self._shuffle_seed = inputs, batch, shuffle_seed
+        self._targets = encode(labels, output)
+        self._order = np.arange(len(inputs))
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._inputs) / self._batch)
+
+    def _read(self, index: int, buffers: "Buffers") -> tuple[NDArray[Any], NDArray[np.float32]]:
+        where = self._order[index * self._batch : (index + 1) * self._batch]
+        inputs = buffers.unused()[: len(where)]
+        if self._shuffle_seed is not None:
+            # In the mode "clip" NumPy writes there at once, in its default into an array of its own first.
+            np.take(self._inputs, where, axis=0, out=inputs, mode="clip")
+        else:
+            # A slice is one read of consecutive pages, an index array one for each row.
+            inputs[:] = self._inputs[where[0] : where[-1] + 1]
+        # After every batch: with one photo the system may map two megabytes around it, all of the file before long.
+        release(self._inputs)
+        return inputs, self._targets[where]
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Draw the order of an epoch, counted from 0; to be called before its first batch is read."""
+        if self._shuffle_seed is not None:
+            self._order = np.random.default_rng([self._shuffle_seed, epoch]).permutation(len(self._inputs))
+
+    def as_dataset(self) -> tf.data.Dataset:
+        """What Keras's ``fit`` and ``evaluate`` take; each pass over it reads the batches of the epoch by then."""
+
+        def read() -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
+            buffers = Buffers(self._batch, self._inputs)
+            return (self._read(index, buffers) for index in range(len(self)))
+
+        arrays = self._inputs, self._targets
+        signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in arrays)
+        options = tf.data.Options()
+        # Its thread holds up the end of one epoch in two: the clock waits with idle cores until 10 ms times a power of
+        # two have passed, up to twice what the epoch takes. Keras's own wrapping of generators has it on.
+        options.autotune.enabled = False
+        counted = tf.data.experimental.assert_cardinality(len(self))
+        return (
+            tf.data.Dataset.from_generator(read, output_signature=signature)
+            .apply(counted)
+            .prefetch(_AHEAD)
+            .with_options(options)
+        )
+
+
+class Buffers:
+    """Arrays to read batches into: memory that is new for each batch takes longer to get than the batch to read.
+
+    Args:
+        batch: rows of each.
+        like: an array whose rows and type they are to have.
+    """
+
+    def __init__(self, batch: int, like: NDArray[Any]) -> None:
+        self._shape, self._dtype = (batch, *like.shape[1:]), like.dtype
+        self._arrays: list[NDArray[Any]] = []
+
+    def unused(self) -> NDArray[Any]:
+        """An array that nothing refers to any more, no view of it and no tensor; a new one where there is none."""
+        for array in self._arrays:
+            if sys.getrefcount(array) == _OWN_REFERENCES:
+                return array
+        self._arrays.append(np.empty(self._shape, self._dtype))
+        return self._arrays[-1]
+
+
+def encode(labels: NDArray[np.uint8], output: Literal["softmax", "sigmoid"]) -> NDArray[np.float32]:
+    """Labels as the output layer gives them: ``(n, 2)`` one-hot for softmax, ``(n, 1)`` for sigmoid."""
+    targets = labels.astype(np.float32)[:, None]
+    return np.concatenate([1 - targets, targets], axis=1) if output == "softmax" else targets

@@ -1,0 +1,223 @@
+"""Compile, fit, stop and resume: the one way that stages and trials train."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings.params import TrainingSettings
+from dogs_vs_cats.training.batches import Batches
+from dogs_vs_cats.training.checkpoints import Progress
+from dogs_vs_cats.training.losses import build_loss
+from dogs_vs_cats.training.optimizers import build_optimizer
+
+Log = Callable[[dict[str, float], int, int], None]
+"""Takes an epoch's metrics, its number from 1, and when it ended, in milliseconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training left.
+
+    Attributes:
+        history: a row an epoch: epoch (from 1), loss, accuracy, log_loss, the same with ``val_``, learning_rate, and
+            ``kept``, true for each epoch whose weights the model has, or the average of.
+        kept: the metrics of the model with those weights, named as in the history; the training ones are of its epoch,
+            or the last of several.
+        seconds: spent in the epochs, those before a resume included.
+        stopped_early: whether early stopping ended it.
+        forget: removes the checkpoint; call it once the results are written.
+    """
+
+    history: pd.DataFrame
+    kept: dict[str, float]
+    seconds: float
+    stopped_early: bool
+    forget: Callable[[], None] = field(repr=False)
+
+    @property
+    def kept_epochs(self) -> tuple[int, int]:
+        """The first and the last epoch whose weights the model has."""
+        kept = self.history.loc[self.history["kept"], "epoch"]
+        return int(kept.iloc[0]), int(kept.iloc[-1])
+
+
+class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
+    """Completes an epoch's metrics, keeps the state and tells the caller."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        counting: list[keras.callbacks.Callback],
+        log: Log | None,
+        bar: Any,
+        *,
+        print_epochs: bool,
+    ) -> None:
+        super().__init__()
+        self._progress, self._counting, self._log, self._bar = progress, counting, log, bar
+        self._print_epochs = print_epochs
+        self._started = 0.0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        # Last in the list of callbacks, so this comes after the others have reset their counts.
+        self._progress.restore(self.model, self._counting)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self._started = time.perf_counter()
+        self._bar.set_description(f"epoch {epoch + 1}", refresh=False)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self._bar.update()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        metrics["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self._progress.rows.append({"epoch": epoch + 1, **metrics})
+        self._progress.times.append(time.time_ns() // 1_000_000)
+        self._progress.seconds += time.perf_counter() - self._started
+        if np.isfinite(metrics["loss"]) and np.isfinite(metrics["val_loss"]):
+            self._progress.save(self.model, self._counting)
+        shown = {name: f"{metrics[name]:.4f}" for name in ("loss", "val_loss", "val_accuracy")}
+        self._bar.set_postfix(shown, refresh=False)
+        if self._print_epochs:
+            values = ", ".join(f"{name} {value}" for name, value in shown.items())
+            print(f"epoch {epoch + 1}: {values} ({self._progress.seconds:.0f} s)", flush=True)
+        if self._log is not None:
+            self._log(metrics, epoch + 1, self._progress.times[-1])
+
+
+def train(
+    model: keras.Model,
+    training: Examples,
+    validation: Examples,
+    settings: TrainingSettings,
+    *,
+    augmentation: keras.layers.Layer | None = None,
+    checkpoint: Path | None = None,
+    log: Log | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    show_progress: bool = True,
+) -> Training:
+    """Train a model; it has the weights of the epoch that ``settings.keep`` names afterwards.
+
+    Call ``reproducibility.prepare`` with the settings' seed before building the model.
+
+    Args:
+        model: a network of ``networks``, with softmax or sigmoid outputs.
+        training: what it learns from.
+        validation: what its epochs are judged by.
+        settings: optimizer, loss, epochs, batch, stopping.
+        augmentation: a layer that changes training images at random, on the model's device.
+        checkpoint: ``checkpoints.checkpoint_folder`` of this very training, for its state after each epoch. Called
+            again with the same arguments after a kill, it goes on from the last finished epoch and ends as if it had
+            not been killed. None keeps no state.
+        log: called after each epoch. When a training goes on, it is called for the epochs before as well, with the very
+            same values: what a tracker lost in the kill it gets again, and what it has it knows by them.
+        callbacks: more Keras callbacks, such as a pruner.
+        show_progress: a tqdm bar where there is a terminal, a line an epoch where there is none.
+
+    Returns:
+        The history and what came of it.
+
+    Raises:
+        WorkflowError: if the loss is not a number; the message names the epoch and the settings to look at.
+    """
+    fitted = model if augmentation is None else with_augmentation(model, augmentation, training.inputs.dtype.name)
+    compile_for(fitted, settings)
+    output = _output(model)
+    progress = Progress(checkpoint, settings.keep, settings.epochs)
+    progress.load()
+    done = len(progress.rows)
+    if done and show_progress:
+        print(f"going on after epoch {done}, the last finished one", flush=True)
+    for row, ended in zip(progress.rows, progress.times, strict=True):
+        if log is not None:
+            log({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]), ended)
+
+    counting = _stopping(settings)
+    batches = Batches(training.inputs, training.labels, settings.batch, output, shuffle_seed=settings.seed)
+    judged = Batches(validation.inputs, validation.labels, settings.batch, output).as_dataset()
+    if not progress.stopped and done < settings.epochs:
+        total = len(batches) * settings.epochs
+        hidden = None if show_progress else True
+        # Its own lock is a semaphore of the system, which a killed worker would leave behind.
+        tqdm.set_lock(threading.RLock())
+        with tqdm(total=total, initial=len(batches) * done, disable=hidden, unit="batch", dynamic_ncols=True) as bar:
+            end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bool(bar.disable))
+            # An epoch's order is drawn by its number, so that a resumed training has the one it would have had.
+            order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.begin_epoch(epoch))
+            fitted.fit(
+                batches.as_dataset(),
+                validation_data=judged,
+                shuffle=False,
+                epochs=settings.epochs,
+                initial_epoch=done,
+                callbacks=[order, keras.callbacks.TerminateOnNaN(), *counting, end, *callbacks],
+                verbose=0,
+            )
+    if not np.isfinite([progress.rows[-1]["loss"], progress.rows[-1]["val_loss"]]).all():
+        progress.discard()
+        raise WorkflowError(
+            f"the loss was not a number in epoch {len(progress.rows)}; "
+            f"try a lower learning rate than {settings.optimizer.learning_rate}"
+        )
+    progress.load_kept(fitted)
+    history = pd.DataFrame(progress.rows).astype({"epoch": int})
+    history["kept"] = history["epoch"].isin(progress.kept_epochs)
+    kept = dict(progress.rows[progress.kept_epochs[-1] - 1])
+    if len(progress.kept_epochs) > 1:  # no epoch was judged with their average
+        kept |= {f"val_{name}": value for name, value in fitted.evaluate(judged, verbose=0, return_dict=True).items()}
+    stopped_early = len(progress.rows) < settings.epochs
+    return Training(history, kept, progress.seconds, stopped_early, progress.discard)
+
+
+def compile_for(model: keras.Model, settings: TrainingSettings) -> None:
+    """Give a network, or one with augmentation in front, the optimizer, loss and metrics that it is trained with."""
+    accuracy: type[keras.metrics.Metric] = (
+        keras.metrics.CategoricalAccuracy if _output(model) == "softmax" else keras.metrics.BinaryAccuracy
+    )
+    model.compile(
+        optimizer=build_optimizer(settings.optimizer, settings.epochs),
+        loss=build_loss(settings.loss),
+        # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
+        metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
+    )
+
+
+def _output(model: keras.Model) -> Literal["softmax", "sigmoid"]:
+    return "softmax" if model.output_shape[-1] == 2 else "sigmoid"  # noqa: PLR2004
+
+
+def with_augmentation(model: keras.Model, augmentation: keras.layers.Layer, dtype: str) -> keras.Model:
+    """The model with a layer in front that changes its training images, of that type; they share their weights."""
+    inputs = keras.layers.Input(model.input_shape[1:], dtype=dtype)
+    return keras.Model(inputs, model(augmentation(inputs)), name=f"augmented_{model.name}")
+
+
+def _stopping(settings: TrainingSettings) -> list[keras.callbacks.Callback]:
+    callbacks: list[keras.callbacks.Callback] = []
+    if settings.early_stopping is not None:
+        stopping = settings.early_stopping
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                "val_loss", min_delta=stopping.min_delta, patience=stopping.patience, mode="min"
+            )
+        )
+    if settings.reduce_on_plateau is not None:
+        plateau = settings.reduce_on_plateau
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                "val_loss", factor=plateau.factor, patience=plateau.patience, min_lr=plateau.minimum, mode="min"
+            )
+        )
+    return callbacks

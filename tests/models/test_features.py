@@ -1,0 +1,233 @@
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.models.features import compare, extract, open_features
+from dogs_vs_cats.models.ncnn.engine import NcnnPool, count_workers
+from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork, vgg16_for_many, vgg16_network
+from dogs_vs_cats.models.ncnn.stacking import LARGEST_STACKED
+from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values
+from dogs_vs_cats.models.pretrained.weights import Tensor, write_weights
+from tests.vgg16 import random_photos, random_tensors
+
+
+@pytest.fixture(scope="module")
+def tensors() -> list[Tensor]:
+    return random_tensors()
+
+
+@pytest.fixture(scope="module")
+def weights(tensors: list[Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "vgg16.weights.h5"
+    write_weights(tensors, path)
+    return path
+
+
+def _compute(
+    tensors: list[Tensor], photos: NDArray[np.uint8], workers: int = 2, scaling: Scaling = "imagenet"
+) -> NDArray[np.float32]:
+    return _in_order(vgg16_for_many(tensors, photos.shape[1]), photos, workers, scaling)
+
+
+def _in_order(
+    network: Network | StackedNetwork, photos: NDArray[np.uint8], workers: int, scaling: Scaling = "imagenet"
+) -> NDArray[np.float32]:
+    with NcnnPool(network, scaling_values(scaling), workers) as pool:
+        return np.concatenate([found for _, found in sorted(pool.compute(photos), key=lambda item: item[0])])
+
+
+def _gpus() -> list[object]:
+    import tensorflow as tf
+
+    return list(tf.config.list_physical_devices("GPU"))
+
+
+def _workers() -> list[psutil.Process]:
+    workers = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it has ended since
+            if "spawn_main" in " ".join(child.cmdline()):
+                workers.append(child)
+    return workers
+
+
+def test_features_are_equal_to_the_byte_whatever_the_number_of_processes(tensors: list[Tensor]) -> None:
+    photos = random_photos(21, 48)
+    alone = _compute(tensors, photos, workers=1)
+    assert alone.shape == (21, 1, 1, 512)
+    assert alone.dtype == np.float32
+    assert np.array_equal(_compute(tensors, photos, workers=3), alone)
+    # In the photos' order, the last few included: each is what it is by itself.
+    for position in (0, 7, 8, 20):
+        assert np.array_equal(_compute(tensors, photos[position : position + 1], workers=1)[0], alone[position])
+
+
+@pytest.mark.parametrize("size", [32, 75, 150, LARGEST_STACKED + 1])
+def test_photos_that_are_stacked_see_nothing_of_each_other(size: int, tensors: list[Tensor]) -> None:
+    photos = random_photos(9, size)
+    photos[1:8:2] = 0  # beside each other what is very different
+    found = _compute(tensors, photos, workers=1)
+    alone = _in_order(vgg16_network(tensors), photos, workers=1)
+    assert found.shape == alone.shape == (9, size // 32, size // 32, 512)
+    # Elsewhere ncnn's tiles may be of another size, and the last bits differ.
+    np.testing.assert_allclose(found, alone, rtol=0, atol=1e-5 * np.ptp(alone))
+
+
+def test_photos_of_a_killed_process_are_done_again(tensors: list[Tensor]) -> None:
+    photos = random_photos(200, 32)
+    found = np.full((200, 1, 1, 512), np.nan, np.float32)
+    with NcnnPool(vgg16_for_many(tensors, 32), scaling_values("imagenet"), 2) as pool:
+        for count, (start, features) in enumerate(pool.compute(photos)):
+            if count == 3:
+                _workers()[0].kill()
+            found[start : start + len(features)] = features
+    assert _workers() == []
+    assert np.array_equal(found, _compute(tensors, photos))
+
+
+def test_processes_that_die_again_and_again_are_an_error_and_no_hang(tensors: list[Tensor]) -> None:
+    deaths = 0
+    with (  # noqa: PT012 - each time the processes compute again they are killed again
+        pytest.raises(WorkflowError, match=r"died 3 times.*bottleneck\.engine: tensorflow"),
+        NcnnPool(vgg16_for_many(tensors, 32), scaling_values("imagenet"), 2) as pool,
+    ):
+        for _ in pool.compute(random_photos(2000, 32)):
+            for worker in _workers():
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
+            deaths += 1
+    assert deaths >= 3
+    assert _workers() == []
+
+
+def test_an_error_while_computing_ends_the_processes(tensors: list[Tensor]) -> None:
+    with pytest.raises(KeyboardInterrupt), NcnnPool(vgg16_for_many(tensors, 32), scaling_values("imagenet"), 2) as pool:  # noqa: PT012
+        for _ in pool.compute(random_photos(5000, 32)):
+            raise KeyboardInterrupt
+    assert _workers() == []
+
+
+def test_both_engines_write_the_same_features_and_auto_is_ncnn_on_a_cpu(
+    tensors: list[Tensor], weights: Path, tmp_path: Path
+) -> None:
+    photos = random_photos(10, 70)
+    # 10 photos by 4: the last batch is a partial one.
+    extract(photos, weights, "imagenet", "tensorflow", 4, tmp_path / "tensorflow.npy")
+    extract(photos, weights, "imagenet", "ncnn" if _gpus() else "auto", 4, tmp_path / "ncnn.npy")
+    by_tensorflow, by_ncnn = open_features(tmp_path, "tensorflow", 10), open_features(tmp_path, "ncnn", 10)
+    assert by_ncnn.shape == (10, 2, 2, 512)
+    assert np.array_equal(by_ncnn, _compute(tensors, photos))
+    compare(np.array(by_ncnn), np.array(by_tensorflow))
+    # Different photos have different features, so an engine that mixed them up would not pass.
+    distances = np.abs(by_ncnn[:, None] - by_tensorflow[None]).max(axis=(2, 3, 4))
+    assert (distances.argmin(axis=0) == np.arange(10)).all()
+    extract(photos, weights, "imagenet", "tensorflow", 4, tmp_path / "again.npy")
+    assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "tensorflow.npy").read_bytes()
+
+
+def test_without_ncnn_auto_is_tensorflow_and_asking_for_it_is_an_error(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ncnn", None)  # what Python does for a package that can't be imported
+    photos = random_photos(3, 32)
+    extract(photos, weights, "imagenet", "auto", 2, tmp_path / "auto.npy")
+    extract(photos, weights, "imagenet", "tensorflow", 2, tmp_path / "tensorflow.npy")
+    assert (tmp_path / "auto.npy").read_bytes() == (tmp_path / "tensorflow.npy").read_bytes()
+    with pytest.raises(WorkflowError, match="ncnn is not installed"):
+        extract(photos, weights, "imagenet", "ncnn", 2, tmp_path / "ncnn.npy")
+
+
+@pytest.mark.parametrize("scaling", ["imagenet", "article"])
+def test_scaling_is_what_its_name_says(scaling: Scaling) -> None:
+    import keras
+
+    photos = random_photos(2, 32).astype(np.float32)
+    inputs = keras.Input((32, 32, 3))
+    scaled = keras.Model(inputs, scale_layers(inputs, scaling)).predict_on_batch(photos)
+    expected = keras.applications.vgg16.preprocess_input(photos.copy()) if scaling == "imagenet" else photos / 255
+    np.testing.assert_allclose(scaled, expected, rtol=1e-6, atol=1e-5)
+
+
+def test_a_saved_model_loads_without_this_package(tmp_path: Path) -> None:
+    import keras
+
+    photos = random_photos(2, 32).astype(np.float32)
+    inputs = keras.Input((32, 32, 3))
+    model = keras.Model(inputs, [scale_layers(inputs, "imagenet")])
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "photos.npy", photos)
+    code = (
+        "import sys, keras, numpy as np\n"
+        "model = keras.models.load_model('model.keras')\n"
+        "np.save('scaled.npy', model.predict_on_batch(np.load('photos.npy')))\n"
+        "assert not any(name.startswith('dogs_vs_cats') for name in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)
+    assert np.array_equal(np.load(tmp_path / "scaled.npy"), np.squeeze(model.predict_on_batch(photos)))
+
+
+@pytest.mark.parametrize("error", [2e-4, np.nan])
+def test_features_that_are_not_tensorflows_are_refused(error: float) -> None:
+    reference = np.linspace(0, 100, 2048, dtype=np.float32).reshape(4, 1, 1, 512)
+    found = reference.copy()
+    compare(found + np.float32(5e-3), reference)
+    found[2, 0, 0, 7] += error * 100
+    with pytest.raises(WorkflowError, match=r"differ from TensorFlow's.*set bottleneck\.engine: tensorflow"):
+        compare(found, reference)
+
+
+def test_an_engine_that_disagrees_is_found_out_at_its_start(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What ncnn's processes are told; TensorFlow's own process imports the right one.
+    factor, *others = scaling_values("imagenet")
+    monkeypatch.setattr("dogs_vs_cats.models.features.scaling_values", lambda _: (1.001 * factor, *others))
+    with pytest.raises(WorkflowError, match=r"differ from TensorFlow's.*set bottleneck\.engine: tensorflow"):
+        extract(random_photos(5, 32), weights, "imagenet", "ncnn", 4, tmp_path / "out.npy")
+    assert list(tmp_path.iterdir()) == []
+    assert _workers() == []
+
+
+def test_nothing_is_left_when_the_photos_are_too_small_or_the_weights_missing(weights: Path, tmp_path: Path) -> None:
+    with pytest.raises(WorkflowError, match=r"decode\.size is 24"):
+        extract(random_photos(2, 24), weights, "imagenet", "auto", 32, tmp_path / "out.npy")
+    with pytest.raises(WorkflowError, match=r"nowhere\.weights\.h5: no such file"):
+        extract(random_photos(2, 32), tmp_path / "nowhere.weights.h5", "imagenet", "auto", 32, tmp_path / "out.npy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_there_is_always_a_process_and_never_more_than_cores() -> None:
+    assert count_workers(10**6) == 1
+    assert 1 <= count_workers(32) <= (psutil.cpu_count() or 1)
+
+
+def test_features_open_as_written_and_only_whole(tmp_path: Path) -> None:
+    written = np.arange(3 * 512, dtype=np.float32).reshape(3, 1, 1, 512)
+    np.save(tmp_path / "train.npy", written)
+    opened = open_features(tmp_path, "train", 3)
+    assert isinstance(opened, np.memmap)
+    assert np.array_equal(opened, written)
+    with pytest.raises(WorkflowError, match=r"train\.npy: features of 3 photos, where there are 4.*dvc repro"):
+        open_features(tmp_path, "train", 4)
+    with pytest.raises(WorkflowError, match=r"test\.npy: no such file; run: dvc repro bottleneck"):
+        open_features(tmp_path, "test")
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "text", "another array"])
+def test_damaged_features_are_named(damage: str, tmp_path: Path) -> None:
+    file = tmp_path / "train.npy"
+    np.save(file, np.ones((3, 1, 1, 512), np.float32))
+    content = file.read_bytes()
+    if damage == "another array":
+        np.save(file, np.ones((3, 512), np.float64))
+    else:
+        file.write_bytes({"half": content[: len(content) // 2], "empty": b"", "text": b"not an array"}[damage])
+    with pytest.raises(WorkflowError, match=r"train\.npy: .*run: dvc repro bottleneck"):
+        open_features(tmp_path, "train")

@@ -1,0 +1,139 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import digest_of
+from dogs_vs_cats.models.saved import Description, exported, load_predictor, predict, write_model
+from dogs_vs_cats.serving.registered_models import compiled_by_version_0_1
+from dogs_vs_cats.settings.params import CnnSettings, HeadSettings, LossSettings, OptimizerSettings, Settings
+from dogs_vs_cats.tracking.logged_models import save_model
+from dogs_vs_cats.training.augmentation import build_augmentation
+from dogs_vs_cats.training.fitting import train
+
+# Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning", "ignore:.*Any type hint is inferred:UserWarning"
+)
+
+NETWORK = CnnSettings.model_validate(
+    {
+        "convolutions": [{"filters": 4, "kernel": 3}],
+        "batch_normalization": True,
+        "convolution_dropout": 0.2,
+        "pooling_end": "flatten",
+        "dense": [5],
+        "dense_dropout": 0.5,
+        "output": "softmax",
+    }
+)
+DESCRIPTION = Description(
+    kind="scratch", size=32, classes=("cats", "dogs"), features=None, scaling=None, network=NETWORK
+)
+
+
+def test_a_written_model_predicts_as_the_one_in_memory(
+    tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+) -> None:
+    model = DESCRIPTION.build()
+    write_model(model, DESCRIPTION, tmp_path / "scratch.weights.h5")
+    loaded = load_predictor(tmp_path / "scratch.weights.h5")
+    assert loaded.description == DESCRIPTION
+    assert loaded.parameters == model.count_params()
+    assert np.array_equal(loaded.predict(photos[0]), predict(model, photos[0]))
+    assert {path.name for path in tmp_path.iterdir()} == {"scratch.weights.h5", "scratch.json"}
+
+
+def test_equal_weights_are_written_as_equal_bytes(tmp_path: Path) -> None:
+    model = DESCRIPTION.build()
+    for name in ("a", "b"):
+        write_model(model, DESCRIPTION, tmp_path / name / "scratch.weights.h5")
+    assert digest_of(tmp_path / "a" / "scratch.weights.h5") == digest_of(tmp_path / "b" / "scratch.weights.h5")
+
+
+@pytest.mark.parametrize("fault", ["no weights", "no description", "another description", "cut off"])
+def test_a_model_that_cannot_be_loaded_names_its_file_and_the_stage_that_makes_it(tmp_path: Path, fault: str) -> None:
+    weights, description = tmp_path / "scratch.weights.h5", tmp_path / "scratch.json"
+    write_model(DESCRIPTION.build(), DESCRIPTION, weights)
+    if fault == "no weights":
+        weights.unlink()
+    elif fault == "no description":
+        description.unlink()
+    elif fault == "another description":
+        description.write_text('{"kind": "other"}', encoding="utf-8")
+    else:
+        weights.write_bytes(weights.read_bytes()[:3000])
+    with pytest.raises(WorkflowError, match=r"scratch\.(json|weights\.h5): .*dvc repro train_scratch"):
+        load_predictor(weights)
+
+
+HEAD = Description(
+    kind="vgg16",
+    size=32,
+    classes=("cats", "dogs"),
+    features=(1, 1, 512),
+    scaling="imagenet",
+    # Larger than what the optimizer leaves to Keras's own update.
+    network=HeadSettings(pooling="flatten", dense=[160], dropout=[0.5], output="sigmoid"),
+)
+
+
+def _train(description: Description, settings: Settings, inputs: NDArray[Any], labels: NDArray[np.uint8]) -> Any:
+    """Train a network for an epoch, with the optimizer and the loss that only this project has."""
+    section = settings.train_scratch if description.kind == "scratch" else settings.train_vgg16
+    changes = {
+        "epochs": 1,
+        "optimizer": OptimizerSettings(name="rmsprop", learning_rate=0.001),
+        "loss": LossSettings(name="hinge"),
+        "early_stopping": None,
+    }
+    model = description.build()
+    examples = Examples(inputs, labels)
+    augmentation = build_augmentation(settings.train_scratch.augmentation, 1) if description.kind == "scratch" else None
+    train(model, examples, examples, section.model_copy(update=changes), augmentation=augmentation)
+    return model
+
+
+@pytest.mark.parametrize("description", [DESCRIPTION, HEAD], ids=lambda description: description.kind)
+def test_a_trained_model_that_was_logged_answers_where_this_project_is_not_installed(
+    tmp_path: Path, settings: Settings, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]], description: Description
+) -> None:
+    images, labels = photos[0][:32], photos[1][:32]
+    backbone, inputs = None, images
+    if description.kind == "vgg16":
+        backbone = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+        inputs = keras.applications.vgg16.preprocess_input(images.astype(np.float32))
+        inputs = backbone.predict(inputs, verbose=0)
+    model = _train(description, settings, inputs, labels)
+    save_model(exported(model, description, backbone), tmp_path / "logged")
+    np.save(tmp_path / "photos.npy", images)
+    code = (
+        "import sys; sys.modules['dogs_vs_cats'] = None; "
+        "import mlflow, numpy; "
+        "model = mlflow.pyfunc.load_model('logged'); "
+        "numpy.save('predicted.npy', model.predict(numpy.load('photos.npy')))"
+    )
+    subprocess.run([sys.executable, "-I", "-W", "ignore", "-c", code], cwd=tmp_path, check=True)
+    predicted = np.load(tmp_path / "predicted.npy")
+    assert predicted.shape == (32,)
+    assert predicted.dtype == np.float32
+    assert np.allclose(predicted, predict(model, inputs), atol=1e-5)
+
+
+def test_what_version_0_1_registered_is_opened_without_its_optimizer_and_loss(
+    tmp_path: Path, settings: Settings, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+) -> None:
+    model = _train(DESCRIPTION, settings, photos[0][:32], photos[1][:32])
+    images = keras.layers.Input((32, 32, 3), dtype="uint8")
+    save_model(keras.Model(images, model(keras.ops.cast(images, "float32"))[:, -1]), tmp_path / "logged")
+    import mlflow.keras
+
+    loaded = mlflow.keras.load_model(str(tmp_path / "logged"), custom_objects=compiled_by_version_0_1())
+    assert np.allclose(loaded.predict(photos[0][:32], verbose=0), predict(model, photos[0][:32]), atol=1e-6)

@@ -1,0 +1,72 @@
+"""The comparison in a real MLflow: scores at the runs that trained the models, the champion, and no fault passed on."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dogs_vs_cats.evaluation.comparison import Candidate, Reported, compare
+from dogs_vs_cats.reports.publishing import CHAMPION, DIGEST_TAG, publish
+from dogs_vs_cats.settings.params import CompareSettings, TrackingSettings
+from dogs_vs_cats.tracking.tracked_runs import client
+from tests.conftest import CALLED
+
+DIGESTS = {"scratch": "a" * 64, "vgg16": "b" * 64}
+
+
+def comparison() -> dict[str, Any]:
+    """Two models on ten photos, the second without a mistake."""
+    labels = np.arange(10) % 2
+    facts = Reported("zip", "test", ("cats", "dogs"), True, [f"{n}.jpg" for n in range(10)], labels, labels)  # noqa: FBT003
+    poor, perfect = np.full(10, 0.6), labels.astype(float)
+    both = {
+        "scratch": Candidate(poor, poor, 1, 1, **CALLED["scratch"]),
+        "vgg16": Candidate(perfect, perfect, 1, 1, **CALLED["vgg16"]),
+    }
+    rules = CompareSettings(confidence=0.95, bootstrap_resamples=100, calibration_bins=15, worst_mistakes=0, seed=1)
+    return compare(both, facts, rules)
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    """A report to keep with the runs."""
+    path = tmp_path / "comparison.html"
+    path.write_text("<!doctype html>", encoding="utf-8")
+    return path
+
+
+def test_scores_and_champion_are_in_mlflow(tmp_path: Path, report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = TrackingSettings(uri=None, experiment="e", registered_model="m", timeout_seconds=20)
+    mlflow = client(settings, tmp_path)
+    experiment = mlflow.create_experiment("e", (tmp_path / "mlruns" / "artifacts").as_uri())
+    mlflow.create_registered_model("m")
+    runs: dict[str, str] = {}
+    for kind, digest in DIGESTS.items():
+        # The same weights were trained twice; the later run is the one that counts.
+        for _ in range(2):
+            runs[kind] = mlflow.create_run(experiment).info.run_id
+            mlflow.create_model_version("m", tmp_path.as_uri(), runs[kind], tags={DIGEST_TAG: digest})
+    publish(comparison(), report, DIGESTS, settings, tmp_path)
+    for kind, accuracy in (("scratch", 0.5), ("vgg16", 1.0)):
+        metrics = mlflow.get_run(runs[kind]).data.metrics
+        assert metrics["test_accuracy"] == accuracy
+        assert {"test_log_loss", "test_brier", "test_auc", "test_ece", "test_calibrated_log_loss"} <= set(metrics)
+        assert [file.path for file in mlflow.list_artifacts(runs[kind])] == ["comparison.html"]
+    champion = mlflow.get_model_version_by_alias("m", CHAMPION)
+    assert (int(champion.version), champion.run_id) == (4, runs["vgg16"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_tracker_that_does_not_answer_is_told_of_and_no_more(
+    tmp_path: Path, report: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Port 9 of this machine, which nothing listens on.
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    settings = TrackingSettings(uri="http://127.0.0.1:9", experiment="e", registered_model="m", timeout_seconds=1)
+    publish(comparison(), report, DIGESTS, settings, tmp_path)
+    told = capsys.readouterr().err
+    assert told.startswith("tracking: http://127.0.0.1:9: connection refused; ")
+    assert told.count("\n") == 1
+    # Both runs' scores and the alias wait there.
+    assert len(list((tmp_path / "mlruns" / "unsent").iterdir())) == 3

@@ -1,0 +1,111 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings.params import Settings, load_settings, parse_settings
+from tests.conftest import ROOT, changed
+
+
+def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
+    scratch, head = settings.train_scratch, settings.train_vgg16
+    assert (scratch.epochs, scratch.batch, scratch.optimizer.learning_rate, scratch.optimizer.momentum) == (
+        50,
+        32,
+        0.01,
+        0.9,
+    )
+    assert scratch.early_stopping is not None
+    assert scratch.early_stopping.patience == 2
+    assert [(block.filters, block.kernel) for block in scratch.network.convolutions] == [(32, 3), (32, 3), (64, 3)]
+    assert (head.epochs, head.network.dense, head.network.dropout) == (15, [512, 256], [0.5, 0.2])
+    assert (settings.decode.size, settings.split.validation) == (150, 0.2)
+    assert (settings.download.source, settings.split.test, settings.bottleneck.scaling) == ("drawn", 0.1, "imagenet")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"split.validation": 1.2}, ["split.validation is 1.2", "less than 1"]),
+        ({"split.test": -0.1}, ["split.test is -0.1", "greater than or equal to 0"]),
+        ({"split.validation": 0.6, "split.test": 0.4}, ["split", "leave nothing to train on"]),
+        ({"train_scratch.epochs": "3"}, ["train_scratch.epochs is '3'", "integer"]),
+        ({"train_scratch.epochs": 0}, ["train_scratch.epochs is 0", "greater than or equal to 1"]),
+        ({"train_scratch.epochs": True}, ["train_scratch.epochs is True", "integer"]),
+        ({"download.source": "web"}, ["download.source is 'web'", "'drawn', 'folder', 'zip', 'microsoft' or 'kaggle'"]),
+        ({"download.source": "zip"}, ["download", "needs download.path"]),
+        ({"bottleneck.scaling": None}, ["bottleneck.scaling is None", "'imagenet' or 'article'"]),
+        ({"train_scratch.early_stopping": 3}, ["train_scratch.early_stopping is 3", "mapping"]),
+        ({"train_scratch.optimizer.time_decay": "x"}, ["train_scratch.optimizer.time_decay is 'x'", "number"]),
+        ({"train_scratch.optimizer.name": "adam"}, ["train_scratch.optimizer", "momentum is for sgd and rmsprop"]),
+        ({"train_vgg16.network.dropout": [0.5]}, ["train_vgg16.network", "2 dense layers need as many dropout rates"]),
+        ({"decode.size": 16, "train_scratch.network.convolutions": [{"filters": 1, "kernel": 3}] * 5}, ["to nothing"]),
+        ({"train_scratch.network.name": "lenet"}, ["train_scratch.network.name is 'lenet'", "'lenet5'"]),
+        ({"bottleneck.backbone": "vgg11"}, ["bottleneck.backbone is 'vgg11'", "'vgg16'", "'efficientnet_v2_b0'"]),
+        ({"bottleneck.backbone": "xception", "decode.size": 64}, ["Xception takes 71 pixels", "bottleneck.backbone"]),
+        ({"decode.size": 24}, ["decode.size is 24: VGG16 takes 32 pixels"]),
+        ({"decode.size": 32, "train_scratch.network.name": "alexnet"}, ["AlexNet", "takes 39 pixels"]),
+        (
+            {"bottleneck.backbone": "resnet50", "bottleneck.engine": "ncnn"},
+            ["bottleneck", "ncnn computes VGG16 only; ResNet50 needs bottleneck.engine: tensorflow or auto"],
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_by_key_value_and_what_is_allowed(
+    values: dict[str, Any], changes: dict[str, Any], told: list[str]
+) -> None:
+    with pytest.raises(WorkflowError) as refusal:
+        parse_settings(changed(values, **changes))
+    for words in ["params.yaml: ", *told]:
+        assert words in str(refusal.value)
+
+
+def test_every_wrong_key_is_told_at_once(values: dict[str, Any]) -> None:
+    values["split"]["tests"] = 0.1
+    values["searching"] = {}
+    del values["decode"]["size"]
+    with pytest.raises(WorkflowError) as refusal:
+        parse_settings(values)
+    assert sorted(str(refusal.value).splitlines()) == [
+        "params.yaml: decode.size: field required",
+        "params.yaml: searching: unknown key; remove it or correct its name",
+        "params.yaml: split.tests is 0.1: unknown key; remove it or correct its name",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("split: [", "not valid YAML"),
+        ("", "the whole file is None"),
+        ("- 1", "the whole file"),
+        (None, "no such file"),
+    ],
+)
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str | None, told: str) -> None:
+    if text is not None:
+        (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(WorkflowError, match=told):
+        load_settings(tmp_path / "params.yaml")
+
+
+def test_every_key_has_an_explanation() -> None:
+    undocumented = [
+        line
+        for line in (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+        if line and line[0].isalpha() and not line.endswith(":") and "#" not in line
+    ]
+    assert undocumented == []
+
+
+def test_a_network_takes_one_key_and_a_file_from_before_there_were_several_means_the_articles(
+    values: dict[str, Any],
+) -> None:
+    assert parse_settings(changed(values, **{"train_scratch.network.name": "residual"})).train_scratch.network.name == (
+        "residual"
+    )
+    del values["train_scratch"]["network"]["name"]
+    del values["bottleneck"]["backbone"]
+    settings = parse_settings(values)
+    assert (settings.train_scratch.network.name, settings.bottleneck.backbone) == ("cnn", "vgg16")

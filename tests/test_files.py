@@ -1,0 +1,66 @@
+"""Outputs are whole or absent, and a failed write names the output."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from dogs_vs_cats.files import whole_file, whole_folder
+
+
+def test_a_file_appears_when_it_is_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "report.txt"
+    for text in ("old", "new"):
+        with whole_file(path) as partial:
+            partial.write_text(text)
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "report.txt"
+    path.write_text("old")
+    with pytest.raises(UnicodeEncodeError), whole_file(path) as partial:
+        partial.write_text("half, then what cannot be written: \udcff", encoding="utf-8")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_when_it_is_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    for name in ("old", "new"):
+        with whole_folder(path) as partial:
+            (partial / name).touch()
+            assert not (path / name).exists()
+    assert [file.name for file in path.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(IsADirectoryError), whole_folder(path) as partial:
+        partial.write_text("a folder cannot be written to")
+    assert [file.name for file in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_is_not_taken_over(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "images") as partial:
+        left = partial
+    left.mkdir()
+    (left / "stale").touch()
+    with whole_folder(tmp_path / "images"):
+        pass
+    assert not list((tmp_path / "images").iterdir())
+
+
+def test_a_failed_write_names_the_output_and_not_the_hidden_file(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    with pytest.raises(OSError, match="full") as nameless, whole_folder(path):
+        raise OSError(errno.ENOSPC, "full")
+    assert nameless.value.filename == str(path)
+    with pytest.raises(OSError, match="full") as hidden, whole_folder(path) as folder, whole_file(folder / "a.npy"):
+        raise OSError(errno.ENOSPC, "full")
+    assert hidden.value.filename == str(path / "a.npy")

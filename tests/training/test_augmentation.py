@@ -1,0 +1,73 @@
+import keras
+import numpy as np
+
+from dogs_vs_cats.settings.params import AugmentationSettings
+from dogs_vs_cats.training.augmentation import RandomShearZoomFlip, build_augmentation
+
+
+def _disc(size: int = 65) -> np.ndarray:
+    rows, columns = np.mgrid[:size, :size] - size // 2
+    return np.repeat(((rows**2 + columns**2) < 16**2)[None, ..., None] * 200.0, 3, axis=3).astype(np.float32)
+
+
+def test_only_training_images_are_changed() -> None:
+    images = _disc()
+    layer = RandomShearZoomFlip(11.459, 0.2, flip=True, seed=1)
+    assert np.array_equal(layer(images), images)
+    assert not np.array_equal(layer(images, training=True), images)
+
+
+def test_without_shear_and_zoom_an_image_is_left_as_it_is_or_mirrored() -> None:
+    images = np.random.default_rng(0).uniform(0, 255, (64, 9, 12, 3)).astype(np.float32)
+    augmented = np.asarray(RandomShearZoomFlip(0, 0, flip=True, seed=1)(images, training=True))
+    mirrored = [np.allclose(after, before[:, ::-1], atol=1e-3) for before, after in zip(images, augmented, strict=True)]
+    same = [np.allclose(after, before, atol=1e-3) for before, after in zip(images, augmented, strict=True)]
+    assert np.logical_xor(mirrored, same).all()
+    assert 15 < sum(mirrored) < 49  # of 64; outside of it once in 10,000 seeds
+
+
+def test_zoom_changes_each_axis_by_its_own_factor_within_the_range_about_the_centre() -> None:
+    images = np.repeat(_disc(), 200, axis=0)
+    augmented = np.asarray(RandomShearZoomFlip(0, 0.2, flip=False, seed=3)(images, training=True))
+    inside = augmented[..., 0] > 100
+    heights, widths = inside.any(axis=2).sum(axis=1), inside.any(axis=1).sum(axis=1)
+    # The factor maps output to input: at 0.8 the disc of 31 pixels appears 31 / 0.8 wide, at 1.2 31 / 1.2.
+    for sides in (heights, widths):
+        assert 25 <= sides.min() < 28
+        assert 36 < sides.max() <= 40
+    assert np.corrcoef(heights, widths)[0, 1] < 0.3
+    assert inside[:, 32, 32].all()
+
+
+def test_shear_is_the_articles_matrix() -> None:
+    # Keras 2: input row = row - sin(s) * column, input column = cos(s) * column, about the centre.
+    row = 20
+    images = np.zeros((1, 65, 65, 3), np.float32)
+    images[:, row] = 255
+    layer = RandomShearZoomFlip(30, 0, flip=False, seed=5)
+    transform = np.asarray(layer._transforms(1, 65, 65))[0]
+    sine, cosine = -transform[3], transform[0]
+    assert np.isclose(sine**2 + cosine**2, 1, atol=1e-5)
+    assert 0 < abs(sine) <= 0.5
+    again = RandomShearZoomFlip(30, 0, flip=False, seed=5)
+    columns = np.arange(65)
+    brightest = np.asarray(again(images, training=True))[0, :, :, 0].argmax(axis=0)
+    expected = row + sine * (columns - 32)
+    visible = (expected > 2) & (expected < 62)
+    assert np.abs(brightest - expected)[visible].max() <= 1
+
+
+def test_draws_go_on_from_a_saved_state_and_the_layer_is_rebuilt_from_its_config() -> None:
+    images = _disc()
+    layer = RandomShearZoomFlip(11.459, 0.2, flip=True, seed=9)
+    layer(images, training=True)
+    state = layer.seed_generator.state.numpy()
+    second = np.asarray(layer(images, training=True))
+    rebuilt = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    rebuilt.seed_generator.state.assign(state)
+    assert np.array_equal(rebuilt(images, training=True), second)
+
+
+def test_nothing_to_augment_is_no_layer() -> None:
+    assert build_augmentation(None, 1) is None
+    assert build_augmentation(AugmentationSettings(shear_degrees=0.0, zoom=0.0, flip=False), 1) is None

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.training.batches import Batches, Buffers, encode
+
+INPUTS = np.arange(10, dtype=np.float32)[:, None]
+LABELS = (np.arange(10) % 2).astype(np.uint8)
+
+
+def _epoch(batches: Batches, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    batches.begin_epoch(epoch)
+    parts = [*batches.as_dataset().as_numpy_iterator()]
+    return np.concatenate([inputs for inputs, _ in parts]), np.concatenate([targets for _, targets in parts])
+
+
+def test_an_epoch_has_every_input_once_with_its_label() -> None:
+    inputs, targets = _epoch(Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=1))
+    assert sorted(inputs[:, 0]) == list(range(10))
+    assert not np.array_equal(inputs[:, 0], np.arange(10))
+    assert np.array_equal(targets[:, 0], inputs[:, 0] % 2)
+
+
+def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
+    whole = Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=1)
+    first, second = _epoch(whole)[0], _epoch(whole, 1)[0]
+    assert not np.array_equal(first, second)
+    assert np.array_equal(_epoch(Batches(INPUTS, LABELS, 3, "sigmoid", shuffle_seed=1), 1)[0], second)
+    assert not np.array_equal(_epoch(Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=2))[0], first)
+
+
+def test_without_a_seed_inputs_come_in_order() -> None:
+    batches = Batches(INPUTS, LABELS, 4, "sigmoid")
+    assert [len(inputs) for inputs, _ in batches.as_dataset().as_numpy_iterator()] == [4, 4, 2]
+    assert np.array_equal(_epoch(batches)[0], INPUTS)
+
+
+def test_a_dataset_reads_the_epoch_that_has_begun_in_the_arrays_type() -> None:
+    batches = Batches(INPUTS.astype(np.uint8), LABELS, 4, "softmax", shuffle_seed=1)
+    dataset = batches.as_dataset()
+    for epoch in (0, 1, 5):
+        batches.begin_epoch(epoch)
+        inputs, targets = (np.concatenate(parts) for parts in zip(*dataset.as_numpy_iterator(), strict=True))
+        order = np.random.default_rng([1, epoch]).permutation(len(INPUTS))
+        assert inputs.dtype == np.uint8
+        assert np.array_equal(inputs, INPUTS[order])
+        assert np.array_equal(targets, encode(LABELS[order], "softmax"))
+    assert len(dataset) == 3
+    # What tunes it would wait with idle cores at the end of an epoch.
+    assert not dataset.options().autotune.enabled
+
+
+def test_a_buffer_is_used_again_once_no_view_of_it_is_left() -> None:
+    buffers = Buffers(4, INPUTS)
+    first = buffers.unused()[:3]
+    second = buffers.unused()[:3]
+    assert not np.shares_memory(first, second)
+    view, address = first[:1], first.ctypes.data
+    del first
+    assert buffers.unused().ctypes.data != address  # the second view still shows it
+    del view
+    assert buffers.unused().ctypes.data == address
+
+
+def test_labels_are_encoded_for_either_output() -> None:
+    assert encode(LABELS[:2], "softmax").tolist() == [[1, 0], [0, 1]]
+    assert encode(LABELS[:2], "sigmoid").tolist() == [[0], [1]]
+
+
+def test_inputs_and_labels_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match="10 inputs have 9 labels"):
+        Examples(INPUTS, LABELS[:9])

@@ -1,0 +1,243 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.models.networks.building import build_cnn
+from dogs_vs_cats.models.reproducibility import prepare
+from dogs_vs_cats.models.saved import predict
+from dogs_vs_cats.settings.params import Settings, TrainScratchSettings
+from dogs_vs_cats.training.augmentation import build_augmentation
+from dogs_vs_cats.training.fitting import Training, train
+
+Photos = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+
+
+def small(settings: Settings, **changes: Any) -> TrainScratchSettings:
+    """The committed settings with a network small enough to train in a second."""
+    network = {"convolutions": [{"filters": 4, "kernel": 3}, {"filters": 8, "kernel": 3}], "dense": [8]}
+    values = settings.train_scratch.model_dump()
+    values["network"] |= network
+    return TrainScratchSettings.model_validate(values | {"epochs": 3, "batch": 16, "early_stopping": None} | changes)
+
+
+def train_small(
+    photos: Photos, settings: TrainScratchSettings, **options: Any
+) -> tuple[Training, NDArray[np.float64], keras.Model]:
+    """Train on the first 80 photos, validate on the last 40."""
+    images, labels = photos
+    prepare(settings.seed)
+    model = build_cnn(settings.network, images.shape[1])
+    training, validation = Examples(images[:80], labels[:80]), Examples(images[80:], labels[80:])
+    augmentation = build_augmentation(settings.augmentation, settings.seed)
+    result = train(model, training, validation, settings, augmentation=augmentation, show_progress=False, **options)
+    return result, predict(model, validation.inputs), model
+
+
+class _Weights(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the weights after each epoch."""
+
+    def __init__(self, kept: list[list[NDArray[Any]]]) -> None:
+        super().__init__()
+        self.kept = kept
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        self.kept.append(self.model.get_weights())
+
+
+class _Killed(BaseException):
+    """Ends a training in a way that nothing catches."""
+
+
+def test_a_network_learns_and_has_the_weights_of_its_best_epoch(settings: Settings, photos: Photos) -> None:
+    result, probabilities, model = train_small(photos, small(settings, epochs=8))
+    labels = photos[1][80:]
+    assert result.kept["val_accuracy"] > 0.9
+    assert set(result.kept_epochs) == {result.history.loc[result.history["val_loss"].idxmin(), "epoch"]}
+    assert ((probabilities > 0.5) == labels).mean() == pytest.approx(result.kept["val_accuracy"])
+    true_class = np.where(labels == 1, probabilities, 1 - probabilities)
+    assert -np.log(true_class).mean() == pytest.approx(result.kept["val_log_loss"], rel=1e-4)
+    assert list(result.history["epoch"]) == list(range(1, 9))
+    assert model.count_params() > 0
+
+
+def test_the_weights_of_the_last_epoch_are_kept_where_that_is_asked_for(settings: Settings, photos: Photos) -> None:
+    # A rate that soon overshoots, so that the last epoch is not the best.
+    optimizer = {"name": "rmsprop", "learning_rate": 0.05}
+    best, _, _ = train_small(photos, small(settings, epochs=6, optimizer=optimizer))
+    last, probabilities, _ = train_small(photos, small(settings, epochs=6, optimizer=optimizer, keep="last"))
+    assert best.kept_epochs < (6, 6)
+    assert last.kept_epochs == (6, 6)
+    pd.testing.assert_frame_equal(
+        last.history.drop(columns="kept"), best.history.drop(columns="kept"), check_exact=True
+    )
+    labels = photos[1][80:]
+    assert ((probabilities > 0.5) == labels).mean() == pytest.approx(last.history["val_accuracy"].iloc[-1])
+
+
+def test_weights_are_averaged_over_the_last_two_thirds_of_the_epochs_also_when_cut_off(
+    settings: Settings, photos: Photos, tmp_path: Path
+) -> None:
+    chosen = small(settings, epochs=6, keep="average")
+    each: list[list[NDArray[Any]]] = []
+    train_small(photos, small(settings, epochs=6, keep="last"), callbacks=[_Weights(each)])
+    averaged, probabilities, model = train_small(photos, chosen)
+    for weights, *epochs in zip(model.get_weights(), *each[2:], strict=True):
+        np.testing.assert_allclose(weights, np.mean(epochs, axis=0), rtol=1e-5, atol=1e-6)
+    assert averaged.kept_epochs == (3, 6)
+    assert ((probabilities > 0.5) == photos[1][80:]).mean() == pytest.approx(averaged.kept["val_accuracy"])
+
+    def cut_off(_: dict[str, float], epoch: int, __: int) -> None:
+        if epoch == 4:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        train_small(photos, chosen, checkpoint=tmp_path / "checkpoint", log=cut_off)
+    resumed, again, _ = train_small(photos, chosen, checkpoint=tmp_path / "checkpoint")
+    assert np.array_equal(again, probabilities)
+    assert resumed.kept == averaged.kept
+
+
+def test_the_same_seed_gives_the_same_result_to_the_last_digit_and_another_seed_another(
+    settings: Settings, photos: Photos
+) -> None:
+    first, again = train_small(photos, small(settings)), train_small(photos, small(settings))
+    other = train_small(photos, small(settings, seed=3))
+    pd.testing.assert_frame_equal(first[0].history, again[0].history, check_exact=True)
+    assert np.array_equal(first[1], again[1])
+    assert not np.array_equal(first[1], other[1])
+
+
+def test_a_training_cut_off_after_any_epoch_ends_as_if_it_had_not_been(
+    settings: Settings, photos: Photos, tmp_path: Path
+) -> None:
+    chosen = small(
+        settings,
+        epochs=4,
+        early_stopping={"patience": 3, "min_delta": 0.0},
+        optimizer={"name": "rmsprop", "learning_rate": 0.003},
+        reduce_on_plateau={"factor": 0.1, "patience": 1, "minimum": 0.0},
+    )
+    whole, expected, _ = train_small(photos, chosen)
+    logged: list[int] = []
+
+    def log(_: dict[str, float], epoch: int, __: int) -> None:
+        logged.append(epoch)
+        if (epoch, logged.count(epoch)) in {(1, 1), (3, 1)}:
+            raise _Killed
+
+    for _ in range(2):
+        with pytest.raises(_Killed):
+            train_small(photos, chosen, checkpoint=tmp_path / "checkpoint", log=log)
+    result, probabilities, _ = train_small(photos, chosen, checkpoint=tmp_path / "checkpoint", log=log)
+
+    assert logged == [1, 1, 2, 3, 1, 2, 3, 4]
+    pd.testing.assert_frame_equal(result.history, whole.history, check_exact=True)
+    assert np.array_equal(probabilities, expected)
+    result.forget()
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_finished_training_whose_results_were_not_written_is_not_run_again(
+    settings: Settings, photos: Photos, tmp_path: Path
+) -> None:
+    # A patience of 0 stops after the second epoch at the latest that is no better than one before.
+    chosen = small(settings, epochs=30, early_stopping={"patience": 0, "min_delta": 0.0})
+    first, expected, _ = train_small(photos, chosen, checkpoint=tmp_path / "checkpoint")
+    logged: list[int] = []
+    again, probabilities, _ = train_small(
+        photos, chosen, checkpoint=tmp_path / "checkpoint", log=lambda _, epoch, __: logged.append(epoch)
+    )
+    assert first.stopped_early
+    assert again.stopped_early
+    assert logged == list(first.history["epoch"])
+    assert again.seconds == first.seconds
+    assert np.array_equal(probabilities, expected)
+
+
+KILLED_AFTER_AN_EPOCH = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from dogs_vs_cats.settings.params import parse_settings
+from tests.training.test_fitting import small, train_small
+import yaml
+settings = parse_settings(yaml.safe_load(Path("params.yaml").read_text()))
+images, labels = np.load(sys.argv[1]), np.load(sys.argv[2])
+def log(_, epoch, __):
+    if epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+train_small((images, labels), small(settings), checkpoint=Path(sys.argv[3]), log=log)
+"""
+
+
+def test_a_killed_process_loses_no_finished_epoch(settings: Settings, photos: Photos, tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", photos[0])
+    np.save(tmp_path / "labels.npy", photos[1])
+    files = [tmp_path / name for name in ("images.npy", "labels.npy", "checkpoint")]
+    ended = subprocess.run([sys.executable, "-c", KILLED_AFTER_AN_EPOCH, *map(str, files)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    logged: list[int] = []
+    result, probabilities, _ = train_small(
+        photos, small(settings), checkpoint=tmp_path / "checkpoint", log=lambda _, epoch, __: logged.append(epoch)
+    )
+    expected = train_small(photos, small(settings))
+    assert logged == [1, 2, 3]
+    pd.testing.assert_frame_equal(result.history, expected[0].history, check_exact=True)
+    assert np.array_equal(probabilities, expected[1])
+
+
+def test_a_half_written_checkpoint_is_not_taken_for_a_whole_one(
+    settings: Settings, photos: Photos, tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    (folder / "epoch-2.weights.h5").write_bytes(b"cut off")
+    result, probabilities, _ = train_small(photos, small(settings), checkpoint=folder)
+    assert len(result.history) == 3
+    assert np.array_equal(probabilities, train_small(photos, small(settings))[1])
+
+
+def test_early_stopping_waits_as_long_as_its_patience(settings: Settings, photos: Photos) -> None:
+    # A rate of next to nothing never improves by the demanded difference.
+    chosen = small(
+        settings,
+        epochs=9,
+        optimizer={"name": "sgd", "learning_rate": 1e-9},
+        early_stopping={"patience": 2, "min_delta": 0.01},
+    )
+    result, _, _ = train_small(photos, chosen)
+    assert result.stopped_early
+    assert len(result.history) == 3
+
+
+def test_a_loss_that_is_not_a_number_is_an_error_that_names_the_rate(
+    settings: Settings, photos: Photos, tmp_path: Path
+) -> None:
+    chosen = small(settings, optimizer={"name": "sgd", "learning_rate": 1e39})
+    with pytest.raises(WorkflowError, match=r"not a number in epoch 1; try a lower learning rate than 1e\+39"):
+        train_small(photos, chosen, checkpoint=tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_run_without_a_terminal_prints_a_line_an_epoch(
+    settings: Settings, photos: Photos, capfd: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = photos
+    chosen = small(settings, epochs=2)
+    prepare(1)
+    examples = Examples(images[:32], labels[:32])
+    train(build_cnn(chosen.network, 32), examples, examples, chosen)
+    printed = capfd.readouterr()
+    assert [line.split(":")[0] for line in printed.out.splitlines()] == ["epoch 1", "epoch 2"]
+    assert "val_accuracy" in printed.out
+    assert "batch" not in printed.err
