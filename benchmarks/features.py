@@ -36,8 +36,8 @@ def figures(options: Options) -> Iterator[Figure]:
     for name, build in PEERS.items():
         try:
             forwards.append((name, build(tensors, SIZE)))
-        except ImportError:
-            yield Figure("features", f"{name}'s forward pass", note="not installed: pip install dogs-vs-cats[peers]")
+        except ImportError as error:
+            yield Figure("features", f"{name}'s forward pass", note=f"not installed: pip install {error.name}")
     with (
         open_engine("ncnn", weights, "imagenet", BATCH, images) as extract,
         NcnnPool(vgg16_network(tensors), scaling_values("imagenet"), count_workers(SIZE)) as singly,

@@ -1,7 +1,7 @@
 """Every speed figure, each as a ratio within one run: ``make bench``, or ``python -m benchmarks.run features head``.
 
 A benchmark's sides take turns, so that a busy machine slows both; the table gives the median and the spread over the
-turns. Peers that are not installed (``pip install dogs-vs-cats[peers]``) are named as skipped.
+turns. Peers that are not installed are named as skipped, with the command that installs them.
 """
 
 import argparse

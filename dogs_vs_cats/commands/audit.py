@@ -1,9 +1,10 @@
 """Photos that a person should look at, as a page and a list."""
 
 import argparse
+import importlib.util
 from pathlib import Path
 
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.errors import WorkflowError, missing_package
 from dogs_vs_cats.settings.params import load_settings
 
 
@@ -18,6 +19,8 @@ def main(arguments: list[str]) -> None:
     """
     given = _parse(arguments)
     settings = load_settings(given.params).split
+    if importlib.util.find_spec("cleanlab") is None:
+        raise missing_package("audit", "cleanlab")
 
     import numpy as np
 

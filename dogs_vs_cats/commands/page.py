@@ -19,10 +19,10 @@ def main(arguments: list[str]) -> None:
     given = parser.parse_args(arguments)
 
     # Here, not above: --help and bad arguments are answered at once.
-    from dogs_vs_cats.errors import WorkflowError
+    from dogs_vs_cats.errors import missing_package
 
     if importlib.util.find_spec("nicegui") is None:
-        raise WorkflowError("page: NiceGUI is not installed; pip install 'dogs-vs-cats[page]' adds it")
+        raise missing_package("page", "nicegui")
     from dogs_vs_cats.serving.side_by_side import open_side_by_side
 
     try:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from optuna.trial import TrialState
 
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.errors import WorkflowError, missing_package
 from dogs_vs_cats.search.plan import Plan
 from dogs_vs_cats.search.trials import Outcome, run_trial
 
@@ -34,7 +34,7 @@ class RayCrew:
         try:
             import ray
         except ImportError:
-            raise WorkflowError("--ray: Ray is not installed; pip install 'dogs-vs-cats[ray]' adds it") from None
+            raise missing_package("--ray", "ray") from None
         _check_reachable(address)
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         code = str(Path(__file__).resolve().parents[2])

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.errors import WorkflowError, missing_package
 from dogs_vs_cats.search.plan import OWNER, RUN
 from dogs_vs_cats.tracking.connection import redacted
 
@@ -125,7 +125,10 @@ def storage_errors(url: str) -> Iterator[None]:
             "run the same command again to go on"
         ) from None
     except ImportError as error:
-        raise WorkflowError(f"{redacted(url)}: the storage's driver is not installed ({error.name})") from None
+        driver = getattr(error.__cause__, "name", error.name)  # Optuna raises an ImportError of its own from it
+        if driver == "psycopg":
+            raise missing_package(redacted(url), "psycopg[binary]") from None
+        raise WorkflowError(f"{redacted(url)}: the storage's driver is not installed ({driver})") from None
 
 
 def quiet_optuna() -> None:

@@ -206,7 +206,7 @@ def test_without_models_or_nicegui_it_is_told_at_once(tmp_path: Path, monkeypatc
     with pytest.raises(WorkflowError, match="no comparison of trained models there; train and compare the models with"):
         page.main([])
     monkeypatch.setitem(sys.modules, "nicegui", None)
-    with pytest.raises(WorkflowError, match=r"pip install 'dogs-vs-cats\[page\]' adds it"):
+    with pytest.raises(WorkflowError, match="page: nicegui is not installed; run make setup, or pip install nicegui"):
         page.main([])
 
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import importlib.util
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 
-from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.errors import WorkflowError, missing_package
 from dogs_vs_cats.files import digest_of
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -196,9 +197,11 @@ def download_competition(competition: str, folder: Path) -> Path:
         The path of the zip.
 
     Raises:
-        WorkflowError: if there are no credentials, the rules were not accepted, Kaggle can't be reached or has no such
-            competition.
+        WorkflowError: if Kaggle's client is not installed, there are no credentials, the rules were not accepted, or
+            Kaggle can't be reached or has no such competition.
     """
+    if importlib.util.find_spec("kaggle") is None:
+        raise missing_package("download.source is kaggle", "kaggle")
     folder = folder / f"kaggle-{re.sub(r'[^A-Za-z0-9_.-]', '_', competition)}"
     folder.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr.isatty()
