@@ -42,13 +42,14 @@ article: $(READY)  ## The article's own settings, as a DVC experiment
 tour: $(READY)  ## The pictures of docs/tour.md, after make repro
 	$(IN_VENV) dogs-vs-cats tour
 
-test: check  ## Set up, then every check: format, lint, types, tests
+test: check  ## Set up, then run every check: format, lint, types, imports, tests
 	$(IN_VENV) python -m pytest --numprocesses $(TESTERS) --dist loadscope
 
-check: $(READY)  ## The fast checks alone: format, lint, types
+check: $(READY)  ## Run only the fast checks: format, lint, types, imports
 	$(IN_VENV) ruff format --check .
 	$(IN_VENV) ruff check .
 	$(IN_VENV) mypy
+	$(IN_VENV) lint-imports --no-logo
 
 bench: $(READY)  ## Every speed figure, about 10 minutes: a table, and bench.json
 	$(IN_VENV) python -m benchmarks.run --json bench.json
