@@ -1,26 +1,36 @@
-"""Files and folders that appear whole or not at all, and what a file holds as one short text."""
+"""Files and folders that appear whole or not at all, folders for the time being, and a file's digest."""
 
+import contextlib
+import fcntl
 import hashlib
+import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_PREFIX = "dogs-vs-cats."
+_NEW_SECONDS = 60
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A place to write a file, moved to ``path`` when the block ends well and removed when it does not.
+    """Offer a place to write a file: moved to ``path`` when the block ends well, removed when it does not.
 
     Args:
         path: where the file goes; its folder is made, a file already there is replaced.
 
     Yields:
-        The path to write to: hidden, in the same folder.
+        The path to write to: hidden, in the same folder. It is on the disk before it is moved.
     """
     partial = path.with_name(f".{path.name}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
         _name(error, partial, path)
@@ -31,7 +41,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to fill, moved to ``path`` when the block ends well and removed when it does not.
+    """Offer an empty folder to fill: moved to ``path`` when the block ends well, removed when it does not.
 
     Args:
         path: where the folder goes; one already there is replaced.
@@ -56,6 +66,37 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(partial)
 
 
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder in the system's temporary directory that is gone after the block.
+
+    A process that is killed leaves its folder there; the next one that makes a folder removes it. A lock, which the
+    system drops when a process ends in whatever way, says whose folder is still in use.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # somebody else's, or in use
+            # Its owner may not have locked a new one yet.
+            if time.time() - left.stat().st_mtime > _NEW_SECONDS:
+                with _locked(left):
+                    shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    try:
+        with _locked(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _name(error: OSError, partial: Path, path: Path) -> None:
     """Name the output in the error: a write that fails, on a full disk say, names nothing, or a hidden file."""
     if error.errno is not None:
@@ -63,7 +104,7 @@ def _name(error: OSError, partial: Path, path: Path) -> None:
 
 
 def digest_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, 64 hex digits; read in parts, so that memory does not grow with the file.
+    """Compute the SHA-256 of a file's bytes, 64 hex digits; memory does not grow with the file.
 
     Raises:
         OSError: if it cannot be read.

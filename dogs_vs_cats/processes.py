@@ -1,11 +1,12 @@
 """Worker processes that end when their parent does, in whatever way it ends."""
 
+import contextlib
 import itertools
 import os
 import pickle
+import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,11 +15,16 @@ from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
 
+from dogs_vs_cats.files import temporary_folder
+
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_ENDED = "ended"
 
 
 class Submit(Protocol):
@@ -28,14 +34,18 @@ class Submit(Protocol):
         """A future of the call's result; ``BrokenProcessPool`` once any worker has died."""
 
 
-def _start(lifeline: Connection) -> None:
-    threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
+def _start(lifeline: Connection, calls: Path, folders: list[Path]) -> None:
+    threading.Thread(target=_watch, args=(lifeline, calls, folders), daemon=True).start()
 
 
-def _watch(lifeline: Connection) -> None:
+def _watch(lifeline: Connection, calls: Path, folders: list[Path]) -> None:
     try:
         lifeline.recv_bytes()
     finally:
+        if calls.exists() and not (calls / _ENDED).exists():
+            # The parent was killed: nobody else removes what it left in the temporary directory.
+            for folder in (calls, *folders):
+                shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
 
@@ -99,35 +109,38 @@ def worker_processes(count: int, preload: str | None = None) -> Iterator[Submit]
     """
     # Not fork: a forked child of a process with TensorFlow's threads may hang.
     context: SpawnContext | ForkServerContext = get_context("spawn")
+    folders: list[Path] = []
     if preload is not None and sys.platform == "linux":  # macOS's own libraries do not bear a fork
         context = get_context("forkserver")
         context.set_forkserver_preload([preload])
+        folders.append(Path(get_temp_dir()))  # the fork server's socket
     # Nothing is ever sent: the workers wait for this end to close, which the system sees to when the parent is killed.
     theirs, ours = context.Pipe(duplex=False)
-    executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(theirs,))
-    calls = tempfile.TemporaryDirectory()
-    numbers = itertools.count()
+    with temporary_folder() as calls:
+        executor = ProcessPoolExecutor(count, mp_context=context, initializer=_start, initargs=(theirs, calls, folders))
+        numbers = itertools.count()
 
-    def submit(function: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> Future[T]:
-        path = Path(calls.name, str(next(numbers)))
-        path.write_bytes(pickle.dumps(partial(function, *values, **named), pickle.HIGHEST_PROTOCOL))
-        # A worker is started here and inherits the mask: Ctrl-C is for the parent alone, which then closes the pipe.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        def submit(function: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> Future[T]:
+            path = calls / str(next(numbers))
+            path.write_bytes(pickle.dumps(partial(function, *values, **named), pickle.HIGHEST_PROTOCOL))
+            # A worker is started here and inherits the mask: Ctrl-C is for the parent alone, which closes the pipe.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                called = executor.submit(_call, path)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            result: Future[T] = Future()
+            called.add_done_callback(lambda ended: _pass_on(ended, path, result))
+            return result
+
         try:
-            called = executor.submit(_call, path)
+            yield submit
+        except BaseException:
+            with contextlib.suppress(OSError):  # a full disk is no reason to go on
+                (calls / _ENDED).touch()
+            ours.close()
+            raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        result: Future[T] = Future()
-        called.add_done_callback(lambda ended: _pass_on(ended, path, result))
-        return result
-
-    try:
-        yield submit
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-        ours.close()
-        theirs.close()
-        calls.cleanup()
+            executor.shutdown(wait=True, cancel_futures=True)
+            ours.close()
+            theirs.close()

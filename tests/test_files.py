@@ -1,11 +1,15 @@
 """Outputs are whole or absent, and a failed write names the output."""
 
 import errno
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from dogs_vs_cats.files import whole_file, whole_folder
+from dogs_vs_cats.files import temporary_folder, whole_file, whole_folder
 
 
 def test_a_file_appears_when_it_is_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
@@ -64,3 +68,30 @@ def test_a_failed_write_names_the_output_and_not_the_hidden_file(tmp_path: Path)
     with pytest.raises(OSError, match="full") as hidden, whole_folder(path) as folder, whole_file(folder / "a.npy"):
         raise OSError(errno.ENOSPC, "full")
     assert hidden.value.filename == str(path / "a.npy")
+
+
+def test_a_temporary_folder_is_gone_after_the_block_and_others_of_killed_processes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    old = time.time() - 3600
+    killed = "import os\nfrom dogs_vs_cats.files import temporary_folder as make\n"
+    killed += "with make() as made: print(made, flush=True); os.kill(os.getpid(), 9)"
+    done = subprocess.run(
+        [sys.executable, "-c", killed],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    left = Path(done.stdout.strip())
+    assert left.parent == tmp_path
+    assert left.exists()
+    with temporary_folder() as folder:
+        assert left.exists()  # so new that its owner may be about to lock it
+        for path in (left, folder):
+            os.utime(path, (old, old))
+        with temporary_folder():
+            assert not left.exists()
+            assert folder.exists()
+    assert list(tmp_path.iterdir()) == []

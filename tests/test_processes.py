@@ -36,11 +36,12 @@ def _gone(worker: psutil.Process) -> bool:
 @pytest.mark.parametrize("preload", [None, "colorsys"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_at_once_with_their_parent(how: signal.Signals, preload: str | None, tmp_path: Path) -> None:
+    (tmp_path / "temporary").mkdir()
     (tmp_path / "parent.py").write_text(PARENT.replace("PRELOAD", repr(preload)), encoding="utf-8")
     with subprocess.Popen(
         [sys.executable, str(tmp_path / "parent.py")],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -56,6 +57,7 @@ def test_workers_end_at_once_with_their_parent(how: signal.Signals, preload: str
             parent.send_signal(how)
         assert parent.wait(timeout=60) != 0
         assert all(_gone(process) for process in started)
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_a_worker_finds_a_preloaded_module_imported() -> None:
