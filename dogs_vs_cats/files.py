@@ -77,19 +77,24 @@ def temporary_folder() -> Iterator[Path]:
         with contextlib.suppress(OSError):  # somebody else's, or in use
             # Its owner may not have locked a new one yet.
             if time.time() - left.stat().st_mtime > _NEW_SECONDS:
-                with _locked(left):
+                with locked(left):
                     shutil.rmtree(left)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     try:
-        with _locked(folder):
+        with locked(folder):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file or folder for this process alone, with no second file for the lock.
+
+    Raises:
+        BlockingIOError: if another process, or another part of this one, holds it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

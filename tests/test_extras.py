@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dogs_vs_cats.commands import audit
-from dogs_vs_cats.data.sources.downloads import download_competition
+from dogs_vs_cats.data.sources.kaggle import download_competition
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.storage import open_storage
 from tests.conftest import ROOT

@@ -4,6 +4,7 @@
 any, ``raw/test`` or ``raw/test.zip`` with the unlabelled ones. ``raw_photos`` reads them back.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -12,8 +13,11 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from dogs_vs_cats.data.downloads import DISK_FULL, download
+from dogs_vs_cats.data.drawn.drawing import ANIMALS, Job, draw_files
 from dogs_vs_cats.data.raw.archives import Archive, check_photo_size
 from dogs_vs_cats.data.raw.raw_photos import Store, divide, folder_store, is_photo, labelling, order_by_id, zip_store
+from dogs_vs_cats.data.sources.kaggle import WITHOUT_NETWORK, download_competition
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_folder
 from dogs_vs_cats.settings.params import DownloadSettings
@@ -33,8 +37,6 @@ def fetch(settings: DownloadSettings, raw: Path, downloads: Path | None = None) 
         WorkflowError: if the source is missing, damaged, unsafe, out of reach, or not of two classes. ``raw`` is then
             as it was before.
     """
-    from dogs_vs_cats.data.sources.downloads import DISK_FULL, remove_empty
-
     downloads = downloads or raw.with_name(".downloads")
     try:
         with whole_folder(raw) as folder:
@@ -54,6 +56,15 @@ def fetch(settings: DownloadSettings, raw: Path, downloads: Path | None = None) 
         raise
     finally:
         remove_empty(downloads)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder for downloads, and those in it, if no part of a download is kept there."""
+    if folder.is_dir():
+        for inner in folder.iterdir():
+            remove_empty(inner)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _fetch_local(settings: DownloadSettings, target: Path, raw: Path) -> None:
@@ -141,15 +152,11 @@ def _check_zip(archive: Archive, limit_gb: float, check: Callable[[Store], None]
 
 
 def _fetch_microsoft(settings: DownloadSettings, target: Path, downloads: Path) -> None:
-    from dogs_vs_cats.data.sources.downloads import download
-
-    path = download(settings.microsoft.url, settings.microsoft.sha256, downloads)
+    path = download(settings.microsoft.url, settings.microsoft.sha256, downloads, advice=WITHOUT_NETWORK)
     _copy_zip(path, target, settings.unpacked_limit_gb, move=True)
 
 
 def _fetch_kaggle(settings: DownloadSettings, target: Path, downloads: Path) -> None:
-    from dogs_vs_cats.data.sources.downloads import download_competition
-
     path = download_competition(settings.kaggle.competition, downloads)
     try:
         _copy_zip(path, target, settings.unpacked_limit_gb, move=True)
@@ -159,8 +166,6 @@ def _fetch_kaggle(settings: DownloadSettings, target: Path, downloads: Path) -> 
 
 
 def _fetch_drawn(settings: DownloadSettings, target: Path) -> None:
-    from dogs_vs_cats.data.drawn.drawing import ANIMALS, Job, draw_files
-
     drawn = settings.drawn
     jobs: list[Job] = []
     for i in range(drawn.images):

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from dogs_vs_cats.data.downloads import download
 from dogs_vs_cats.data.raw.raw_photos import labelled, read_source, unlabelled
-from dogs_vs_cats.data.sources.downloads import download, download_competition
 from dogs_vs_cats.data.sources.fetching import fetch
+from dogs_vs_cats.data.sources.kaggle import WITHOUT_NETWORK, download_competition
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import Settings
 
@@ -132,7 +133,7 @@ def test_a_cut_off_download_goes_on_where_it_was(site: Site, folder: Path) -> No
 def test_a_later_run_goes_on_where_an_earlier_one_gave_up(site: Site, folder: Path) -> None:
     site.cuts = [150_000] + [0] * 20
     with pytest.raises(WorkflowError, match=r"What came so far is kept in .*\.part: run it again") as caught:
-        download(site.url, DIGEST, folder, wait_seconds=0.001)
+        download(site.url, DIGEST, folder, wait_seconds=0.001, advice=WITHOUT_NETWORK)
     assert "127.0.0.1" in str(caught.value)
     assert "download.source=drawn" in str(caught.value)
     (part,) = folder.iterdir()
@@ -229,7 +230,7 @@ def test_a_server_that_stays_broken_is_given_up(site: Site, folder: Path) -> Non
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid"])
 def test_a_host_out_of_reach_names_the_settings_that_work(folder: Path, host: str) -> None:
     with pytest.raises(WorkflowError, match=r"could not be downloaded from (127\.0\.0\.1|no-such-host)") as caught:
-        download(f"http://{host}/photos.zip", DIGEST, folder, wait_seconds=100)
+        download(f"http://{host}/photos.zip", DIGEST, folder, wait_seconds=100, advice=WITHOUT_NETWORK)
     for setting in ("download.source=drawn", "download.source=zip", "download.path"):
         assert setting in str(caught.value)
     assert list(folder.iterdir()) == []
@@ -247,7 +248,7 @@ def test_two_runs_do_not_write_to_one_part(site: Site, folder: Path) -> None:
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from dogs_vs_cats.data.sources.downloads import download
+from dogs_vs_cats.data.downloads import download
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
 try:
