@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from numpy.typing import NDArray
 
-from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.settings.params import TrainingSettings
 from dogs_vs_cats.training.fitting import train
 
@@ -47,7 +47,6 @@ def epochs_in_turns(
     model: keras.Model,
     examples: Examples,
     settings: TrainingSettings,
-    augmentation: keras.layers.Layer | None,
     repeats: int,
     *others: Callable[[], object],
 ) -> tuple[list[float], list[list[float]]]:
@@ -57,7 +56,6 @@ def epochs_in_turns(
         model: a fresh network.
         examples: what it is trained on; a few of them validate.
         settings: of the stage.
-        augmentation: as for ``train``.
         repeats: epochs, after a first one that is not counted, since TensorFlow builds its graphs in it.
         others: what the epochs are compared with.
 
@@ -67,15 +65,8 @@ def epochs_in_turns(
     turns = Turns(*others)
     few = Examples(examples.inputs[: settings.batch], examples.labels[: settings.batch])
     changes = {"epochs": repeats + 1, "early_stopping": None}
-    train(
-        model,
-        examples,
-        few,
-        settings.model_copy(update=changes),
-        augmentation=augmentation,
-        callbacks=[turns],
-        show_progress=False,
-    )
+    chosen = settings.model_copy(update=changes)
+    train(model, Parts(examples, few), chosen, callbacks=[turns], show_progress=False)
     return turns.epochs[1:], [taken[1:] for taken in turns.compared]
 
 

@@ -82,7 +82,6 @@ def epoch(options: Options, images: Any, labels: Any, settings: TrainScratchSett
         build_cnn(settings.network, SIZE),
         Examples(images, labels),
         settings,
-        build_augmentation(settings.augmentation, 1),
         options.repeats,
         steps,
     )

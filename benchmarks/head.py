@@ -37,9 +37,7 @@ def figures(options: Options) -> Iterator[Figure]:
         steps = -(-COUNT // batch)
         model = build_head(network, FEATURES)
         products, traffic = matrix_products(batch, steps), memory_traffic(model.count_params(), steps)
-        taken, (multiplied, moved) = epochs_in_turns(
-            model, examples, settings, None, options.repeats, products, traffic
-        )
+        taken, (multiplied, moved) = epochs_in_turns(model, examples, settings, options.repeats, products, traffic)
         alone = [one + other for one, other in zip(multiplied, moved, strict=True)]
         what = f"epoch of the article's head, batches of {batch}"
         yield Figure(what, "its products and memory traffic", ratios(taken, alone), goal=1.5, at_most=True)

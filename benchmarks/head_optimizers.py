@@ -18,7 +18,7 @@ import_tensorflow()
 import keras  # noqa: E402
 from dogs_vs_cats.fitting import training  # noqa: E402
 
-from dogs_vs_cats.data.examples import Examples  # noqa: E402
+from dogs_vs_cats.data.examples import Examples, Parts  # noqa: E402
 from dogs_vs_cats.evaluation.metrics import correct, losses  # noqa: E402
 from dogs_vs_cats.models.features import open_bottleneck  # noqa: E402
 from dogs_vs_cats.models.networks.building import build_head  # noqa: E402
@@ -64,7 +64,7 @@ def _reach(
     model = build_head(settings.network, train.inputs.shape[1:])
     with patch.object(training, "build_optimizer", lambda chosen, _: optimizer(chosen.learning_rate)):
         changed = settings.model_copy(update={"seed": seed})
-        training.train(model, train, validation, changed, show_progress=False)
+        training.train(model, Parts(train, validation), changed, show_progress=False)
     probabilities = predict(model, test.inputs)
     return float(correct(test.labels, probabilities).mean()), float(losses(test.labels, probabilities).mean())
 

@@ -14,9 +14,10 @@ import numpy as np
 from dogs_vs_cats.runtime import import_tensorflow
 
 import_tensorflow()
-from dogs_vs_cats.data.examples import Examples  # noqa: E402
+from dogs_vs_cats.data.examples import Examples, Parts  # noqa: E402
 from dogs_vs_cats.models.features import open_bottleneck  # noqa: E402
 from dogs_vs_cats.models.networks.building import build_head  # noqa: E402
+from dogs_vs_cats.models.probabilities import predicted  # noqa: E402
 from dogs_vs_cats.models.reproducibility import prepare  # noqa: E402
 from dogs_vs_cats.models.saved import predict  # noqa: E402
 from dogs_vs_cats.settings.params import load_settings  # noqa: E402
@@ -40,8 +41,8 @@ def main() -> None:
         training, validation, test = (Examples(inputs[where], labels[where]) for where in dealt)
         prepare(settings.train_vgg16.seed)
         model = build_head(settings.train_vgg16.network, inputs.shape[1:])
-        train(model, training, validation, settings.train_vgg16, show_progress=False)
-        right = (predict(model, test.inputs) > 0.5) == test.labels  # noqa: PLR2004
+        train(model, Parts(training, validation), settings.train_vgg16, show_progress=False)
+        right = predicted(predict(model, test.inputs)) == test.labels
         accuracies.append(float(right.mean()))
         print(f"split {seed}: {accuracies[-1]:.4f} on {len(right)} photos", flush=True)
     if len(accuracies) > 1:

@@ -63,7 +63,6 @@ def _train(name: str, seed: int, fidelity: dict[str, int], optimizer: OptimizerS
     from dogs_vs_cats.models.reproducibility import prepare
     from dogs_vs_cats.search.examples import open_parts
     from dogs_vs_cats.search.plan import Fidelity
-    from dogs_vs_cats.training.augmentation import build_augmentation
     from dogs_vs_cats.training.fitting import train
 
     settings = load_settings(Path("params.yaml"))
@@ -77,13 +76,13 @@ def _train(name: str, seed: int, fidelity: dict[str, int], optimizer: OptimizerS
             "network": base.network.model_copy(update={"name": name}),
         }
     )
-    training, validation = open_parts("scratch", Path(), settings, Fidelity(**fidelity))
+    parts = open_parts("scratch", Path(), settings, Fidelity(**fidelity))
     prepare(seed)
     model = build_cnn(chosen.network, fidelity["size"])
-    result = train(model, training, validation, chosen, augmentation=build_augmentation(chosen.augmentation, seed))
+    result = train(model, parts, chosen)
     return {
         "parameters": int(model.count_params()),
-        "validation_images": len(validation.labels),
+        "validation_images": len(parts.validation.labels),
         "accuracy": result.kept["val_accuracy"],
         "log_loss": result.kept["val_log_loss"],
         "kept_epoch": result.kept_epochs[-1],

@@ -49,7 +49,7 @@ def _extract(way: str, folder: Path) -> None:
             "--arrays",
             arrays,
             "--weights",
-            "data/weights/vgg16.weights.h5",
+            "data/weights/backbone.weights.h5",
             "--features",
             features,
         ],
@@ -62,8 +62,10 @@ def _accuracy(folder: Path, seed: int) -> float:
     from dogs_vs_cats.runtime import import_tensorflow
 
     import_tensorflow()
+    from dogs_vs_cats.data.examples import Parts
     from dogs_vs_cats.models.features import open_bottleneck
     from dogs_vs_cats.models.networks.building import build_head
+    from dogs_vs_cats.models.probabilities import predicted
     from dogs_vs_cats.models.reproducibility import prepare
     from dogs_vs_cats.models.saved import predict
     from dogs_vs_cats.settings.params import load_settings
@@ -75,8 +77,8 @@ def _accuracy(folder: Path, seed: int) -> float:
     )
     prepare(seed)
     model = build_head(settings.network, training.inputs.shape[1:])
-    train(model, training, validation, settings, show_progress=False)
-    return float(((predict(model, validation.inputs) > 0.5) == validation.labels).mean())  # noqa: PLR2004
+    train(model, Parts(training, validation), settings, show_progress=False)
+    return float((predicted(predict(model, validation.inputs)) == validation.labels).mean())
 
 
 if __name__ == "__main__":

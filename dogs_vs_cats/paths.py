@@ -1,15 +1,43 @@
 """Where the stages leave what is used outside them, from the project's folder: as ``dvc.yaml`` has it."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 IMAGES = Path("data/images")
 ARRAYS = Path("data/arrays")
 FEATURES = Path("data/features")
-BACKBONE_WEIGHTS = Path("data/weights/vgg16.weights.h5")
+BACKBONE_WEIGHTS = Path("data/weights/backbone.weights.h5")
 MODELS = Path("models")
 COMPARISON = Path("reports/comparison.json")
 PLOTS = Path("reports/plots")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the stages before training leave for models to learn from.
+
+    Attributes:
+        arrays: the folder of decoded photos.
+        features: the folder of bottleneck features.
+        backbone: the backbone's ImageNet weights.
+        project: the project's folder, from which messages name files.
+    """
+
+    arrays: Path = ARRAYS
+    features: Path = FEATURES
+    backbone: Path = BACKBONE_WEIGHTS
+    project: Path = Path()
+
+    @classmethod
+    def of(cls, project: Path) -> Self:
+        """Return the places in a project's folder."""
+        return cls(project / ARRAYS, project / FEATURES, project / BACKBONE_WEIGHTS, project)
+
+    def name(self, path: Path) -> Path:
+        """Return a path as messages name it."""
+        return path.relative_to(self.project) if path.is_relative_to(self.project) else path
 
 
 def project_root() -> Path:

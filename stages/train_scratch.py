@@ -1,7 +1,9 @@
 """Train the CNN from scratch on the decoded training photos."""
 
 from dogs_vs_cats.cli import parse_arguments, run
-from dogs_vs_cats.paths import project_root
+from dogs_vs_cats.models.kinds import ScratchModel
+from dogs_vs_cats.paths import Prepared, project_root
+from dogs_vs_cats.runtime import import_tensorflow
 
 
 def main() -> None:
@@ -12,42 +14,12 @@ def main() -> None:
         model="weights to write; their description goes beside them",
         reports="folder for history.csv, metrics.json and timing.json",
     )
-    settings = arguments.settings.train_scratch
-
     # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
-    from dogs_vs_cats.runtime import import_tensorflow
-
     import_tensorflow()
-    from dogs_vs_cats.data.arrays import read_dataset
-    from dogs_vs_cats.data.examples import open_images
-    from dogs_vs_cats.models.saved import Description
-    from dogs_vs_cats.training.augmentation import build_augmentation
-    from dogs_vs_cats.training.recording import train_and_record
+    from dogs_vs_cats.training.recording import Outputs, train_and_record
 
-    dataset = read_dataset(arguments.arrays)
-    description = Description(
-        kind="scratch",
-        size=dataset.size,
-        resampling=dataset.resampling,
-        classes=(dataset.classes[0], dataset.classes[1]),
-        features=None,
-        scaling=None,
-        network=settings.network,
-    )
-    validation = open_images(arguments.arrays, "validation")
-    train_and_record(
-        description,
-        open_images(arguments.arrays, "train"),
-        validation,
-        settings,
-        dataset,
-        weights=arguments.model,
-        reports=arguments.reports,
-        tracking=arguments.settings.tracking,
-        root=project_root(),
-        augmentation=lambda: build_augmentation(settings.augmentation, settings.seed),
-        photos=validation.inputs,
-    )
+    prepared, outputs = Prepared(arrays=arguments.arrays), Outputs(arguments.model, arguments.reports)
+    train_and_record(ScratchModel, prepared, arguments.settings, outputs, project_root())
 
 
 if __name__ == "__main__":

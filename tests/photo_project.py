@@ -1,6 +1,5 @@
 """A project's folder with both models, untrained, of a size at which VGG16 takes no time, and photos for them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,13 @@ import keras
 import numpy as np
 from PIL import Image
 
+from dogs_vs_cats.evaluation.comparing import Reported, compare
 from dogs_vs_cats.files import digest_of
+from dogs_vs_cats.models.kinds import KINDS, Description
 from dogs_vs_cats.models.pretrained.weights import Tensor, write_weights
-from dogs_vs_cats.models.saved import Description, write_model
-from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
+from dogs_vs_cats.models.saved import write_model
+from dogs_vs_cats.settings.params import CompareSettings
+from tests.conftest import candidate
 from tests.vgg16 import random_tensors
 
 SIZE = 48
@@ -30,19 +32,10 @@ HEAD: dict[str, Any] = {"pooling": "flatten", "dense": [4], "dropout": [0.5], "o
 
 def description(kind: str, network: dict[str, Any], **changes: Any) -> Description:
     """What a model's weights belong to."""
-    scratch = kind == "scratch"
-    return Description.model_validate(
-        {
-            "kind": kind,
-            "size": SIZE,
-            "resampling": "bilinear",
-            "classes": ("cats", "dogs"),
-            "features": None if scratch else (1, 1, 512),
-            "scaling": None if scratch else "imagenet",
-            "network": CnnSettings.model_validate(network) if scratch else HeadSettings.model_validate(network),
-        }
-        | changes
-    )
+    values: dict[str, Any] = {"size": SIZE, "resampling": "bilinear", "classes": ("cats", "dogs"), "network": network}
+    if kind == "vgg16":
+        values |= {"features": (1, 1, 512), "scaling": "imagenet"}
+    return KINDS[kind].model_validate(values | changes)
 
 
 def write_trained(described: Description, project: Path) -> None:
@@ -61,7 +54,7 @@ def write_project(project: Path) -> None:
     write_trained(description("scratch", CNN), project)
     write_trained(description("vgg16", HEAD), project)
     (project / "data/weights").mkdir(parents=True)
-    write_weights(small_tensors(), project / "data/weights/vgg16.weights.h5")
+    write_weights(small_tensors(), project / "data/weights/backbone.weights.h5")
     (project / "reports").mkdir()
     write_comparison(project)
 
@@ -72,13 +65,19 @@ def small_tensors() -> list[Tensor]:
 
 
 def write_comparison(project: Path, better: str = "vgg16", classes: tuple[str, str] = ("cats", "dogs")) -> None:
-    """Write what predicting reads of ``comparison.json``, among more."""
-    models = {
-        kind: {"temperature": temperature, "weights": digest_of(project / f"models/{kind}.weights.h5"), "name": kind}
-        for kind, temperature in TEMPERATURES.items()
+    """Write a comparison of the models on two photos."""
+    labels, second = np.array([0, 1]), np.array([0.2, 0.8])
+    facts = Reported("zip", "test", classes, comparable=True, files=["a", "b"], labels=labels, validation_labels=labels)
+    candidates = {
+        kind: candidate(kind, second, second, weights=digest_of(project / f"models/{kind}.weights.h5"))
+        for kind in TEMPERATURES
     }
-    comparison = {"better": better, "classes": classes, "models": models, "source": "zip"}
-    (project / "reports/comparison.json").write_text(json.dumps(comparison), encoding="utf-8")
+    rules = CompareSettings(confidence=0.95, bootstrap_resamples=100, calibration_bins=15, worst_mistakes=0, seed=1)
+    comparison = compare(candidates, facts, rules)
+    models = {
+        kind: model.model_copy(update={"temperature": TEMPERATURES[kind]}) for kind, model in comparison.models.items()
+    }
+    comparison.model_copy(update={"better": better, "models": models}).write(project / "reports/comparison.json")
 
 
 def photo(seed: int = 0, width: int = 90, height: int = 60) -> Image.Image:

@@ -27,8 +27,8 @@ def main(arguments: list[str]) -> None:
     from dogs_vs_cats.audit import auditing
     from dogs_vs_cats.audit.audited_photos import open_audited
     from dogs_vs_cats.data.splits.splitting import group_duplicates
-    from dogs_vs_cats.evaluation.metrics import correct
     from dogs_vs_cats.files import whole_file
+    from dogs_vs_cats.models.probabilities import class_probabilities, predicted
     from dogs_vs_cats.reports.audit import Method, render, write_list
 
     images = given.data / "images"
@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> None:
         *auditing.duplicate_doubts(prints, labels, groups, classes),
         *auditing.size_doubts(prints),
     ]
-    accuracy = float(correct(labels, probabilities).mean())
+    accuracy = float((predicted(class_probabilities(probabilities[:, None])) == labels).mean())
     method = Method(given.folds, given.seed, settings.near_duplicate_bits, accuracy, given.top)
     page = render(audited, doubts, images, given.show, method)
     with whole_file(given.list) as file:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, load, squash
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.saved import KINDS
+from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.paths import BACKBONE_WEIGHTS, MODELS
 from dogs_vs_cats.settings.params import load_settings
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from dogs_vs_cats.explanation.grad_cam import OpenNetwork
-    from dogs_vs_cats.models.saved import Description
+    from dogs_vs_cats.models.kinds import Description
+    from dogs_vs_cats.models.opened import OpenNetwork
 
 REPORTS = Path("reports/explain")
 
@@ -50,7 +50,6 @@ def main(arguments: list[str]) -> None:
     import_tensorflow()
     import numpy as np
 
-    from dogs_vs_cats.explanation.grad_cam import open_predictor
     from dogs_vs_cats.explanation.kernels import article_pictures, brightness
     from dogs_vs_cats.models.saved import load_predictor
     from dogs_vs_cats.reports import explanation_figures as explaining_pictures
@@ -64,7 +63,7 @@ def main(arguments: list[str]) -> None:
     print(f"{folder / 'kernels.png'}: what the article's kernels make of the photo in grey")
     for predictor in predictors:
         described = predictor.description
-        network = open_predictor(predictor, BACKBONE_WEIGHTS)
+        network = predictor.open(BACKBONE_WEIGHTS)
         if not network.convolutions:
             print(f"the {described.name} has no convolution to look into")
             continue

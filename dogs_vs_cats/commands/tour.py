@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dogs_vs_cats.data.arrays import has_split, open_split, read_dataset
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_file
-from dogs_vs_cats.paths import ARRAYS, BACKBONE_WEIGHTS, FEATURES, IMAGES, MODELS, PLOTS
+from dogs_vs_cats.paths import ARRAYS, BACKBONE_WEIGHTS, IMAGES, MODELS, PLOTS, Prepared
 from dogs_vs_cats.settings.params import load_settings
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
     import numpy as np
 
     from dogs_vs_cats.data.decoding.photos import load
-    from dogs_vs_cats.evaluation.predicting import load_predictors, predict_split
+    from dogs_vs_cats.evaluation.predicting import load_predictors
     from dogs_vs_cats.explanation.feature_maps import feature_maps
-    from dogs_vs_cats.explanation.grad_cam import first_filters, grad_cam, open_predictor, telling_photos
+    from dogs_vs_cats.explanation.grad_cam import first_filters, grad_cam, telling_photos
     from dogs_vs_cats.explanation.kernels import article_pictures, brightness
     from dogs_vs_cats.models.networks.building import describe_layers
     from dogs_vs_cats.reports import explanation_figures as explaining_pictures
@@ -85,7 +85,7 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
     split = "test" if has_split(ARRAYS, "test") else "validation"
     shown, predictors = open_split(ARRAYS, split), load_predictors(MODELS, dataset)
     assert shown.labels is not None
-    said = {kind: predict_split(predictor, ARRAYS, FEATURES, split) for kind, predictor in predictors.items()}
+    said = {kind: predictor.probabilities(Prepared(), split) for kind, predictor in predictors.items()}
     one = telling_photos(shown.labels, said)[0]
     squashed = np.array(shown.images[one])
     photo = np.asarray(load((IMAGES / shown.files[one]).read_bytes()))
@@ -97,7 +97,7 @@ def _figures(dataset: Dataset, settings: TrainScratchSettings) -> Iterator[tuple
         title = "One picture, as the training sees it in four epochs"
         yield "augmentation", pictures.photos(changed.clip(0, 255).astype(np.uint8), [""] * _CHANGED, title)
     for kind, predictor in predictors.items():
-        network, name = open_predictor(predictor, BACKBONE_WEIGHTS), predictor.description.name
+        network, name = predictor.open(BACKBONE_WEIGHTS), predictor.description.name
         yield f"filters_{kind}", explaining_pictures.filters(first_filters(network), name)
         (evidence,), (probability,) = grad_cam(network, squashed[None])
         yield f"look_{kind}", explaining_pictures.grad_cam(photo, evidence, float(probability), dataset.classes, name)

@@ -27,6 +27,19 @@ class Examples:
             raise ValueError(f"{len(self.inputs)} inputs have {len(self.labels)} labels")
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a training takes.
+
+    Attributes:
+        training: what the model learns from.
+        validation: what its epochs are judged by.
+    """
+
+    training: Examples
+    validation: Examples
+
+
 def open_images(arrays: Path, split: str) -> Examples:
     """The decoded photos of a labelled split.
 

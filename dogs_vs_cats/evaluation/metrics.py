@@ -1,96 +1,52 @@
 """How good a model's probabilities are: scores, intervals, calibration. Arrays in, plain numbers out.
 
-Everywhere ``labels`` is (n,) of 0 and 1, ``probabilities`` (n,) float P(second class), n at least 1.
+Everywhere ``labels`` is (n,) of class numbers from 0, ``probabilities`` (n, classes) float, n at least 1.
 """
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest
+from sklearn import metrics
 
-# Keras clips at the same distance from 0 and 1, so a logarithm stays finite and losses agree with the history's.
-CLIP = 1e-7
+from dogs_vs_cats.evaluation.comparison import ReliabilityBin, Scores
+from dogs_vs_cats.models.probabilities import CLIP, apply_temperature, predicted
+
 _TEMPERATURES = (0.05, 20.0)
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a model reaches on one split.
-
-    Attributes:
-        images: photos scored.
-        correct: how many were classified correctly.
-        accuracy: their share.
-        interval: Wilson's interval of the accuracy.
-        log_loss: mean negative logarithm of the probability given to the true class; 0 is perfect.
-        brier: mean squared distance of the probability from 0 or 1; 0 is perfect.
-        auc: chance that a photo of the second class gets the higher probability of two; None with one class only.
-        ece: expected calibration error.
-        confusion: counts, a row a true class, a column a predicted one.
-    """
-
-    images: int
-    correct: int
-    accuracy: float
-    interval: tuple[float, float]
-    log_loss: float
-    brier: float
-    auc: float | None
-    ece: float
-    confusion: list[list[int]]
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """Photos of like confidence: how sure the model was of them, and how often it was right.
-
-    Attributes:
-        lower: the bin's lower edge, not in it.
-        upper: its upper edge, in it.
-        count: photos in it.
-        confidence: their mean confidence in the predicted class; None without photos.
-        accuracy: the share of them classified correctly; None without photos.
-    """
-
-    lower: float
-    upper: float
-    count: int
-    confidence: float | None
-    accuracy: float | None
 
 
 def _check(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
-    if labels.ndim != 1 or labels.shape != probabilities.shape or not labels.size:
+    if labels.ndim != 1 or probabilities.ndim != 2 or len(labels) != len(probabilities) or not labels.size:  # noqa: PLR2004
         raise ValueError(
-            f"labels {labels.shape} and probabilities {probabilities.shape} must be (n,) with n at least 1"
+            f"labels {labels.shape} and probabilities {probabilities.shape} must be (n,) and (n, classes), n at least 1"
         )
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("labels must be 0 or 1")
+    if not np.isin(labels, np.arange(probabilities.shape[1])).all():
+        raise ValueError(f"labels must be class numbers from 0 to {probabilities.shape[1] - 1}")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise ValueError("probabilities must lie between 0 and 1; a NaN among them means that training diverged")
     return labels.astype(np.int64), probabilities
 
 
-def predicted(probabilities: np.ndarray) -> np.ndarray:
-    """The predicted class, (n,) 0 or 1; exactly one half counts as the first class, as in Keras's binary accuracy."""
-    return (np.asarray(probabilities) > 0.5).astype(np.int64)  # noqa: PLR2004
+def _as_scored(probabilities: np.ndarray) -> np.ndarray:
+    """Return what scikit-learn takes: of two classes the second's column, else all."""
+    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities  # noqa: PLR2004
 
 
 def correct(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Whether each photo was classified correctly, (n,) bool."""
+    """Return whether each photo was classified correctly, (n,) bool."""
     labels, probabilities = _check(labels, probabilities)
     result: np.ndarray = predicted(probabilities) == labels
     return result
 
 
 def losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Each photo's log-loss, (n,) float64 of at most 16.1, since probabilities are clipped at ``CLIP``."""
+    """Return each photo's log-loss, (n,) float64 of at most 16.1, since probabilities are clipped at ``CLIP``."""
     labels, probabilities = _check(labels, probabilities)
-    given = np.clip(np.where(labels == 1, probabilities, 1 - probabilities), CLIP, 1 - CLIP)
-    result: np.ndarray = -np.log(given)
+    result: np.ndarray = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], CLIP, 1 - CLIP))
     return result
 
 
@@ -110,8 +66,6 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
 
     Source: Wilson, "Probable inference", JASA 22 (1927), as scipy computes it.
     """
-    from scipy.stats import binomtest
-
     if total < 1 or not 0 <= correct <= total:
         raise ValueError(f"{correct} of {total} images cannot be right; an interval needs at least one image")
     interval = binomtest(correct, total).proportion_ci(confidence_level=confidence, method="wilson")
@@ -120,32 +74,23 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
 
 
 def confusion_matrix(labels: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:
-    """Counts, a row a true class, a column a predicted one; two by two, whichever classes occur."""
-    from sklearn.metrics import confusion_matrix as counted
-
+    """Count photos, a row a true class, a column a predicted one, whichever classes occur."""
     labels, probabilities = _check(labels, probabilities)
-    counts: list[list[int]] = counted(labels, predicted(probabilities), labels=[0, 1]).tolist()
+    classes = list(range(probabilities.shape[1]))
+    counts: list[list[int]] = metrics.confusion_matrix(labels, predicted(probabilities), labels=classes).tolist()
     return counts
 
 
 def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> list[ReliabilityBin]:
     """How often the model is right, by how sure it is.
 
-    The bins are equally wide, over the confidence in the predicted class from 0 to 1, closed above. With two classes
-    that confidence is at least one half, so the bins below are always empty; they are kept out of the result.
-
-    Args:
-        labels: (n,) 0 or 1.
-        probabilities: (n,) P(second class).
-        bins: how many bins lie between 0 and 1.
-
-    Returns:
-        The bins from one half upwards.
+    The ``bins`` are equally wide, over the confidence in the predicted class from 0 to 1, closed above. With k classes
+    that confidence is at least 1/k, so the bins below are always empty; they are kept out of the result.
 
     Source: Guo et al., "On calibration of modern neural networks", ICML 2017, section 2.
     """
     labels, probabilities = _check(labels, probabilities)
-    confidences = np.maximum(probabilities, 1 - probabilities)
+    confidences, least = probabilities.max(axis=1), 1 / probabilities.shape[1]
     right = correct(labels, probabilities)
     edges = np.linspace(0, 1, bins + 1)
     places = np.clip(np.searchsorted(edges, confidences, side="left"), 1, bins)
@@ -153,11 +98,12 @@ def reliability_curve(labels: np.ndarray, probabilities: np.ndarray, bins: int =
     for place in range(1, bins + 1):
         inside = places == place
         count = int(inside.sum())
-        if edges[place] < 0.5 or (edges[place] == 0.5 and not count):  # noqa: PLR2004
+        if edges[place] < least or (edges[place] == least and not count):
             continue
         confidence = float(confidences[inside].mean()) if count else None
         accuracy = float(right[inside].mean()) if count else None
-        curve.append(ReliabilityBin(float(edges[place - 1]), float(edges[place]), count, confidence, accuracy))
+        lower, upper = float(edges[place - 1]), float(edges[place])
+        curve.append(ReliabilityBin(lower=lower, upper=upper, count=count, confidence=confidence, accuracy=accuracy))
     return curve
 
 
@@ -174,48 +120,35 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
 
 
 def score(labels: np.ndarray, probabilities: np.ndarray, confidence: float = 0.95, bins: int = 15) -> Scores:
-    """All scores of one model on one split.
+    """Score one model on one split.
 
     Args:
-        labels: (n,) 0 or 1.
-        probabilities: (n,) P(second class), 0 to 1, both included.
+        labels: (n,) class numbers.
+        probabilities: (n, classes), 0 to 1, both included.
         confidence: coverage of the accuracy's interval.
         bins: of the calibration error.
 
     Returns:
-        The scores; the area under the curve is None when only one class occurs.
+        The scores; the area under the curve is None unless every class occurs.
 
     Raises:
         ValueError: if shapes differ, there is no photo, or a probability is not between 0 and 1.
     """
-    from sklearn import metrics
-
     labels, probabilities = _check(labels, probabilities)
     right = int(correct(labels, probabilities).sum())
-    both = len(np.unique(labels)) > 1
+    classes, scored = list(range(probabilities.shape[1])), _as_scored(probabilities)
+    every = len(np.unique(labels)) == len(classes)
     return Scores(
         images=len(labels),
         correct=right,
         accuracy=right / len(labels),
         interval=wilson_interval(right, len(labels), confidence),
-        log_loss=float(metrics.log_loss(labels, np.clip(probabilities, CLIP, 1 - CLIP), labels=[0, 1])),
-        brier=float(metrics.brier_score_loss(labels, probabilities, labels=[0, 1])),
-        auc=float(metrics.roc_auc_score(labels, probabilities)) if both else None,
+        log_loss=float(losses(labels, probabilities).mean()),
+        brier=float(metrics.brier_score_loss(labels, scored, labels=classes, scale_by_half=True)),
+        auc=float(metrics.roc_auc_score(labels, scored, multi_class="ovr")) if every else None,
         ece=calibration_error(labels, probabilities, bins),
         confusion=confusion_matrix(labels, probabilities),
     )
-
-
-def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities whose logits are divided by the temperature: above 1 makes them less sure, classes stay.
-
-    Source: Guo et al., "On calibration of modern neural networks", ICML 2017, section 4.2.
-    """
-    from scipy.special import expit, logit
-
-    clipped = np.clip(np.asarray(probabilities, dtype=np.float64), CLIP, 1 - CLIP)
-    result: np.ndarray = expit(logit(clipped) / temperature)
-    return result
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -225,16 +158,14 @@ def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> float:
     often so sure a model errs, and the temperature stays 1.
 
     Args:
-        labels: (n,) 0 or 1, of validation.
-        probabilities: (n,) P(second class).
+        labels: (n,) class numbers, of validation.
+        probabilities: (n, classes).
 
     Returns:
         The temperature, between 0.05 and 20.
 
     Source: Guo et al., ICML 2017, section 4.2; searched over its logarithm with Brent's bounded method.
     """
-    from scipy.optimize import minimize_scalar
-
     labels, probabilities = _check(labels, probabilities)
     if correct(labels, probabilities).all():
         return 1.0
@@ -251,7 +182,7 @@ def worst_mistakes(labels: np.ndarray, probabilities: np.ndarray, limit: int) ->
     """Indices of the wrongly classified photos, the surest first, at most ``limit``; equals in their own order."""
     labels, probabilities = _check(labels, probabilities)
     wrong = np.flatnonzero(~correct(labels, probabilities))
-    confidences = np.maximum(probabilities, 1 - probabilities)[wrong]
+    confidences = probabilities.max(axis=1)[wrong]
     return [int(index) for index in wrong[np.argsort(-confidences, kind="stable")][:limit]]
 
 

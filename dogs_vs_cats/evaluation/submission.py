@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
 
+from dogs_vs_cats.data.arrays import Dataset
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.evaluation.metrics import CLIP, apply_temperature, fit_temperature, losses
+from dogs_vs_cats.evaluation.metrics import fit_temperature, losses
 from dogs_vs_cats.files import whole_file
-
-if TYPE_CHECKING:
-    import pandas as pd
+from dogs_vs_cats.models.probabilities import CLIP, apply_temperature, class_probabilities
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,13 @@ class Calibration:
     clip: float
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """The probabilities scaled and clipped, (n,) float64."""
-        result: np.ndarray = np.clip(apply_temperature(probabilities, self.temperature), self.clip, 1 - self.clip)
-        return result
+        """Return the probabilities (n, 2) scaled and clipped."""
+        return clipped(apply_temperature(probabilities, self.temperature), self.clip)
+
+
+def clipped(probabilities: np.ndarray, clip: float) -> np.ndarray:
+    """Return the probabilities (n, 2) of two classes, none nearer to 0 and 1 than ``clip``."""
+    return class_probabilities(np.clip(probabilities[:, 1:], clip, 1 - clip))
 
 
 def fit_clip(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -44,16 +48,15 @@ def fit_clip(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
     Args:
         labels: (n,) 0 or 1, of validation.
-        probabilities: (n,) P(second class), scaled by temperature.
+        probabilities: (n, 2), scaled by temperature.
 
     Returns:
         The distance, above 0 and at most one half.
     """
-    from scipy.optimize import minimize_scalar
 
     def loss(logarithm: float) -> float:
         clip = float(np.exp(logarithm))
-        given = losses(labels, np.clip(probabilities, clip, 1 - clip)).sum()
+        given = losses(labels, clipped(probabilities, clip)).sum()
         return float(given - np.log(clip) - np.log1p(-clip))
 
     # Each photo that leaves the clip's reach bends the curve, so it may have several valleys: the best of many points
@@ -66,7 +69,7 @@ def fit_clip(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
-    """Temperature and clip from the validation photos' classes and probabilities, both (n,)."""
+    """Fit temperature and clip on the validation photos' classes (n,) and probabilities (n, 2)."""
     temperature = fit_temperature(labels, probabilities)
     return Calibration(temperature, fit_clip(labels, apply_temperature(probabilities, temperature)))
 
@@ -79,7 +82,7 @@ def expected_log_loss(labels: np.ndarray, probabilities: np.ndarray, folds: int 
 
     Args:
         labels: (n,) 0 or 1, of validation.
-        probabilities: (n,) P(second class), as the model gives them.
+        probabilities: (n, 2), as the model gives them.
         folds: parts the photos are dealt into; photos in order of class are dealt evenly.
 
     Returns:
@@ -100,7 +103,7 @@ def expected_log_loss(labels: np.ndarray, probabilities: np.ndarray, folds: int 
 
 def submission_frame(
     files: Sequence[str], probabilities: np.ndarray, undecodable: Sequence[str], share: float
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """The table to submit.
 
     Args:
@@ -115,8 +118,6 @@ def submission_frame(
     Raises:
         WorkflowError: if an id occurs twice.
     """
-    import pandas as pd
-
     ids = [PurePosixPath(file).stem for file in files] + list(undecodable)
     labels = np.concatenate([np.asarray(probabilities, dtype=np.float64), np.full(len(undecodable), share)])
     twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
@@ -130,7 +131,33 @@ def submission_frame(
     return frame.sort_values("id", ignore_index=True)
 
 
-def write_submission(frame: "pd.DataFrame", path: Path) -> None:
-    """Write ``id,label`` as CSV, whole or not at all; equal frames give equal bytes."""
-    with whole_file(path) as partial:
-        frame.to_csv(partial, index=False, float_format="%.8f", lineterminator="\n")
+@dataclass(frozen=True)
+class Submission:
+    """What is submitted.
+
+    Attributes:
+        frame: columns id and label.
+        facts: the model, its calibration and what to expect, for ``submission.json``.
+        told: the same in a line.
+    """
+
+    frame: pd.DataFrame
+    facts: dict[str, object]
+    told: str
+
+    def write(self, path: Path) -> None:
+        """Write ``id,label`` as CSV, whole or not at all; equal frames give equal bytes."""
+        with whole_file(path) as partial:
+            self.frame.to_csv(partial, index=False, float_format="%.8f", lineterminator="\n")
+
+
+def facts_of(dataset: Dataset, ids: int) -> dict[str, object]:
+    """Return what a submission says of its photos."""
+    return {"source": dataset.source, "ids": ids, "undecodable": len(dataset.unlabelled_rejected)}
+
+
+def nothing_to_predict(dataset: Dataset) -> Submission:
+    """Return the submission where the source has no unlabelled photos that can be read."""
+    frame = submission_frame([], np.empty(0), dataset.unlabelled_rejected, 0.5)
+    told = "the source has no unlabelled test photos: nothing to submit"
+    return Submission(frame, facts_of(dataset, len(frame)), told)

@@ -1,7 +1,6 @@
 """How results are put in words: numbers as people read them, and a verdict that claims no more than was shown."""
 
-from collections.abc import Mapping
-from typing import Any
+from dogs_vs_cats.evaluation.comparison import Comparison
 
 _MOST_DIGITS = 6
 
@@ -30,31 +29,30 @@ def photos(count: int, split: str, source: str) -> str:
     return f"{count:,} {'drawn ' if source == 'drawn' else ''}{split} {noun}{'' if count == 1 else 's'}"
 
 
-def verdict(comparison: Mapping[str, Any]) -> str:
-    """The comparison's outcome in a sentence.
-
-    Args:
-        comparison: ``comparison.json`` without its verdict.
+def verdict(comparison: Comparison) -> str:
+    """Put the comparison's outcome in a sentence, whatever its ``verdict`` says so far.
 
     Returns:
-        The better model with the size of the difference, its interval and its test, if both exclude chance; else that
-        no difference can be claimed.
+        The best model with the size of its difference from the next, the interval and the test, if both exclude chance;
+        else that no difference can be claimed.
     """
-    found, models = comparison["difference"], comparison["models"]
-    confidence = percent(comparison["confidence"], 0)
-    second, first = found["of"]
-    leader, trailer = (second, first) if found["accuracy"] > 0 else (first, second)
+    models, confidence = comparison.models, percent(comparison.confidence, 0)
+    best = sorted(models, key=lambda kind: -models[kind].accuracy)[:2]
+    difference = next(pair for pair in comparison.differences if {pair.first, pair.second} == set(best))
+    second, first = difference.second, difference.first
+    leader, trailer = (second, first) if difference.accuracy > 0 else (first, second)
     sign = 1 if leader == second else -1
-    size, (low, high) = sign * found["accuracy"], sorted(sign * bound for bound in found["interval"])
+    size, (low, high) = sign * difference.accuracy, sorted(sign * bound for bound in difference.interval)
     digits = 1 if size >= 0.01 else 2  # noqa: PLR2004 - a difference under one point needs another digit
     spread = f"{confidence} interval {points(low, digits)} to {points(high, digits)}"
-    test = f"McNemar's exact test p {p_value(found['mcnemar']['p_value'])}"
-    on = photos(comparison["images"], comparison["split"], comparison["source"])
-    best, ours, theirs = percent(models[leader]["accuracy"]), models[leader]["name"], models[trailer]["name"]
+    test = f"McNemar's exact test p {p_value(difference.mcnemar.p_value)}"
+    on = photos(comparison.images, comparison.split, comparison.source)
+    reached, ours, theirs = percent(models[leader].accuracy), models[leader].name, models[trailer].name
     if size == 0:
-        return f"No difference can be claimed: both models are right on {best} of {on} ({spread} points; {test})."
-    figures = f"right on {best} of {on}, the {theirs} on {percent(models[trailer]['accuracy'])}"
+        both = "both models are" if len(models) == 2 else "the two best models are"  # noqa: PLR2004
+        return f"No difference can be claimed: {both} right on {reached} of {on} ({spread} points; {test})."
+    figures = f"right on {reached} of {on}, the {theirs} on {percent(models[trailer].accuracy)}"
     gap = f"{points(size, digits)} percentage points apart ({spread}; {test})"
-    if found["claimed"]:
+    if difference.claimed:
         return f"The {ours} is better: it is {figures}, {gap}."
     return f"No difference can be claimed: the {ours} is {figures}, {gap}; chance alone may explain that."

@@ -8,7 +8,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from dogs_vs_cats.explanation.grad_cam import CONVOLUTIONS, OpenNetwork
+from dogs_vs_cats.models.opened import CONVOLUTIONS, OpenNetwork
 
 _UNSEEN = (layers.Dropout, layers.SpatialDropout2D, layers.ZeroPadding2D)
 """Layers whose output shows nothing that their input does not."""

@@ -1,82 +1,16 @@
 """Where a trained network looks in a photo (Grad-CAM), and the filters that it looks with."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from dogs_vs_cats.evaluation.metrics import correct
-from dogs_vs_cats.models.pretrained.backbones import scale_layers, scaling_values
-from dogs_vs_cats.models.saved import Description, Predictor, open_backbone
-
-CONVOLUTIONS = (layers.Conv2D, layers.SeparableConv2D, layers.DepthwiseConv2D)
-
-
-@dataclass(frozen=True)
-class OpenNetwork:
-    """A trained network, laid open between photo and class.
-
-    Attributes:
-        seeing: a network with convolutions among its own layers; from photos (n, size, size, 3), scaled if need be.
-        scale: what photos pass before it; None: nothing.
-        deciding: the network on top of it, where that is another; None: ``seeing`` ends in the class itself.
-        reversed_channels: whether ``seeing`` takes BGR, not RGB.
-    """
-
-    seeing: keras.Model
-    scale: keras.Model | None = None
-    deciding: keras.Model | None = None
-    reversed_channels: bool = False
-
-    def scaled(self, photos: NDArray[Any]) -> Any:
-        """Photos (n, size, size, 3) RGB, 0 to 255, as ``seeing`` takes them."""
-        inputs = ops.convert_to_tensor(np.asarray(photos), "float32")
-        return inputs if self.scale is None else self.scale(inputs)
-
-    @property
-    def convolutions(self) -> list[keras.layers.Layer]:
-        """Its convolutions, the first one first; without any there is nothing here to look into."""
-        return [layer for layer in self.seeing.layers if isinstance(layer, CONVOLUTIONS)]
-
-
-def open_network(model: keras.Model, description: Description, backbone: keras.Model | None = None) -> OpenNetwork:
-    """Lay a trained model open.
-
-    Args:
-        model: the trained network.
-        description: what it is.
-        backbone: the backbone with its weights, for the head.
-    """
-    if description.kind == "scratch":
-        return OpenNetwork(model)
-    if backbone is None or description.backbone is None or description.scaling is None:
-        raise ValueError("the vgg16 model needs its backbone and its scaling")
-    photos = keras.Input((description.size, description.size, 3), name="photos")
-    return OpenNetwork(
-        backbone,
-        scale=keras.Model(photos, scale_layers(photos, description.scaling, description.backbone)),
-        deciding=model,
-        reversed_channels=scaling_values(description.scaling, description.backbone)[2],
-    )
-
-
-def open_predictor(predictor: Predictor, vgg16: Path) -> OpenNetwork:
-    """Lay a loaded model open.
-
-    Args:
-        predictor: the model.
-        vgg16: the file with the backbone's ImageNet weights, read for the head only.
-
-    Raises:
-        WorkflowError: if those weights are missing or damaged.
-    """
-    description = predictor.description
-    return open_network(predictor.model, description, open_backbone(description, vgg16))
+from dogs_vs_cats.models.opened import OpenNetwork
+from dogs_vs_cats.models.probabilities import predicted
 
 
 def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -98,8 +32,6 @@ def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.flo
     Source: Selvaraju et al., "Grad-CAM: Visual explanations from deep networks via gradient-based localization",
     ICCV 2017, equations 1 and 2.
     """
-    import tensorflow as tf
-
     last = _last_maps(network)
     to_maps, to_log_odds = keras.Model(network.seeing.inputs, last.output), _log_odds(network, last)
     maps = to_maps(network.scaled(photos), training=False)
@@ -152,20 +84,20 @@ def first_filters(network: OpenNetwork) -> NDArray[np.float32]:
 
 
 def telling_photos(labels: NDArray[Any], probabilities: Mapping[str, NDArray[Any]]) -> list[int]:
-    """A few photos that show models both right and wrong: of each outcome and class the one they are surest of.
+    """Choose a few photos that show models both right and wrong: of each outcome and class the surest.
 
     Args:
-        labels: (n,) the photos' classes, 0 or 1.
-        probabilities: by model, (n,) P(second class).
+        labels: (n,) the photos' class numbers.
+        probabilities: by model, (n, classes).
 
     Returns:
-        Their positions, at most four for one model and eight for two: first those that all models are right on, last
-        those that all are wrong on.
+        Their positions, of two classes at most four for one model and eight for two: first those that all models are
+        right on, last those that all are wrong on.
     """
-    given = np.array(list(probabilities.values()))
-    rights = np.array([correct(labels, one) for one in given])
+    every = list(probabilities.values())
+    rights = np.array([predicted(given) == labels for given in every])
     # Sure all together: the least sure of the models counts.
-    sureness = np.abs(given - 0.5).min(axis=0)
+    sureness = np.array([given.max(axis=1) for given in every]).min(axis=0)
     surest: dict[tuple[Any, ...], int] = {}
     for index in np.argsort(-sureness, kind="stable"):
         surest.setdefault((*(~rights[:, index]).tolist(), int(labels[index])), int(index))

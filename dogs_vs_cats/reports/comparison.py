@@ -1,75 +1,119 @@
 """The comparison as one HTML file that opens anywhere: no network, no script, pictures inside."""
 
-from __future__ import annotations
-
+import io
 import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
 from dogs_vs_cats.evaluation import wording
-from dogs_vs_cats.evaluation.metrics import apply_temperature, reliability_curve
+from dogs_vs_cats.evaluation.comparing import Candidate, Reported
+from dogs_vs_cats.evaluation.comparison import Comparison, ModelResult
+from dogs_vs_cats.evaluation.metrics import reliability_curve
+from dogs_vs_cats.explanation.grad_cam import first_filters, grad_cam, telling_photos
+from dogs_vs_cats.files import whole_file, whole_folder
+from dogs_vs_cats.models.networks.building import describe_layers
+from dogs_vs_cats.models.opened import OpenNetwork
+from dogs_vs_cats.models.probabilities import apply_temperature
+from dogs_vs_cats.reports import explanation_figures
 from dogs_vs_cats.reports import figures as pictures
+from dogs_vs_cats.reports.explanation_figures import where_models_look
+from dogs_vs_cats.reports.making import Making, flattened
 from dogs_vs_cats.reports.pages import data_uri, environment
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    from dogs_vs_cats.evaluation.comparison import Candidate, Reported
-    from dogs_vs_cats.reports.making import Making
 
 _SECONDS_A_MINUTE = 60
 
 
-def figures(
-    comparison: Mapping[str, Any],
-    candidates: Mapping[str, Candidate],
-    reported: Reported,
-    histories: Mapping[str, pd.DataFrame],
-    images: np.ndarray,
-    bins: int,
-) -> dict[str, Figure]:
-    """Every figure of a comparison, by name.
+@dataclass(frozen=True)
+class Compared:
+    """What a comparison's figures and page are made of.
+
+    Attributes:
+        comparison: the results.
+        candidates: by kind, the models' probabilities.
+        networks: by kind, the models laid open.
+        reported: the photos' classes.
+        images: (n, size, size, 3) uint8, the reported photos.
+        histories: by kind, a row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, kept.
+        counts: photos in each split.
+    """
+
+    comparison: Comparison
+    candidates: Mapping[str, Candidate]
+    networks: Mapping[str, OpenNetwork]
+    reported: Reported
+    images: NDArray[np.uint8]
+    histories: Mapping[str, pd.DataFrame]
+    counts: Mapping[str, int]
+
+
+def figures(compared: Compared, bins: int) -> dict[str, Figure]:
+    """Draw every figure of a comparison.
 
     Args:
-        comparison: what ``comparison.compare`` returned.
-        candidates: the models' probabilities.
-        reported: the photos' classes.
-        histories: by model, a row an epoch: epoch, loss, accuracy, val_loss, val_accuracy.
-        images: (n, size, size, 3) uint8, the reported photos.
+        compared: what was compared.
         bins: of the reliability curves.
 
     Returns:
-        ``accuracy``, and for each model ``curves_KIND``, ``confusion_KIND``, ``reliability_KIND``, ``worst_KIND``.
+        ``accuracy``; for each model ``curves_KIND``, ``confusion_KIND``, ``reliability_KIND``, ``worst_KIND``; and
+        ``grad_cam`` where a model has convolutions.
     """
-    models, labels = comparison["models"], reported.labels
-    ours = {model["name"]: (model["accuracy"], *model["interval"]) for model in models.values()}
-    theirs = {model["name"]: model["article"]["accuracy"] for model in models.values() if reported.comparable}
+    models, reported = compared.comparison.models, compared.reported
+    labels = reported.labels
+    ours = {model.name: (model.accuracy, *model.interval) for model in models.values()}
+    theirs = {model.name: model.article.accuracy for model in models.values() if reported.comparable}
     on = wording.photos(len(labels), reported.split, reported.source)
     drawn = {"accuracy": pictures.accuracies(ours, theirs, f"Accuracy on {on}")}
-    for kind, candidate in candidates.items():
-        model, given, history = models[kind], candidate.probabilities, histories[kind]
-        name, temperature = model["name"], model["temperature"]
+    for kind, candidate in compared.candidates.items():
+        model, given = models[kind], candidate.probabilities
         curves = {
             "as trained": reliability_curve(labels, given, bins),
-            f"temperature {temperature:.2f}": reliability_curve(labels, apply_temperature(given, temperature), bins),
+            f"temperature {model.temperature:.2f}": reliability_curve(
+                labels, apply_temperature(given, model.temperature), bins
+            ),
         }
-        wrong = model["mistakes"]
         captions = [
-            f"{Path(mistake['file']).name}\nis {mistake['class']}; "
-            f"{pictures.shorten(reported.classes[1], 12)} {mistake['probability']:.4f}"
-            for mistake in wrong
+            f"{Path(mistake.file).name}\nis {mistake.true_class}; "
+            f"{pictures.shorten(reported.classes[-1], 12)} {mistake.probabilities[-1]:.4f}"
+            for mistake in model.mistakes
         ]
-        drawn[f"curves_{kind}"] = pictures.learning_curves(history, name)
-        drawn[f"confusion_{kind}"] = pictures.confusion(labels, given, reported.classes, name)
-        drawn[f"reliability_{kind}"] = pictures.reliability(curves, name)
-        chosen = images[[mistake["index"] for mistake in wrong]]
-        drawn[f"worst_{kind}"] = pictures.photos(chosen, captions, f"{name}: sure and wrong")
-    return drawn
+        drawn[f"curves_{kind}"] = pictures.learning_curves(compared.histories[kind], model.name)
+        drawn[f"confusion_{kind}"] = pictures.confusion(labels, given, reported.classes, model.name)
+        drawn[f"reliability_{kind}"] = pictures.reliability(curves, model.name, len(reported.classes))
+        chosen = compared.images[[mistake.index for mistake in model.mistakes]]
+        drawn[f"worst_{kind}"] = pictures.photos(chosen, captions, f"{model.name}: sure and wrong")
+    return drawn | _looks(compared)
+
+
+def _looks(compared: Compared) -> dict[str, Figure]:
+    """Draw where the models that have convolutions look."""
+    networks = {kind: network for kind, network in compared.networks.items() if network.convolutions}
+    if not networks:
+        return {}
+    reported, models = compared.reported, compared.comparison.models
+    chosen = telling_photos(reported.labels, {kind: compared.candidates[kind].probabilities for kind in networks})
+    photos = np.array(compared.images[chosen])
+    evidence = {models[kind].name: grad_cam(network, photos) for kind, network in networks.items()}
+    title = "Where each model looks"
+    return {"grad_cam": where_models_look(photos, reported.labels[chosen], reported.classes, evidence, title)}
+
+
+def run_figures(compared: Compared, kind: str, drawn: Mapping[str, Figure]) -> Iterator[tuple[str, Figure]]:
+    """Yield the figures that belong to one model's MLflow run, with their names there."""
+    name, network = compared.comparison.models[kind].name, compared.networks[kind]
+    for figure in ("curves", "confusion", "reliability"):
+        yield f"{figure}.png", drawn[f"{figure}_{kind}"]
+    yield "model/architecture.png", pictures.network(describe_layers(network.trained), f"{name}: architecture")
+    if network.convolutions:
+        yield "explained/grad_cam.png", drawn["grad_cam"]
+        yield "explained/first_filters.png", explanation_figures.filters(first_filters(network), name)
 
 
 def kept_epochs(history: pd.DataFrame) -> str:
@@ -78,18 +122,7 @@ def kept_epochs(history: pd.DataFrame) -> str:
     return f"epoch {kept.iloc[0]}" if len(kept) == 1 else f"epochs {kept.iloc[0]} to {kept.iloc[-1]}, averaged,"
 
 
-def _flat(settings: object, prefix: str = "") -> dict[str, str]:
-    if not isinstance(settings, dict) or not settings:
-        return {prefix: settings if isinstance(settings, str) else json.dumps(settings, ensure_ascii=False)}
-    flat: dict[str, str] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "not known"
+def _duration(seconds: float) -> str:
     if seconds < _SECONDS_A_MINUTE:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _SECONDS_A_MINUTE)
@@ -110,116 +143,120 @@ def _speed(photos_per_second: float) -> str:
     return f"{photos_per_second:,.{0 if photos_per_second >= 10 else 1}f}"  # noqa: PLR2004
 
 
-def _measures(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The table's rows: a measure, what it means, and each model's value."""
-    models, positive = list(comparison["models"].values()), comparison["classes"][1]
-    confidence = _percent(comparison["confidence"], 0)
+@dataclass(frozen=True)
+class _Measure:
+    """A row of the table: a measure, what it means, and each model's value."""
 
-    def row(name: str, meaning: str, values: list[str]) -> dict[str, Any]:
-        return {"name": name, "meaning": meaning, "values": values}
+    name: str
+    meaning: str
+    values: list[str]
 
-    return [
-        row("Accuracy", "share of photos put into the right class", [_percent(m["accuracy"], 2) for m in models]),
-        row(
+
+def _measures(comparison: Comparison) -> list[_Measure]:
+    confidence, models = _percent(comparison.confidence, 0), comparison.models.values()
+    two = len(comparison.classes) == 2  # noqa: PLR2004
+    of = f"the one with {comparison.classes[1]}" if two else "the one of a class"
+    guess = f"{math.log(len(comparison.classes)):.3f} is a {'coin flip' if two else 'guess'}"
+    shows: list[tuple[str, str, Callable[[ModelResult], str]]] = [
+        ("Accuracy", "share of photos put into the right class", lambda model: _percent(model.accuracy, 2)),
+        (
             f"Accuracy, {confidence} interval",
             "where the accuracy on endlessly many such photos plausibly lies (Wilson's interval)",
-            [" to ".join(_percent(bound, 2) for bound in m["interval"]) for m in models],
+            lambda model: " to ".join(_percent(bound, 2) for bound in model.interval),
         ),
-        row(
+        (
             "Log-loss",
-            "punishes being sure and wrong; 0 is perfect, 0.693 is a coin flip, lower is better",
-            [_figure(m["log_loss"], 4) for m in models],
+            f"punishes being sure and wrong; 0 is perfect, {guess}, lower is better",
+            lambda model: _figure(model.log_loss, 4),
         ),
-        row(
+        (
             "Log-loss, calibrated",
             "the same after temperature scaling, below",
-            [_figure(m["calibrated"]["log_loss"], 4) for m in models],
+            lambda model: _figure(model.calibrated.log_loss, 4),
         ),
-        row(
+        (
             "Brier score",
-            "mean squared distance of the probability from the truth; 0 is perfect, 0.25 is a coin flip",
-            [_figure(m["brier"], 4) for m in models],
+            "mean squared distance of the probability from the truth; 0 is perfect"
+            + (", 0.25 is a coin flip" if two else ""),
+            lambda model: _figure(model.brier, 4),
         ),
-        row(
+        (
             "Area under the ROC curve",
-            f"chance that, of two photos, the one with {positive} gets the higher probability; 1 is perfect",
-            [_figure(m["auc"], 4) for m in models],
+            f"chance that, of two photos, {of} gets the higher probability{'' if two else ' of it'}; 1 is perfect",
+            lambda model: _figure(model.auc, 4),
         ),
-        row(
+        (
             "Calibration error (ECE)",
             "how far “90 % sure” is from “right 90 times in 100”, on average; 0 is perfect",
-            [f"{_figure(m['ece'], 4)}; calibrated {_figure(m['calibrated']['ece'], 4)}" for m in models],
+            lambda model: f"{_figure(model.ece, 4)}; calibrated {_figure(model.calibrated.ece, 4)}",
         ),
-        row(
+        (
             "Temperature",
             "fitted on validation; above 1 the model was surer than it should be, below 1 less sure",
-            [_figure(m["temperature"], 2) for m in models],
+            lambda model: _figure(model.temperature, 2),
         ),
-        row(
+        (
             "Parameters",
             "numbers in the network; how many of them this training learned",
-            [f"{m['parameters']:,}; {m['trained_parameters']:,} learned here" for m in models],
+            lambda model: f"{model.parameters:,}; {model.trained_parameters:,} learned here",
         ),
-        row(
+        (
             "Training time",
             "of the last training; without the single pass of all photos through the pretrained network",
-            [_duration(m["training_seconds"]) for m in models],
+            lambda model: _duration(model.training_seconds),
         ),
-        row(
-            "Speed",
-            "photos a second, from decoded photo to probability",
-            ["not measured" if m["photos_per_second"] is None else _speed(m["photos_per_second"]) for m in models],
-        ),
+        ("Speed", "photos a second, from decoded photo to probability", lambda model: _speed(model.photos_per_second)),
     ]
+    return [_Measure(name, meaning, [value(model) for model in models]) for name, meaning, value in shows]
 
 
-def _mistakes(comparison: Mapping[str, Any], images: np.ndarray) -> dict[str, list[dict[str, Any]]]:
-    return {
-        kind: [{**mistake, "picture": data_uri(_photo(images[mistake["index"]]))} for mistake in model["mistakes"]]
-        for kind, model in comparison["models"].items()
-    }
-
-
-def _photo(image: np.ndarray) -> bytes:
-    import io
-
-    from PIL import Image
-
+def _photo(image: NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(image)).save(buffer, format="png", optimize=True)
-    return buffer.getvalue()
+    return data_uri(buffer.getvalue())
 
 
-def render(
-    comparison: Mapping[str, Any],
-    drawn: Mapping[str, Figure],
-    images: np.ndarray,
-    histories: Mapping[str, pd.DataFrame],
-    making: Making,
-) -> str:
-    """The report as HTML.
+def render(compared: Compared, drawn: Mapping[str, Figure], making: Making) -> str:
+    """Return the report as HTML.
 
     Args:
-        comparison: what ``comparison.compare`` returned.
+        compared: what was compared.
         drawn: its figures.
-        images: (n, size, size, 3) uint8, the reported photos.
-        histories: by model, a row an epoch.
         making: how it was made.
 
     Returns:
         One page that loads nothing from anywhere; the user's class and file names are escaped.
     """
+    comparison, histories = compared.comparison, compared.histories
     templates = environment()
-    templates.filters |= {"percent": _percent, "points": wording.points}
-    epochs = {kind: {"run": len(history), "kept": kept_epochs(history)} for kind, history in histories.items()}
+    templates.filters |= {"percent": _percent, "points": wording.points, "p_value": wording.p_value}
     return templates.get_template("comparison.html.j2").render(
         comparison=comparison,
-        photos=wording.photos(comparison["images"], comparison["split"], comparison["source"]),
+        photos=wording.photos(comparison.images, comparison.split, comparison.source),
         measures=_measures(comparison),
         figures={name: data_uri(pictures.png_bytes(figure)) for name, figure in drawn.items()},
-        mistakes=_mistakes(comparison, images),
-        epochs=epochs,
+        mistakes={
+            kind: [(mistake, _photo(compared.images[mistake.index])) for mistake in model.mistakes]
+            for kind, model in comparison.models.items()
+        },
+        epochs={kind: {"run": len(history), "kept": kept_epochs(history)} for kind, history in histories.items()},
         making=making,
-        settings=_flat(dict(making.settings)),
-        p_value=wording.p_value(comparison["difference"]["mcnemar"]["p_value"]),
+        settings={
+            name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            for name, value in flattened(making.settings).items()
+        },
     )
+
+
+def write_page(path: Path, compared: Compared, drawn: Mapping[str, Figure], making: Making) -> None:
+    """Write the report, whole or not at all."""
+    page = render(compared, drawn, making)
+    with whole_file(path) as partial:
+        partial.write_text(page, encoding="utf-8")
+
+
+def write_figures(folder: Path, drawn: Mapping[str, Figure]) -> None:
+    """Write each figure as ``NAME.png``, all or none."""
+    with whole_folder(folder) as partial:
+        for name, figure in drawn.items():
+            pictures.save_png(figure, partial / f"{name}.png")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dogs_vs_cats.evaluation.metrics import predicted
 from dogs_vs_cats.evaluation.wording import percent
+from dogs_vs_cats.models.probabilities import class_probabilities, predicted
 from dogs_vs_cats.reports.figures import GREY, new_figure, plain, shorten
 from dogs_vs_cats.reports.overlays import HEAT, OPACITY, reach_of
 
@@ -38,7 +38,7 @@ def saying(probability: float, classes: Sequence[str]) -> str:
 
 def predicted_class(probability: float) -> int:
     """0 or 1, from P(second class)."""
-    return int(predicted(np.array([probability]))[0])
+    return int(predicted(class_probabilities(np.array([[probability]])))[0])
 
 
 def _share(share: float) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dogs_vs_cats.evaluation.metrics import confusion_matrix
 from dogs_vs_cats.evaluation.wording import percent
 from dogs_vs_cats.files import whole_file
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dogs_vs_cats.evaluation.metrics import ReliabilityBin
+    from dogs_vs_cats.evaluation.comparison import ReliabilityBin
 
 # Okabe and Ito's palette, which holds for every common kind of colour blindness (jfly.uni-koeln.de/color, 2008).
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6B6B6B"
@@ -96,16 +97,14 @@ def confusion(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[s
     """What was taken for what: counts, and the share of each true class.
 
     Args:
-        labels: (n,) 0 or 1.
-        probabilities: (n,) P(second class).
-        classes: the two names.
+        labels: (n,) class numbers.
+        probabilities: (n, classes).
+        classes: their names.
         title: above the figure.
 
     Returns:
         A row a true class, a column a predicted one.
     """
-    from dogs_vs_cats.evaluation.metrics import confusion_matrix
-
     counts = np.asarray(confusion_matrix(labels, probabilities))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = new_figure(4.6, 4.4, title)
@@ -116,27 +115,29 @@ def confusion(labels: np.ndarray, probabilities: np.ndarray, classes: Sequence[s
         text = f"{count:,}\n{percent(share)}"
         axes.text(column, row, text, ha="center", va="center", fontsize=13, color=_ink_on(share))
     names = [plain(shorten(name, 18)) for name in classes]
-    axes.set_xticks([0, 1], names)
-    axes.set_yticks([0, 1], names, rotation=90, va="center")
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names, rotation=90, va="center")
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     return figure
 
 
-def reliability(curves: Mapping[str, Sequence[ReliabilityBin]], title: str) -> Figure:
+def reliability(curves: Mapping[str, Sequence[ReliabilityBin]], title: str, classes: int = 2) -> Figure:
     """How often a model is right when it says it is so sure.
 
     Args:
         curves: a curve a name (``evaluation.reliability_curve``), at most four, drawn into one panel.
         title: above the figure.
+        classes: how many there are; no confidence is below one over that.
 
     Returns:
         The curves over the diagonal of a calibrated model; below, how many photos each confidence has.
     """
     figure = new_figure(5.4, 5.6, title)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    upper.plot([0.5, 1], [0.5, 1], color=GREY, linestyle=":", linewidth=1.5, label="perfectly calibrated")
+    least = 1 / classes
+    upper.plot([least, 1], [least, 1], color=GREY, linestyle=":", linewidth=1.5, label="perfectly calibrated")
     styles = zip((BLUE, ORANGE, GREEN, PURPLE), ("o", "s", "^", "D"), ("-", "--", "-.", ":"), strict=True)
     widest = 0.0
     for (name, bins), (colour, marker, line) in zip(curves.items(), styles, strict=False):
@@ -151,7 +152,9 @@ def reliability(curves: Mapping[str, Sequence[ReliabilityBin]], title: str) -> F
     upper.legend(frameon=False, loc="lower right")
     # Most photos are in the last bin; a linear scale would hide all others.
     lower.set_yscale("symlog", linthresh=1)
-    lower.set(xlabel="confidence in the predicted class", ylabel="photos", xlim=(0.49, 1.01), ylim=(0, widest * 2 + 1))
+    lower.set(
+        xlabel="confidence in the predicted class", ylabel="photos", xlim=(least - 0.01, 1.01), ylim=(0, widest * 2 + 1)
+    )
     _soften(upper)
     _soften(lower)
     return figure

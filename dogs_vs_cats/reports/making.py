@@ -85,6 +85,16 @@ def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=30).stdout
 
 
+def flattened(settings: object, prefix: str = "") -> dict[str, object]:
+    """Return settings by their dotted names; lists and empty mappings are values."""
+    if not isinstance(settings, Mapping) or not settings:
+        return {prefix: settings}
+    flat: dict[str, object] = {}
+    for key, value in settings.items():
+        flat |= flattened(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
 def changed_settings(committed: object, current: object, prefix: str = "") -> dict[str, object]:
     """The settings that differ, by their dotted names; what the committed ones lack is not among them."""
     if not (isinstance(committed, dict) and isinstance(current, dict)):

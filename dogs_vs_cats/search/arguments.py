@@ -6,7 +6,9 @@ import uuid
 from pathlib import Path
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.search.examples import check_data, open_parts
+from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.paths import Prepared
+from dogs_vs_cats.search.examples import open_parts
 from dogs_vs_cats.search.plan import DIRECTIONS, Fidelity, Kind, Plan
 from dogs_vs_cats.search.storage import storage_url
 from dogs_vs_cats.settings.params import load_settings
@@ -101,7 +103,7 @@ def build_plan(kind: Kind, arguments: argparse.Namespace) -> Plan:
         epochs=arguments.epochs or section.epochs,
         size=getattr(arguments, "size", None) or getattr(section, "size", None),
     )
-    dataset = check_data(kind, root, settings)
+    dataset = KINDS[kind].check_prepared(settings, Prepared.of(root))
     if arguments.images is None and fidelity.images is not None and fidelity.images > dataset.counts["train"]:
         fidelity = Fidelity(None, fidelity.epochs, fidelity.size)
     open_parts(kind, root, settings, fidelity)

@@ -10,57 +10,19 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from dogs_vs_cats.data.arrays import Dataset, create_array, open_split, read_dataset, release
-from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.data.arrays import create_array, release
+from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.features import open_features
-from dogs_vs_cats.paths import ARRAYS, BACKBONE_WEIGHTS, FEATURES
+from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.search.plan import Fidelity, Kind
-from dogs_vs_cats.settings.catalogue import BACKBONES
 from dogs_vs_cats.settings.params import Settings
 
 _ROWS = 256
 """Rows copied at a time."""
 
 
-def check_data(kind: Kind, root: Path, settings: Settings) -> Dataset:
-    """Check that what a search needs is there and is what the settings say.
-
-    Returns:
-        What the arrays were made from.
-
-    Raises:
-        WorkflowError: if not; it names the ``dvc repro`` that makes it.
-    """
-    stage = "decode" if kind == "scratch" else "bottleneck"
-    if not (root / ARRAYS).exists():
-        raise WorkflowError(f"{ARRAYS}: missing; a search uses what the workflow left: run dvc repro {stage}")
-    dataset = read_dataset(root / ARRAYS)
-    if dataset.size != settings.decode.size:
-        raise WorkflowError(
-            f"{ARRAYS}: photos of {dataset.size} pixels, but decode.size is {settings.decode.size}; "
-            f"run dvc repro {stage}"
-        )
-    if kind == "vgg16":
-        for needed in (FEATURES, BACKBONE_WEIGHTS):
-            if not (root / needed).exists():
-                raise WorkflowError(
-                    f"{needed}: missing; a search uses what the workflow left: run dvc repro bottleneck"
-                )
-        for split in ("train", "validation"):
-            features = open_features(root / FEATURES, split, dataset.counts[split])
-            backbone = BACKBONES[settings.bottleneck.backbone]
-            expected = backbone.features(dataset.size)
-            if features.shape[1:] != expected:
-                found, given = ("x".join(map(str, shape)) for shape in (features.shape[1:], expected))
-                raise WorkflowError(
-                    f"{FEATURES / split}.npy: {found} features, but {backbone.title} gives {given} of photos of "
-                    f"{dataset.size} pixels; run dvc repro bottleneck"
-                )
-    return dataset
-
-
-def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -> tuple[Examples, Examples]:
+def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -> Parts:
     """The training and the validation part, at a study's fidelity.
 
     Where a study wants fewer photos or smaller ones, the first process that opens them writes them to ``data/search``,
@@ -72,32 +34,29 @@ def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -
         settings: ``params.yaml``.
         fidelity: how many photos, and how large.
     """
-    dataset = check_data(kind, root, settings)
+    model, prepared = KINDS[kind], Prepared.of(root)
+    dataset = model.check_prepared(settings, prepared)
     images = fidelity.images
     total = dataset.counts["train"]
     if images is not None and images > total:
         raise WorkflowError(f"--images {images}: there are {total} training photos; use {total} or fewer")
-    size = fidelity.size if kind == "scratch" and fidelity.size not in (None, dataset.size) else None
+    size = fidelity.size if fidelity.size != dataset.size else None
     if size is not None and size > dataset.size:
         raise WorkflowError(
             f"--size {size}: the photos are decoded at {dataset.size} pixels; use {dataset.size} or less"
         )
     share = 1.0 if images is None else images / total
-    parts = []
+    parts, description = [], model.of(settings, prepared)
     for split in ("train", "validation"):
-        opened = open_split(root / ARRAYS, split)
-        assert opened.labels is not None
-        source: NDArray[Any] = (
-            opened.images if kind == "scratch" else open_features(root / FEATURES, split, len(opened.labels))
-        )
-        where = chosen(opened.labels, share, settings.search.seed)
+        examples = description.examples(prepared, split)
+        source, where = examples.inputs, chosen(examples.labels, share, settings.search.seed)
         bottleneck = [settings.bottleneck.backbone, str(settings.bottleneck.scaling)]
         made_from = [kind, dataset.digest, settings.decode.resampling, *bottleneck, images, size]
         inputs = source
         if len(where) < len(source) or size is not None:
             inputs = _cut_down(source, where, size, settings.decode.resampling, root, split, made_from)
-        parts.append(Examples(inputs, opened.labels[where]))
-    return parts[0], parts[1]
+        parts.append(Examples(inputs, examples.labels[where]))
+    return Parts(*parts)
 
 
 def chosen(labels: NDArray[np.uint8], share: float, seed: int) -> NDArray[np.int64]:

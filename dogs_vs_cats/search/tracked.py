@@ -65,8 +65,8 @@ def _log(plan: Plan, run: Run, weights: Path) -> None:
     from dogs_vs_cats.runtime import import_tensorflow
 
     import_tensorflow()
-    from dogs_vs_cats.models.saved import exported, load_predictor, open_backbone
+    from dogs_vs_cats.models.exporting import exported
+    from dogs_vs_cats.models.saved import load_predictor
 
     predictor = load_predictor(weights)
-    backbone = open_backbone(predictor.description, plan.root / BACKBONE_WEIGHTS)
-    run.log_model(exported(predictor.model, predictor.description, backbone), "best")
+    run.log_model(exported(predictor.open(plan.root / BACKBONE_WEIGHTS), predictor.description), "best")

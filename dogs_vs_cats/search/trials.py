@@ -8,9 +8,10 @@ import optuna
 from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
-from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.paths import ARRAYS
+from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.paths import ARRAYS, Prepared
 from dogs_vs_cats.search.examples import open_parts
 from dogs_vs_cats.search.plan import OWNER, RUN, Plan, Trained
 from dogs_vs_cats.search.sampling import suggest
@@ -20,7 +21,7 @@ from dogs_vs_cats.search.studies import CUT_OFF, REASON, join_study, not_needed,
 if TYPE_CHECKING:
     import keras
 
-    from dogs_vs_cats.models.saved import Description
+    from dogs_vs_cats.models.kinds import Description
     from dogs_vs_cats.training.fitting import Training
 
 
@@ -76,7 +77,7 @@ def run_trial(plan: Plan) -> Outcome:
             trial.set_user_attr(OWNER, owner(plan.driver))
             try:
                 _check_needed(study, trial, plan)
-                settings = suggest(trial, plan, parts[0].inputs.shape[1])
+                settings = suggest(trial, plan, parts.training.inputs.shape[1])
                 return _recorded(plan, study, trial, settings, parts)
             except optuna.TrialPruned:
                 raise
@@ -106,7 +107,7 @@ def _check_needed(study: Study, trial: Trial, plan: Plan) -> None:
         raise NotNeededError("no candidate waits to be trained")
 
 
-def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: tuple[Examples, Examples]) -> Any:
+def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: Parts) -> Any:
     """Train what the trial tries, and record it as an MLflow run below the study's."""
     from dogs_vs_cats.runtime import import_tensorflow
 
@@ -128,8 +129,8 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
         system_metrics=False,
     ) as run:
         trial.set_user_attr(RUN, run.id)
-        model, description, training = _train(plan, trial, settings, parts, dataset.classes, run.log_metrics)
-        values = _measure(plan, model, training, parts[1])
+        model, description, training = _train(plan, trial, settings, parts, run.log_metrics)
+        values = _measure(plan, model, training, parts.validation)
         kept = training.kept
         facts = {
             **{f"validation_{name}": kept[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")},
@@ -148,39 +149,22 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
 
 
 def _train(
-    plan: Plan, trial: Trial, settings: Trained, parts: tuple[Examples, Examples], classes: list[str], log: Any
+    plan: Plan, trial: Trial, settings: Trained, parts: Parts, log: Any
 ) -> "tuple[keras.Model, Description, Training]":
     from optuna_integration import KerasPruningCallback
 
     from dogs_vs_cats.models.reproducibility import prepare
-    from dogs_vs_cats.models.saved import Description
-    from dogs_vs_cats.settings.params import TrainScratchSettings
-    from dogs_vs_cats.training.augmentation import build_augmentation
     from dogs_vs_cats.training.fitting import train
 
-    training, validation = parts
-    height, width, channels = training.inputs.shape[1:]
-    is_cnn = isinstance(settings, TrainScratchSettings)
-    description = Description(
-        kind=plan.kind,
-        size=height if is_cnn else plan.settings.decode.size,
-        resampling=plan.settings.decode.resampling,
-        classes=(classes[0], classes[1]),
-        features=None if is_cnn else (height, width, channels),
-        backbone=None if is_cnn else plan.settings.bottleneck.backbone,
-        scaling=None if is_cnn else plan.settings.bottleneck.scaling,
-        network=settings.network,
-    )
+    described = KINDS[plan.kind].of(plan.settings, Prepared.of(plan.root))
+    tried = {"size": plan.fidelity.size or described.size, "network": settings.network}
+    description = described.model_copy(update=tried)
     prepare(settings.seed, mixed_precision=settings.mixed_precision)
     model = description.build()
     result = train(
         model,
-        training,
-        validation,
+        parts,
         settings,
-        augmentation=build_augmentation(settings.augmentation, settings.seed)
-        if isinstance(settings, TrainScratchSettings)
-        else None,
         log=log,
         # Optuna cannot prune where there are several objectives.
         callbacks=[KerasPruningCallback(trial, "val_log_loss")] if len(plan.objectives) == 1 else [],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dogs_vs_cats.data.decoding.many import in_threads
 from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, decode
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.evaluation.metrics import apply_temperature, predicted
+from dogs_vs_cats.models.probabilities import apply_temperature, class_probabilities, predicted
 from dogs_vs_cats.settings.sections import Resampling
 
 Compute: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.floating]]
@@ -70,7 +70,7 @@ class Classifier:
     """
 
     name: str
-    classes: tuple[str, str]
+    classes: tuple[str, ...]
     size: int
     resampling: Resampling
     temperature: float | None
@@ -105,7 +105,9 @@ class Classifier:
         given = np.asarray(self.compute(photos), dtype=np.float64)
         if not np.isfinite(given).all():
             raise WorkflowError(f"the model {self.name} gives no numbers; its training diverged: lower learning_rate")
-        return given if self.temperature is None else apply_temperature(given, self.temperature)
+        if self.temperature is None:
+            return given
+        return apply_temperature(class_probabilities(given[:, None]), self.temperature)[:, 1]
 
     def _load(self, file: Path) -> tuple[Path, NDArray[np.uint8]] | Unread:
         try:
@@ -119,5 +121,5 @@ class Classifier:
 
     def answer(self, photo: str, second: float) -> Answer:
         """What a calibrated P(second class) says of a photo."""
-        position = int(predicted(np.array([second]))[0])
+        position = int(predicted(class_probabilities(np.array([[second]])))[0])
         return Answer(photo, self.classes[position], max(second, 1 - second), second)

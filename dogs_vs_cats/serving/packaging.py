@@ -38,7 +38,7 @@ def write_photo_model(trained: TrainedModel, folder: Path) -> None:
         "size": description.size,
         "resampling": description.resampling,
         "temperature": trained.temperature,
-        "scaling": trained.scaling,
+        "scaling": description.channel_scaling,
     }
     with tempfile.TemporaryDirectory() as temporary:
         network = Path(temporary) / "network"

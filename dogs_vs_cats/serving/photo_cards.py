@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dogs_vs_cats.models.saved import Kind
     from dogs_vs_cats.serving.side_by_side import Seen, SideBySide
 
 # Beside those of the reports, which a stage depends on.
@@ -30,7 +29,7 @@ def answer_card(
     models: SideBySide,
     name: str,
     seen: Seen,
-    overlays: Mapping[Kind, NDArray[np.uint8] | None] | None = None,
+    overlays: Mapping[str, NDArray[np.uint8] | None] | None = None,
     note: str = "finding where it looks …",
 ) -> str:
     """What both models say of a photo.

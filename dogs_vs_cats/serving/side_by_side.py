@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, load, squash
-from dogs_vs_cats.models.saved import KINDS, load_predictor
+from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.saved import load_predictor
 from dogs_vs_cats.reports.overlays import overlay
 from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.serving.classifying import LARGEST_SENT
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dogs_vs_cats.explanation.grad_cam import OpenNetwork
-    from dogs_vs_cats.models.saved import Kind
+    from dogs_vs_cats.models.opened import OpenNetwork
     from dogs_vs_cats.serving.classifying import Answer, Classifier
     from dogs_vs_cats.serving.trained_models import TrainedModel
 
@@ -41,8 +41,8 @@ class Seen:
     """
 
     photo: NDArray[np.uint8]
-    squashed: dict[Kind, NDArray[np.uint8]]
-    answers: dict[Kind, Answer]
+    squashed: dict[str, NDArray[np.uint8]]
+    answers: dict[str, Answer]
 
 
 class SideBySide:
@@ -54,9 +54,7 @@ class SideBySide:
         better: which of them the comparison found better.
     """
 
-    def __init__(
-        self, trained: Mapping[Kind, TrainedModel], classifiers: Mapping[Kind, Classifier], better: Kind
-    ) -> None:
+    def __init__(self, trained: Mapping[str, TrainedModel], classifiers: Mapping[str, Classifier], better: str) -> None:
         self.better = better
         self.names = {kind: model.description.name for kind, model in trained.items()}
         self.classes = trained[better].description.classes
@@ -86,7 +84,7 @@ class SideBySide:
         photo.thumbnail((SHOWN, SHOWN))
         return Seen(np.asarray(photo), squashed, answers)
 
-    def look(self, seen: Seen) -> dict[Kind, NDArray[np.uint8] | None]:
+    def look(self, seen: Seen) -> dict[str, NDArray[np.uint8] | None]:
         """Where the models look for the class that they say. The first call waits for TensorFlow.
 
         Returns:
@@ -98,7 +96,7 @@ class SideBySide:
         networks = self.networks
         from dogs_vs_cats.explanation.grad_cam import grad_cam
 
-        overlays: dict[Kind, NDArray[np.uint8] | None] = {}
+        overlays: dict[str, NDArray[np.uint8] | None] = {}
         for kind, network in networks.items():
             overlays[kind] = None
             if network.convolutions:
@@ -108,14 +106,10 @@ class SideBySide:
         return overlays
 
     @cached_property
-    def networks(self) -> dict[Kind, OpenNetwork]:
+    def networks(self) -> dict[str, OpenNetwork]:
         """Both networks laid open in TensorFlow, which takes seconds to import."""
         import_tensorflow()
-        from dogs_vs_cats.explanation.grad_cam import open_predictor
-
-        return {
-            kind: open_predictor(load_predictor(model.weights), model.vgg16) for kind, model in self._trained.items()
-        }
+        return {kind: load_predictor(model.weights).open(model.backbone) for kind, model in self._trained.items()}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import importlib.util
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,62 +10,25 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
 
 from dogs_vs_cats.data.arrays import read_dataset
 from dogs_vs_cats.data.raw.raw_photos import folder_store
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.evaluation.predicting import check_fit
+from dogs_vs_cats.evaluation.comparison import Comparison
 from dogs_vs_cats.files import digest_of
-from dogs_vs_cats.models.ncnn.engine import ChannelScaling, NcnnPool, compute, count_workers
-from dogs_vs_cats.models.ncnn.networks import (
-    AnyNetwork,
-    Network,
-    StackedNetwork,
-    add_head,
-    cnn_network,
-    vgg16_for_many,
-    vgg16_network,
-)
-from dogs_vs_cats.models.pretrained.backbones import scaling_values
-from dogs_vs_cats.models.pretrained.weights import Tensor, read_tensors
-from dogs_vs_cats.models.saved import (
-    KINDS,
-    Description,
-    Kind,
-    exported,
-    load_predictor,
-    loading,
-    open_backbone,
-    read_description,
-    require_backbone,
-)
+from dogs_vs_cats.models.kinds import KINDS, Description, check_fit
+from dogs_vs_cats.models.ncnn.engine import NcnnPool, compute, count_workers
+from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork
+from dogs_vs_cats.models.saved import describing, load_predictor, loading, read_description
 from dogs_vs_cats.paths import ARRAYS, BACKBONE_WEIGHTS, COMPARISON, MODELS
 from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Compute, Unread
 from dogs_vs_cats.serving.registered_models import URI_PREFIX, by_keras, open_registered
-from dogs_vs_cats.settings.params import CnnSettings
 
 if TYPE_CHECKING:
     import keras
 
 Engine: TypeAlias = Literal["auto", "ncnn", "tensorflow"]
-
-# Up to so many photos are done sooner in this process than ncnn's processes have started.
-_FEW: dict[Kind, int] = {"scratch": 256, "vgg16": 24}
-
-
-class _Calibrated(BaseModel):
-    temperature: float
-    weights: str | None = None  # where an older version compared, that of the weights is not known
-
-
-class _Comparison(BaseModel):
-    """What ``comparison.json`` says of the models' use."""
-
-    better: Kind
-    classes: tuple[str, str]
-    models: dict[Kind, _Calibrated]
 
 
 @dataclass(frozen=True)
@@ -73,74 +36,52 @@ class TrainedModel:
     """A model in a project's folder.
 
     Attributes:
-        kind: which of the two.
         weights: its ``.weights.h5``.
-        vgg16: the backbone's ``.weights.h5``, which the head needs.
+        backbone: the backbone's ``.weights.h5``, for a model that has one.
         description: what the weights belong to.
         temperature: calibrates its probabilities.
     """
 
-    kind: Kind
     weights: Path
-    vgg16: Path
+    backbone: Path
     description: Description
     temperature: float
 
     @property
-    def scaling(self) -> ChannelScaling:
-        """What becomes of a photo's values before the network takes them."""
-        if self.description.scaling is None:
-            return 1 / 255, (0.0, 0.0, 0.0), False
-        return scaling_values(self.description.scaling)
+    def kind(self) -> str:
+        """The name of its kind."""
+        return self.description.kind
 
-    @property
-    def suits_ncnn(self) -> bool:
-        """Whether ncnn can run it: the CNN, or a head on VGG16's features."""
-        network = self.description.network
-        return network.name == "cnn" if isinstance(network, CnnSettings) else self.description.backbone == "vgg16"
+    def network(self, *, many: bool = False) -> Network | StackedNetwork:
+        """Build the whole model for ncnn, from a scaled photo to its outputs.
 
-    def network(self) -> Network:
-        """The whole model for ncnn, from a scaled photo to its outputs.
+        Args:
+            many: for several photos at once, where that takes less time a photo.
 
         Raises:
             WorkflowError: if weights are missing or not the description's, or ncnn cannot run it.
         """
-        return self._network(vgg16_network)
-
-    def network_for_many(self) -> Network | StackedNetwork:
-        """The same for several photos at once, where that takes less time a photo.
-
-        Raises:
-            WorkflowError: as ``network``.
-        """
-        return self._network(lambda tensors: vgg16_for_many(tensors, self.description.size))
-
-    def _network(self, backbone: Callable[[list[Tensor]], AnyNetwork]) -> AnyNetwork | Network:
-        description = self.description
-        if not self.suits_ncnn:
+        if not self.description.suits_ncnn:
             raise WorkflowError(
-                f"the {description.name} is not run by ncnn, only the CNN and heads on VGG16 are; "
+                f"the {self.description.name} is not run by ncnn, only the CNN and heads on VGG16 are; "
                 "choose the engine tensorflow or auto"
             )
         with loading(self.weights):
-            if isinstance(description.network, CnnSettings):
-                return cnn_network(description.network, description.size, self.weights)
-            assert description.features is not None
-            vgg16 = backbone(read_tensors(self.vgg16))
-            return add_head(vgg16, description.network, description.features, self.weights)
+            return self.description.ncnn_network(self.weights, self.backbone, many=many)
 
     def keras_model(self) -> "keras.Model":
-        """The whole model for TensorFlow, from photos (n, size, size, 3) uint8 to P(second class), (n,).
+        """Build the whole model for TensorFlow, from photos (n, size, size, 3) uint8 to P(second class), (n,).
 
         Raises:
             WorkflowError: if weights are missing or not the description's.
         """
         import_tensorflow()
-        backbone = open_backbone(self.description, self.vgg16)
-        return exported(load_predictor(self.weights).model, self.description, backbone)
+        from dogs_vs_cats.models.exporting import exported
+
+        return exported(load_predictor(self.weights).open(self.backbone), self.description)
 
 
-def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
+def find_model(project: Path, kind: str | None = None) -> TrainedModel:
     """Find a trained model and its calibration, without loading it.
 
     Args:
@@ -158,15 +99,11 @@ def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
     if kind is not None:
         read_description(_weights(project, kind))  # what to train is told before what to compare
     try:
-        comparison = _Comparison.model_validate_json(path.read_text(encoding="utf-8"))
+        comparison = Comparison.read(path)
     except FileNotFoundError:
         trained = all(_weights(project, other).exists() for other in KINDS)
         advice = "compare them with: dvc repro compare" if trained else "train and compare the models with: dvc repro"
         raise WorkflowError(f"{path}: no comparison of trained models there; {advice}") from None
-    except (ValidationError, UnicodeDecodeError):
-        raise WorkflowError(
-            f"{path}: damaged, or of another version; make it again with: dvc repro -f compare"
-        ) from None
     kind = kind or comparison.better
     weights = _weights(project, kind)
     description = read_description(weights)
@@ -175,16 +112,15 @@ def find_model(project: Path, kind: Kind | None = None) -> TrainedModel:
             f"{path}: compares models of {' and '.join(comparison.classes)}, {kind} is one of "
             f"{' and '.join(description.classes)}; run dvc repro"
         )
-    compared = comparison.models[kind].weights
-    if compared is not None and weights.exists() and digest_of(weights) != compared:
+    compared = comparison.models[kind]
+    if weights.exists() and digest_of(weights) != compared.weights:
         raise WorkflowError(f"{path}: {weights.name} was trained anew since; compare again with: dvc repro compare")
     arrays = project / ARRAYS
     if arrays.exists():
-        check_fit(weights.with_name(f"{kind}.json"), description, read_dataset(arrays))
-    vgg16 = project / BACKBONE_WEIGHTS
-    if kind == "vgg16":
-        require_backbone(vgg16)
-    return TrainedModel(kind, weights, vgg16, description, comparison.models[kind].temperature)
+        check_fit(describing(weights), description, read_dataset(arrays))
+    backbone = project / BACKBONE_WEIGHTS
+    description.require_weights(backbone)
+    return TrainedModel(weights, backbone, description, compared.temperature)
 
 
 @contextmanager
@@ -209,10 +145,9 @@ def open_classifier(
     if model is not None and model.startswith(URI_PREFIX):
         yield open_registered(model, project)
         return
-    kinds: dict[str | None, Kind | None] = {None: None, **{kind: kind for kind in KINDS}}
-    if model not in kinds:
+    if model is not None and model not in KINDS:
         raise WorkflowError(f"model {model}: choose {', '.join(KINDS)} or {URI_PREFIX}NAME@ALIAS")
-    with open_trained(find_model(project, kinds[model]), engine=engine, photos=photos) as classifier:
+    with open_trained(find_model(project, model), engine=engine, photos=photos) as classifier:
         yield classifier
 
 
@@ -234,16 +169,16 @@ def open_trained(trained: TrainedModel, *, engine: Engine = "auto", photos: int 
     has_ncnn = importlib.util.find_spec("ncnn") is not None
     if engine == "ncnn" and not has_ncnn:
         raise WorkflowError("ncnn is not installed on this platform; choose the engine tensorflow or auto")
-    by_ncnn = trained.suits_ncnn and has_ncnn
+    by_ncnn = trained.description.suits_ncnn and has_ncnn
     if engine == "tensorflow" or (engine == "auto" and not by_ncnn):
         yield _classifier(trained, by_keras(trained.keras_model()))
-    elif photos <= _FEW[trained.kind]:
+    elif photos <= trained.description.few_photos:
         with tempfile.TemporaryDirectory() as folder:
             trained.network().write(Path(folder))
-            yield _classifier(trained, lambda batch: compute(folder, trained.scaling, batch)[:, -1])
+            yield _classifier(trained, lambda batch: compute(folder, trained.description.channel_scaling, batch)[:, -1])
     else:
         workers = count_workers(trained.description.size)
-        with NcnnPool(trained.network_for_many(), trained.scaling, workers) as pool:
+        with NcnnPool(trained.network(many=True), trained.description.channel_scaling, workers) as pool:
             yield _classifier(trained, lambda batch: _in_order(pool, batch))
 
 
@@ -296,7 +231,7 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _weights(project: Path, kind: Kind) -> Path:
+def _weights(project: Path, kind: str) -> Path:
     return project / MODELS / f"{kind}.weights.h5"
 
 

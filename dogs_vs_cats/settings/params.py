@@ -221,6 +221,11 @@ class TrainingSettings(Section):
     keep: Keep
     mixed_precision: bool
 
+    @property
+    def changes(self) -> AugmentationSettings | None:
+        """How training images are changed at random; None: not at all, as features never are."""
+        return None
+
     @model_validator(mode="after")
     def _one_schedule(self) -> Self:
         if self.reduce_on_plateau is not None and self.optimizer.time_decay:
@@ -233,6 +238,11 @@ class TrainScratchSettings(TrainingSettings):
 
     augmentation: AugmentationSettings | None
     network: CnnSettings
+
+    @property
+    def changes(self) -> AugmentationSettings | None:
+        """How training images are changed at random."""
+        return self.augmentation
 
 
 class TrainVgg16Settings(TrainingSettings):

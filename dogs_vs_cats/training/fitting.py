@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import TrainingSettings
+from dogs_vs_cats.training.augmentation import build_augmentation
 from dogs_vs_cats.training.batches import Batches
 from dogs_vs_cats.training.checkpoints import Progress
 from dogs_vs_cats.training.losses import build_loss
@@ -98,11 +99,9 @@ class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
 
 def train(
     model: keras.Model,
-    training: Examples,
-    validation: Examples,
+    parts: Parts,
     settings: TrainingSettings,
     *,
-    augmentation: keras.layers.Layer | None = None,
     checkpoint: Path | None = None,
     log: Log | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -114,10 +113,8 @@ def train(
 
     Args:
         model: a network of ``networks``, with softmax or sigmoid outputs.
-        training: what it learns from.
-        validation: what its epochs are judged by.
-        settings: optimizer, loss, epochs, batch, stopping.
-        augmentation: a layer that changes training images at random, on the model's device.
+        parts: what it learns from, and what its epochs are judged by.
+        settings: optimizer, loss, epochs, batch, stopping, augmentation.
         checkpoint: ``checkpoints.checkpoint_folder`` of this very training, for its state after each epoch. Called
             again with the same arguments after a kill, it goes on from the last finished epoch and ends as if it had
             not been killed. None keeps no state.
@@ -132,6 +129,8 @@ def train(
     Raises:
         WorkflowError: if the loss is not a number; the message names the epoch and the settings to look at.
     """
+    training, validation = parts.training, parts.validation
+    augmentation = build_augmentation(settings.changes, settings.seed)
     fitted = model if augmentation is None else with_augmentation(model, augmentation, training.inputs.dtype.name)
     compile_for(fitted, settings)
     output = _output(model)

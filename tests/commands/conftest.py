@@ -13,8 +13,9 @@ from dogs_vs_cats.commands.tour import FROM_THE_COMPARISON
 from dogs_vs_cats.data.arrays import Dataset, write_dataset, write_files
 from dogs_vs_cats.data.decoding.photos import decode
 from dogs_vs_cats.data.drawn.drawing import ANIMALS, draw
+from dogs_vs_cats.models.kinds import ScratchModel, TransferModel
 from dogs_vs_cats.models.pretrained.weights import write_weights
-from dogs_vs_cats.models.saved import Description, write_model
+from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.settings.params import HeadSettings, parse_settings
 from tests.conftest import ROOT, changed
 from tests.vgg16 import random_tensors
@@ -38,11 +39,11 @@ def tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     scratch = parse_settings(values).train_scratch.network
     head = HeadSettings(pooling="flatten", dense=[], dropout=[], output="sigmoid")
     for description in (
-        Description(kind="scratch", features=None, scaling=None, network=scratch, **shared),
-        Description(kind="vgg16", features=(1, 1, 512), scaling="imagenet", network=head, **shared),
+        ScratchModel(network=scratch, **shared),
+        TransferModel(features=(1, 1, 512), scaling="imagenet", network=head, **shared),
     ):
         write_model(description.build(), description, root / f"models/{description.kind}.weights.h5")
-    write_weights(random_tensors(), root / "data/weights/vgg16.weights.h5")
+    write_weights(random_tensors(), root / "data/weights/backbone.weights.h5")
     (root / "reports/plots").mkdir(parents=True)
     for name in FROM_THE_COMPARISON:
         Image.new("RGB", (1300, 400), "white").save(root / f"reports/plots/{name}.png")

@@ -2,17 +2,21 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 
-from dogs_vs_cats.evaluation import comparison
-from dogs_vs_cats.evaluation.comparison import Candidate, Reported
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.evaluation import statistics
+from dogs_vs_cats.evaluation.comparing import Candidate, Reported, against_article, better_model, compare
+from dogs_vs_cats.evaluation.comparison import Comparison, as_json
 from dogs_vs_cats.evaluation.wording import percent, points
+from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.settings.params import CompareSettings
-from tests.conftest import CALLED
+from tests.conftest import both_classes, candidate
 
 RULES = CompareSettings(confidence=0.95, bootstrap_resamples=2000, calibration_bins=15, worst_mistakes=3, seed=1)
 
@@ -35,12 +39,8 @@ def reported(n: int = 400) -> Reported:
 def candidates(facts: Reported, scratch: float, vgg16: float) -> dict[str, Candidate]:
     """Two models as good as their strengths."""
     return {
-        kind: Candidate(
-            probabilities(facts.labels, strength, seed),
-            probabilities(facts.labels, strength, seed + 9),
-            10,
-            5,
-            **CALLED[kind],
+        kind: candidate(
+            kind, probabilities(facts.labels, strength, seed), probabilities(facts.labels, strength, seed + 9)
         )
         for seed, (kind, strength) in enumerate((("scratch", scratch), ("vgg16", vgg16)))
     }
@@ -51,33 +51,34 @@ def test_mcnemar_agrees_with_published_values() -> None:
     for only_first, only_second, p_value in ((2, 9, 0.06543), (9, 2, 0.06543), (0, 6, 0.03125), (5, 5, 1.0)):
         first = np.array([True] * only_first + [False] * only_second + [True, False])
         second = np.array([False] * only_first + [True] * only_second + [True, False])
-        found = comparison.mcnemar(first, second)
+        found = statistics.mcnemar(first, second)
         assert (found.only_first, found.only_second) == (only_first, only_second)
         assert (found.both_right, found.both_wrong) == (1, 1)
         assert found.p_value == pytest.approx(p_value, abs=5e-6)
 
 
 def test_mcnemar_of_models_that_never_differ_is_1() -> None:
-    assert comparison.mcnemar(np.array([True, False]), np.array([True, False])).p_value == 1
+    assert statistics.mcnemar(np.array([True, False]), np.array([True, False])).p_value == 1
 
 
 def test_bootstrap_agrees_with_the_normal_interval_on_many_photos() -> None:
     differences = np.random.default_rng(0).normal(0.3, 1, 4000)
-    low, high = comparison.bootstrap_interval(differences, 0.95, 4000, seed=2)
+    low, high = statistics.bootstrap_interval(differences, 0.95, 4000, seed=2)
     spread = 1.96 * differences.std() / np.sqrt(4000)
     assert low == pytest.approx(differences.mean() - spread, abs=0.003)
     assert high == pytest.approx(differences.mean() + spread, abs=0.003)
-    assert comparison.bootstrap_interval(differences, 0.95, 4000, seed=2) == (low, high)
+    assert statistics.bootstrap_interval(differences, 0.95, 4000, seed=2) == (low, high)
 
 
 @pytest.mark.parametrize("differences", [[0.0], [1.0], [0.0, 0.0, 0.0], [-1.0, -1.0]])
 def test_bootstrap_of_equal_differences_is_that_difference(differences: list[float]) -> None:
-    assert comparison.bootstrap_interval(np.array(differences), 0.95, 500, seed=1) == (differences[0], differences[0])
+    assert statistics.bootstrap_interval(np.array(differences), 0.95, 500, seed=1) == (differences[0], differences[0])
 
 
 def test_article_is_judged_by_our_interval() -> None:
     def judge(kind: str, low: float, high: float, *, comparable: bool = True) -> str:
-        return str(comparison.against_article(kind, (low, high), comparable=comparable)["judgement"])
+        theirs = KINDS[kind].article_accuracy
+        return against_article(theirs, (low, high), comparable=comparable).judgement
 
     assert judge("scratch", 0.88, 0.90) == "reproduced"
     assert judge("scratch", 0.894, 0.91) == "reproduced"
@@ -88,32 +89,30 @@ def test_article_is_judged_by_our_interval() -> None:
 
 def test_clear_difference_is_claimed_with_its_size_and_interval() -> None:
     facts = reported()
-    found = comparison.compare(candidates(facts, 1.5, 5.0), facts, RULES)
-    gap = found["difference"]
-    assert gap["claimed"]
-    assert gap["of"] == ["vgg16", "scratch"]
-    assert gap["accuracy"] == pytest.approx(
-        found["models"]["vgg16"]["accuracy"] - found["models"]["scratch"]["accuracy"]
-    )
-    assert found["verdict"].startswith("The VGG16 transfer model is better: ")
-    for number in (gap["accuracy"], *gap["interval"]):
-        assert points(number) in found["verdict"]
-    assert "400 test photos" in found["verdict"]
-    assert found["better"] == "vgg16"
+    found = compare(candidates(facts, 1.5, 5.0), facts, RULES)
+    (gap,) = found.differences
+    assert gap.claimed
+    assert (gap.second, gap.first) == ("vgg16", "scratch")
+    assert gap.accuracy == pytest.approx(found.models["vgg16"].accuracy - found.models["scratch"].accuracy)
+    assert found.verdict.startswith("The VGG16 transfer model is better: ")
+    for number in (gap.accuracy, *gap.interval):
+        assert points(number) in found.verdict
+    assert "400 test photos" in found.verdict
+    assert found.better == "vgg16"
 
 
 def test_worse_second_model_makes_the_first_the_winner_with_positive_numbers() -> None:
     facts = reported()
-    found = comparison.compare(candidates(facts, 5.0, 1.5), facts, RULES)
-    assert found["difference"]["accuracy"] < 0
-    assert found["verdict"].startswith("The CNN from scratch is better: ")
-    assert "\N{MINUS SIGN}" not in found["verdict"]
-    assert found["better"] == "scratch"
+    found = compare(candidates(facts, 5.0, 1.5), facts, RULES)
+    assert found.differences[0].accuracy < 0
+    assert found.verdict.startswith("The CNN from scratch is better: ")
+    assert "\N{MINUS SIGN}" not in found.verdict
+    assert found.better == "scratch"
 
 
 def test_models_alike_lead_to_no_claim() -> None:
     facts = reported()
-    verdict = comparison.compare(candidates(facts, 2.0, 2.1), facts, RULES)["verdict"]
+    verdict = compare(candidates(facts, 2.0, 2.1), facts, RULES).verdict
     assert verdict.startswith("No difference can be claimed: ")
     assert "better" not in verdict
 
@@ -121,25 +120,25 @@ def test_models_alike_lead_to_no_claim() -> None:
 def test_the_same_model_twice_leads_to_no_claim() -> None:
     facts = reported()
     model = candidates(facts, 2.0, 2.0)["scratch"]
-    found = comparison.compare({"scratch": model, "vgg16": model}, facts, RULES)
-    assert found["difference"]["interval"] == (0.0, 0.0)
-    assert found["difference"]["mcnemar"]["p_value"] == 1
-    assert found["verdict"].startswith("No difference can be claimed: both models are right on ")
-    assert found["better"] == "scratch"
+    found = compare({"scratch": model, "vgg16": model}, facts, RULES)
+    assert found.differences[0].interval == (0.0, 0.0)
+    assert found.differences[0].mcnemar.p_value == 1
+    assert found.verdict.startswith("No difference can be claimed: both models are right on ")
+    assert found.better == "scratch"
 
 
 def test_interval_alone_does_not_make_a_claim() -> None:
     # One photo, one model right: the bootstrap knows no other photo, McNemar's test does.
     facts = replace(reported(1), labels=np.array([1]), validation_labels=np.array([0, 1]))
     both = {
-        "scratch": Candidate(np.array([0.2]), np.array([0.2, 0.8]), 10, 5, **CALLED["scratch"]),
-        "vgg16": Candidate(np.array([0.9]), np.array([0.2, 0.8]), 10, 5, **CALLED["vgg16"]),
+        "scratch": candidate("scratch", np.array([0.2]), np.array([0.2, 0.8])),
+        "vgg16": candidate("vgg16", np.array([0.9]), np.array([0.2, 0.8])),
     }
-    found = comparison.compare(both, facts, RULES)
-    assert found["difference"]["interval"] == (1.0, 1.0)
-    assert not found["difference"]["claimed"]
-    assert found["verdict"].startswith("No difference can be claimed: ")
-    assert found["models"]["vgg16"]["auc"] is None
+    found = compare(both, facts, RULES)
+    assert found.differences[0].interval == (1.0, 1.0)
+    assert not found.differences[0].claimed
+    assert found.verdict.startswith("No difference can be claimed: ")
+    assert found.models["vgg16"].auc is None
     strictly_parsed(found)
 
 
@@ -148,56 +147,103 @@ def test_validation_chooses_the_better_model_by_calibrated_log_loss() -> None:
     strong, weak = probabilities(labels, 4, 1), probabilities(labels, 1, 2)
     # Overconfidence costs log-loss, but not once a temperature takes it away.
     boastful = np.asarray(expit(20 * (np.log(strong) - np.log1p(-strong))))
-    assert comparison.better_model(labels, {"scratch": weak, "vgg16": boastful}) == "vgg16"
-    assert comparison.better_model(labels, {"scratch": strong, "vgg16": weak}) == "scratch"
-    assert comparison.better_model(labels, {"scratch": strong, "vgg16": strong}) == "scratch"
+    strong, weak, boastful = (both_classes(second) for second in (strong, weak, boastful))
+    assert better_model(labels, {"scratch": weak, "vgg16": boastful}) == "vgg16"
+    assert better_model(labels, {"scratch": strong, "vgg16": weak}) == "scratch"
+    assert better_model(labels, {"scratch": strong, "vgg16": strong}) == "scratch"
 
 
-def strictly_parsed(value: object) -> Any:
-    """The value after a journey through JSON, NaN and infinity refused."""
+def strictly_parsed(comparison: Comparison) -> Any:
+    """The comparison after a journey through JSON, NaN and infinity refused."""
 
     def refuse(constant: str) -> None:
         pytest.fail(f"{constant} in the JSON")
 
-    return json.loads(comparison.as_json(value), parse_constant=refuse)
+    return json.loads(as_json(comparison.model_dump(mode="json")), parse_constant=refuse)
 
 
 def test_json_has_what_others_rely_on_and_is_strict() -> None:
     facts = reported()
-    read = strictly_parsed(comparison.compare(candidates(facts, 1.0, 3.0), facts, RULES))
-    assert {"source", "split", "images", "models", "difference", "verdict", "better", "classes", "confidence"} <= set(
-        read
-    )
+    read = strictly_parsed(compare(candidates(facts, 1.0, 3.0), facts, RULES))
+    told = {"source", "split", "images", "classes", "confidence", "models", "differences", "verdict", "better"}
+    assert {"version", *told} <= set(read)
     assert (read["source"], read["split"], read["images"]) == ("zip", "test", 400)
     for model in read["models"].values():
         assert {"accuracy", "interval", "log_loss", "brier", "auc", "ece", "temperature"} <= set(model)
         assert model["interval"][0] < model["accuracy"] < model["interval"][1]
         assert len(model["mistakes"]) == 3
         assert sum(map(sum, model["confusion"])) == 400
-        assert model["photos_per_second"] is None
+        assert model["photos_per_second"] == 2.0
     with pytest.raises(ValueError, match="not JSON compliant"):
-        comparison.as_json({"accuracy": float("nan")})
+        as_json({"accuracy": float("nan")})
 
 
 def test_mistakes_name_the_photo_its_class_and_probability() -> None:
     facts = reported()
     both = candidates(facts, 1.0, 3.0)
-    for mistake in comparison.compare(both, facts, RULES)["models"]["scratch"]["mistakes"]:
-        assert mistake["file"] == facts.files[mistake["index"]]
-        assert mistake["class"] == mistake["file"].split("/")[1]
-        assert mistake["probability"] == both["scratch"].probabilities[mistake["index"]]
+    for mistake in compare(both, facts, RULES).models["scratch"].mistakes:
+        assert mistake.file == facts.files[mistake.index]
+        assert mistake.true_class == mistake.file.split("/")[1]
+        assert {mistake.true_class, mistake.predicted_class} == {"cats", "dogs"}
+        assert mistake.probabilities == both["scratch"].probabilities[mistake.index].tolist()
 
 
 def test_comparison_is_the_same_twice() -> None:
     facts = reported()
     both = candidates(facts, 1.0, 3.0)
-    first, second = (comparison.as_json(comparison.compare(both, facts, RULES)) for _ in range(2))
+    first, second = (compare(both, facts, RULES) for _ in range(2))
     assert first == second
+
+
+def test_a_comparison_is_read_as_it_was_written(tmp_path: Path) -> None:
+    facts = reported()
+    written = compare(candidates(facts, 1.0, 3.0), facts, RULES)
+    written.write(tmp_path / "comparison.json")
+    assert Comparison.read(tmp_path / "comparison.json") == written
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"version": 1, "better": "vgg16"}', "[1"])
+def test_a_comparison_of_another_version_or_damaged_names_the_command_that_makes_it_anew(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "comparison.json").write_text(text, encoding="utf-8")
+    with pytest.raises(WorkflowError, match=r"comparison\.json: damaged, or of another version.*dvc repro -f compare"):
+        Comparison.read(tmp_path / "comparison.json")
+
+
+def test_three_models_of_three_classes_are_compared_in_pairs() -> None:
+    labels = np.arange(300) % 3
+    random = np.random.default_rng(0)
+
+    def model(kind: str, strength: float, name: str) -> Candidate:
+        logits = random.normal(0, 1, (300, 3)) + strength * np.eye(3)[labels]
+        given = np.asarray(softmax(logits, axis=1))
+        return replace(candidate(kind, labels == 1, labels == 1, name=name), probabilities=given, validation=given)
+
+    three = {
+        "weak": model("scratch", 0.5, "weak net"),
+        "strong": model("vgg16", 4.0, "strong net"),
+        "middling": model("vgg16", 1.5, "middling net"),
+    }
+    facts = replace(reported(300), classes=("a", "b", "c"), labels=labels, validation_labels=labels, comparable=False)
+    found = compare(three, facts, RULES)
+    pairs = [(gap.second, gap.first) for gap in found.differences]
+    assert pairs == [("strong", "weak"), ("middling", "weak"), ("middling", "strong")]
+    assert found.verdict.startswith("The strong net is better: ")
+    assert "the middling net on" in found.verdict
+    assert found.better == "strong"
+    assert len(found.models["weak"].confusion) == 3
+    assert set(found.metrics()) == {*three, "strong minus weak", "middling minus weak", "middling minus strong"}
+    # Three chances of a false claim: the intervals are wider than one pair's.
+    alone = compare({kind: three[kind] for kind in ("weak", "middling")}, facts, RULES).differences[0].interval
+    together = found.differences[1].interval
+    assert together[0] < alone[0]
+    assert together[1] > alone[1]
 
 
 def test_metrics_for_dvc_leave_out_what_is_not_a_number() -> None:
     facts = replace(reported(4), labels=np.ones(4, dtype=int), validation_labels=np.arange(4) % 2)
-    metrics = comparison.flat_metrics(comparison.compare(candidates(facts, 1.0, 3.0), facts, RULES))
+    metrics = compare(candidates(facts, 1.0, 3.0), facts, RULES).metrics()
     assert "auc" not in metrics["scratch"]
     assert {"accuracy", "log_loss", "calibrated_log_loss"} <= set(metrics["vgg16"])
     assert set(metrics["difference"]) == {"accuracy", "p_value"}
@@ -205,9 +251,9 @@ def test_metrics_for_dvc_leave_out_what_is_not_a_number() -> None:
 
 def test_drawn_pictures_on_validation_are_called_that() -> None:
     facts = replace(reported(), source="drawn", split="validation", comparable=False)
-    found = comparison.compare(candidates(facts, 1.0, 3.0), facts, RULES)
-    assert "400 drawn validation pictures" in found["verdict"]
-    assert found["models"]["scratch"]["article"]["judgement"] == "not comparable"
+    found = compare(candidates(facts, 1.0, 3.0), facts, RULES)
+    assert "400 drawn validation pictures" in found.verdict
+    assert found.models["scratch"].article.judgement == "not comparable"
 
 
 def test_percentages_are_never_rounded_to_all_or_none() -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from dogs_vs_cats.data.arrays import Dataset, write_files
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.evaluation.predicting import load_predictors, predict_split
-from dogs_vs_cats.models.saved import Description, write_model
+from dogs_vs_cats.evaluation.predicting import load_predictors
+from dogs_vs_cats.models.kinds import ScratchModel, TransferModel
+from dogs_vs_cats.models.saved import write_model
+from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
@@ -43,8 +45,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(root / "features" / "test.npy", random.random((7, 1, 1, 512), dtype=np.float32))
     classes = ("cats", "dogs")
     for description in (
-        Description(kind="scratch", size=SIZE, classes=classes, features=None, scaling=None, network=CNN),
-        Description(kind="vgg16", size=SIZE, classes=classes, features=(1, 1, 512), scaling="imagenet", network=HEAD),
+        ScratchModel(size=SIZE, classes=classes, network=CNN),
+        TransferModel(size=SIZE, classes=classes, features=(1, 1, 512), scaling="imagenet", network=HEAD),
     ):
         write_model(description.build(), description, root / "models" / f"{description.kind}.weights.h5")
     return root
@@ -58,8 +60,8 @@ def test_both_models_predict_their_own_inputs_in_order(project: Path) -> None:
         "vgg16": np.load(project / "features" / "test.npy"),
     }
     for kind, predictor in predictors.items():
-        found = predict_split(predictor, project / "arrays", project / "features", "test")
-        assert found.shape == (7,)
+        found = predictor.probabilities(Prepared(project / "arrays", project / "features"), "test")
+        assert found.shape == (7, 2)
         assert found.dtype == np.float64
         assert found[::-1] == pytest.approx(predictor.predict(inputs[kind][::-1]), abs=1e-6)
         assert len(np.unique(found)) > 1
@@ -75,4 +77,4 @@ def test_a_model_that_diverged_is_named(project: Path) -> None:
     predictor = load_predictors(project / "models", DATASET)["vgg16"]
     predictor.model.set_weights([np.full(weights.shape, np.nan) for weights in predictor.model.get_weights()])
     with pytest.raises(WorkflowError, match="vgg16 model's output is not a number"):
-        predict_split(predictor, project / "arrays", project / "features", "test")
+        predictor.probabilities(Prepared(project / "arrays", project / "features"), "test")

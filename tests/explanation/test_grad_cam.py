@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.explanation.feature_maps import feature_maps
 from dogs_vs_cats.explanation.grad_cam import (
-    OpenNetwork,
     first_filters,
     grad_cam,
-    open_network,
     telling_photos,
 )
-from dogs_vs_cats.models.saved import Description, exported
+from dogs_vs_cats.models.exporting import exported
+from dogs_vs_cats.models.kinds import ScratchModel, TransferModel
+from dogs_vs_cats.models.opened import OpenNetwork, open_backbone
 from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
+from tests.conftest import both_classes
 from tests.vgg16 import random_photos, random_tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -38,11 +39,11 @@ CNN = CnnSettings.model_validate(
 )
 
 
-def scratch(**changes: object) -> tuple[keras.Model, Description]:
+def scratch(**changes: object) -> tuple[keras.Model, ScratchModel]:
     """An untrained CNN, the same each time."""
     keras.utils.set_random_seed(3)
     network = CNN.model_copy(update=changes)
-    description = Description(kind="scratch", size=SIZE, classes=CLASSES, features=None, scaling=None, network=network)
+    description = ScratchModel(size=SIZE, classes=CLASSES, network=network)
     return description.build(), description
 
 
@@ -54,12 +55,12 @@ def vgg16() -> keras.Model:
     return model
 
 
-def head(scaling: str = "imagenet") -> tuple[keras.Model, Description]:
+def head(scaling: str = "imagenet") -> tuple[keras.Model, TransferModel]:
     """An untrained head, the same each time."""
     keras.utils.set_random_seed(4)
     network = HeadSettings(pooling="flatten", dense=[8], dropout=[0.5], output="sigmoid")
-    described = {"kind": "vgg16", "size": SIZE, "classes": CLASSES, "features": (1, 1, 512), "scaling": scaling}
-    description = Description.model_validate({**described, "network": network})
+    described = {"size": SIZE, "classes": CLASSES, "features": (1, 1, 512), "scaling": scaling}
+    description = TransferModel.model_validate({**described, "network": network})
     return description.build(), description
 
 
@@ -124,7 +125,7 @@ def test_evidence_of_a_network_built_by_hand() -> None:
 def test_weights_are_the_gradient_of_the_log_odds(output: str) -> None:
     model, description = scratch(output=output)
     photos = random_photos(3, SIZE)
-    evidence, probabilities = grad_cam(open_network(model, description), photos)
+    evidence, probabilities = grad_cam(OpenNetwork(model), photos)
     x: Any = tf.cast(photos, tf.float32)
     before, after = model.layers[: model.layers.index(_last_relu(model)) + 1], model.layers
     for layer in before[1:]:
@@ -140,7 +141,7 @@ def test_weights_are_the_gradient_of_the_log_odds(output: str) -> None:
     weights = tape.gradient(log_odds, x).numpy().mean(axis=(1, 2))
     assert np.abs(weights).max() > 0
     assert evidence == pytest.approx(np.einsum("nhwc,nc->nhw", x.numpy(), weights), rel=1e-4, abs=1e-7)
-    assert probabilities == pytest.approx(exported(model, description).predict_on_batch(photos), abs=1e-6)
+    assert probabilities == pytest.approx(exported(OpenNetwork(model), description).predict_on_batch(photos), abs=1e-6)
 
 
 def _last_relu(model: keras.Model) -> keras.layers.Layer:
@@ -159,12 +160,12 @@ def test_softmax_and_the_sigmoid_that_equals_it_have_one_grad_cam() -> None:
 
 
 def test_a_network_surer_than_digits_can_say_still_has_a_grad_cam() -> None:
-    model, description = scratch()
+    model, _ = scratch()
     photos = random_photos(1, SIZE)
-    calm, _ = grad_cam(open_network(model, description), photos)
+    calm, _ = grad_cam(OpenNetwork(model), photos)
     *body, kernel, bias = model.get_weights()
     model.set_weights([*body, kernel * 1e4, bias * 1e4])
-    sure, probabilities = grad_cam(open_network(model, description), photos)
+    sure, probabilities = grad_cam(OpenNetwork(model), photos)
     assert min(probabilities[0], 1 - probabilities[0]) < 1e-9
     assert sure == pytest.approx(calm * 1e4, rel=1e-3, abs=1e-5)
 
@@ -172,7 +173,7 @@ def test_a_network_surer_than_digits_can_say_still_has_a_grad_cam() -> None:
 def test_gradient_of_the_transfer_model_goes_through_head_and_backbone(vgg16: keras.Model) -> None:
     model, description = head()
     photos = random_photos(2, SIZE)
-    evidence, probabilities = grad_cam(open_network(model, description, vgg16), photos)
+    evidence, probabilities = grad_cam(open_backbone(vgg16, model, description.scaling, "vgg16"), photos)
     maps = keras.Model(vgg16.input, vgg16.get_layer("block5_conv3").output)(
         photos[..., ::-1].astype(np.float32) - np.array([103.939, 116.779, 123.68], np.float32)
     )
@@ -185,13 +186,14 @@ def test_gradient_of_the_transfer_model_goes_through_head_and_backbone(vgg16: ke
     assert evidence.shape == (2, 2, 2)
     assert np.abs(evidence).max() > 0
     assert evidence == pytest.approx(np.einsum("nhwc,nc->nhw", maps.numpy(), weights), rel=1e-3, abs=1e-5)
-    assert probabilities == pytest.approx(exported(model, description, vgg16).predict_on_batch(photos), abs=1e-5)
+    whole = exported(open_backbone(vgg16, model, description.scaling, "vgg16"), description)
+    assert probabilities == pytest.approx(whole.predict_on_batch(photos), abs=1e-5)
 
 
 def test_maps_are_those_of_each_layer(vgg16: keras.Model) -> None:
     model, description = scratch(batch_normalization=True)
     photo = random_photos(1, SIZE)[0]
-    blocks = feature_maps(open_network(model, description), photo)
+    blocks = feature_maps(OpenNetwork(model), photo)
     assert [[step.name for step in block.steps] for block in blocks] == [
         ["convolution 5x5", "batch normalisation", "ReLU", "max pooling 2x2"],
         ["convolution 3x3", "batch normalisation", "ReLU", "max pooling 2x2"],
@@ -203,7 +205,7 @@ def test_maps_are_those_of_each_layer(vgg16: keras.Model) -> None:
     assert pooled == pytest.approx(relu.reshape(16, 2, 16, 2, 4).max(axis=(1, 3)))
 
     model, description = head()
-    blocks = feature_maps(open_network(model, description, vgg16), photo)
+    blocks = feature_maps(open_backbone(vgg16, model, description.scaling, "vgg16"), photo)
     assert len(blocks) == 13
     assert blocks[0].name == "block1_conv1"
     assert [step.name for step in blocks[-1].steps] == ["convolution 3x3", "ReLU", "max pooling 2x2"]
@@ -217,9 +219,10 @@ def test_maps_are_those_of_each_layer(vgg16: keras.Model) -> None:
 def test_first_filters_are_in_red_green_blue(vgg16: keras.Model) -> None:
     kernel = random_tensors()[0]
     for scaling, expected in (("imagenet", kernel[:, :, ::-1]), ("article", kernel)):
-        assert np.array_equal(first_filters(open_network(*head(scaling), vgg16)), expected)
-    model, description = scratch()
-    assert np.array_equal(first_filters(open_network(model, description)), model.get_weights()[0])
+        model, described = head(scaling)
+        assert np.array_equal(first_filters(open_backbone(vgg16, model, described.scaling, "vgg16")), expected)
+    model, _ = scratch()
+    assert np.array_equal(first_filters(OpenNetwork(model)), model.get_weights()[0])
 
 
 def test_network_without_convolutions_is_opened_and_shows_none() -> None:
@@ -235,5 +238,5 @@ def test_telling_photos_are_the_surest_of_each_outcome_and_class() -> None:
     second = np.array([0.1, 0.4, 0.2, 0.8, 0.9, 0.3, 0.05])
     # Both right: 6 of class 0, before 0 and 1, since the less sure model counts, and 3 of class 1. Only the second
     # right: 2 and 4. Both wrong: 5.
-    assert telling_photos(labels, {"first": first, "second": second}) == [6, 3, 2, 4, 5]
-    assert telling_photos(labels, {"first": first}) == [1, 3, 2, 5]
+    assert telling_photos(labels, {"first": both_classes(first), "second": both_classes(second)}) == [6, 3, 2, 4, 5]
+    assert telling_photos(labels, {"first": both_classes(first)}) == [1, 3, 2, 5]

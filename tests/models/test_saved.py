@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,14 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import digest_of
-from dogs_vs_cats.models.saved import Description, exported, load_predictor, predict, write_model
+from dogs_vs_cats.models.exporting import exported
+from dogs_vs_cats.models.kinds import Description, ScratchModel, TransferModel
+from dogs_vs_cats.models.opened import OpenNetwork, open_backbone
+from dogs_vs_cats.models.saved import load_predictor, predict, read_description, write_model
 from dogs_vs_cats.serving.registered_models import compiled_by_version_0_1
 from dogs_vs_cats.settings.params import CnnSettings, HeadSettings, LossSettings, OptimizerSettings, Settings
 from dogs_vs_cats.tracking.logged_models import save_model
-from dogs_vs_cats.training.augmentation import build_augmentation
 from dogs_vs_cats.training.fitting import train
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
@@ -34,9 +37,7 @@ NETWORK = CnnSettings.model_validate(
         "output": "softmax",
     }
 )
-DESCRIPTION = Description(
-    kind="scratch", size=32, classes=("cats", "dogs"), features=None, scaling=None, network=NETWORK
-)
+DESCRIPTION = ScratchModel(size=32, classes=("cats", "dogs"), network=NETWORK)
 
 
 def test_a_written_model_predicts_as_the_one_in_memory(
@@ -74,8 +75,7 @@ def test_a_model_that_cannot_be_loaded_names_its_file_and_the_stage_that_makes_i
         load_predictor(weights)
 
 
-HEAD = Description(
-    kind="vgg16",
+HEAD = TransferModel(
     size=32,
     classes=("cats", "dogs"),
     features=(1, 1, 512),
@@ -87,7 +87,7 @@ HEAD = Description(
 
 def _train(description: Description, settings: Settings, inputs: NDArray[Any], labels: NDArray[np.uint8]) -> Any:
     """Train a network for an epoch, with the optimizer and the loss that only this project has."""
-    section = settings.train_scratch if description.kind == "scratch" else settings.train_vgg16
+    section = type(description).training_settings(settings)
     changes = {
         "epochs": 1,
         "optimizer": OptimizerSettings(name="rmsprop", learning_rate=0.001),
@@ -96,8 +96,7 @@ def _train(description: Description, settings: Settings, inputs: NDArray[Any], l
     }
     model = description.build()
     examples = Examples(inputs, labels)
-    augmentation = build_augmentation(settings.train_scratch.augmentation, 1) if description.kind == "scratch" else None
-    train(model, examples, examples, section.model_copy(update=changes), augmentation=augmentation)
+    train(model, Parts(examples, examples), section.model_copy(update=changes))
     return model
 
 
@@ -107,12 +106,15 @@ def test_a_trained_model_that_was_logged_answers_where_this_project_is_not_insta
 ) -> None:
     images, labels = photos[0][:32], photos[1][:32]
     backbone, inputs = None, images
-    if description.kind == "vgg16":
+    if isinstance(description, TransferModel):
         backbone = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
         inputs = keras.applications.vgg16.preprocess_input(images.astype(np.float32))
         inputs = backbone.predict(inputs, verbose=0)
     model = _train(description, settings, inputs, labels)
-    save_model(exported(model, description, backbone), tmp_path / "logged")
+    opened = OpenNetwork(model)
+    if isinstance(description, TransferModel):
+        opened = open_backbone(backbone, model, description.scaling, "vgg16")
+    save_model(exported(opened, description), tmp_path / "logged")
     np.save(tmp_path / "photos.npy", images)
     code = (
         "import sys; sys.modules['dogs_vs_cats'] = None; "
@@ -124,7 +126,7 @@ def test_a_trained_model_that_was_logged_answers_where_this_project_is_not_insta
     predicted = np.load(tmp_path / "predicted.npy")
     assert predicted.shape == (32,)
     assert predicted.dtype == np.float32
-    assert np.allclose(predicted, predict(model, inputs), atol=1e-5)
+    assert np.allclose(predicted, predict(model, inputs)[:, 1], atol=1e-5)
 
 
 def test_what_version_0_1_registered_is_opened_without_its_optimizer_and_loss(
@@ -136,4 +138,17 @@ def test_what_version_0_1_registered_is_opened_without_its_optimizer_and_loss(
     import mlflow.keras
 
     loaded = mlflow.keras.load_model(str(tmp_path / "logged"), custom_objects=compiled_by_version_0_1())
-    assert np.allclose(loaded.predict(photos[0][:32], verbose=0), predict(model, photos[0][:32]), atol=1e-6)
+    assert np.allclose(loaded.predict(photos[0][:32], verbose=0), predict(model, photos[0][:32])[:, 1], atol=1e-6)
+
+
+def test_what_version_0_1_described_is_read(tmp_path: Path) -> None:
+    scratch = {"kind": "scratch", "size": 32, "resampling": "lanczos", "classes": ["cats", "dogs"]}
+    scratch |= {"features": None, "backbone": None, "scaling": None, "network": NETWORK.model_dump()}
+    (tmp_path / "scratch.json").write_text(json.dumps(scratch), encoding="utf-8")
+    assert read_description(tmp_path / "scratch.weights.h5") == DESCRIPTION
+    # Before there were other backbones none was named.
+    vgg16 = {"kind": "vgg16", "size": 32, "classes": ["cats", "dogs"], "features": [1, 1, 512], "scaling": "imagenet"}
+    vgg16 |= {"network": HEAD.network.model_dump()}
+    (tmp_path / "vgg16.json").write_text(json.dumps(vgg16), encoding="utf-8")
+    assert read_description(tmp_path / "vgg16.weights.h5") == HEAD
+    assert HEAD.name == "VGG16 transfer model"

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dogs_vs_cats.evaluation.comparison import Candidate, Reported, compare
-from dogs_vs_cats.reports.comparison import figures, render
+from dogs_vs_cats.evaluation.comparing import Reported, compare
+from dogs_vs_cats.reports.comparison import Compared, figures, render
 from dogs_vs_cats.reports.explanation_figures import where_models_look
 from dogs_vs_cats.reports.making import Making, changed_settings, repeating_command
 from dogs_vs_cats.settings.params import CompareSettings
-from tests.conftest import CALLED
+from tests.conftest import candidate
 
 RULES = CompareSettings(confidence=0.95, bootstrap_resamples=200, calibration_bins=15, worst_mistakes=2, seed=1)
 N = 40
@@ -81,16 +81,32 @@ def page_of(facts: Reported, making: Making = MAKING, seed: int = 1, *, looks: b
     good[:3] = 1 - LABELS[:3]
     perfect = LABELS.astype(float)
     candidates = {
-        "scratch": Candidate(good, good, 1_355_938, 1_355_938, 3725.0, 71.26, **CALLED["scratch"]),
-        "vgg16": Candidate(perfect, perfect, 19_041_345, 4_326_657, **CALLED["vgg16"]),
+        "scratch": candidate(
+            "scratch",
+            good,
+            good,
+            parameters=1_355_938,
+            trained_parameters=1_355_938,
+            training_seconds=3725.0,
+            photos_per_second=71.26,
+        ),
+        "vgg16": candidate("vgg16", perfect, perfect, parameters=19_041_345, trained_parameters=4_326_657),
     }
-    comparison = compare(candidates, facts, RULES)
-    drawn = figures(comparison, candidates, facts, HISTORIES, PHOTOS, RULES.calibration_bins)
+    compared = Compared(
+        comparison=compare(candidates, facts, RULES),
+        candidates=candidates,
+        networks={},
+        reported=facts,
+        images=PHOTOS,
+        histories=HISTORIES,
+        counts=making.counts,
+    )
+    drawn = figures(compared, RULES.calibration_bins)
     if looks:
         evidence = np.ones((1, 2, 2), np.float32)
-        found = {model["name"]: (evidence, good[:1]) for model in comparison["models"].values()}
+        found = {model.name: (evidence, good[:1]) for model in compared.comparison.models.values()}
         drawn["grad_cam"] = where_models_look(PHOTOS[:1], LABELS[:1], facts.classes, found, "Where each model looks")
-    return render(comparison, drawn, PHOTOS, HISTORIES, making)
+    return render(compared, drawn, making)
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +144,8 @@ def test_a_stranger_is_told_what_was_compared_and_what_came_out(real: str) -> No
         "1,355,938; 1,355,938 learned here",
         "19,041,345; 4,326,657 learned here",
         "1 h 2 min",
-        "not known",
-        "not measured",
+        "71",
+        "1.0 s",
         "89.4",
         "3 epochs, the weights of epoch 2 kept",
         "1 epoch, the weights of epoch 1 kept",

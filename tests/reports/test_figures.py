@@ -13,9 +13,10 @@ from PIL import Image
 
 from dogs_vs_cats.evaluation.metrics import reliability_curve
 from dogs_vs_cats.reports import figures as pictures
+from tests.conftest import both_classes
 
 LABELS = np.array([0, 0, 1, 1])
-GIVEN = np.array([0.0, 0.7, 0.9, 1.0])
+GIVEN = both_classes(np.array([0.0, 0.7, 0.9, 1.0]))
 ODD = ("<script>$x_1$", "chats & chiens de très grande taille $")
 
 

@@ -1,31 +1,45 @@
 """The comparison in a real MLflow: scores at the runs that trained the models, the champion, and no fault passed on."""
 
 from pathlib import Path
-from typing import Any
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
 
-from dogs_vs_cats.evaluation.comparison import Candidate, Reported, compare
+from dogs_vs_cats.evaluation.comparing import Reported, compare
+from dogs_vs_cats.models.opened import OpenNetwork
+from dogs_vs_cats.reports.comparison import Compared, figures
 from dogs_vs_cats.reports.publishing import CHAMPION, DIGEST_TAG, publish
 from dogs_vs_cats.settings.params import CompareSettings, TrackingSettings
 from dogs_vs_cats.tracking.tracked_runs import client
-from tests.conftest import CALLED
+from tests.conftest import candidate
 
 DIGESTS = {"scratch": "a" * 64, "vgg16": "b" * 64}
+FIGURES = {"curves.png", "confusion.png", "reliability.png", "explained", "model"}
 
 
-def comparison() -> dict[str, Any]:
+def compared() -> Compared:
     """Two models on ten photos, the second without a mistake."""
     labels = np.arange(10) % 2
     facts = Reported("zip", "test", ("cats", "dogs"), True, [f"{n}.jpg" for n in range(10)], labels, labels)  # noqa: FBT003
     poor, perfect = np.full(10, 0.6), labels.astype(float)
-    both = {
-        "scratch": Candidate(poor, poor, 1, 1, **CALLED["scratch"]),
-        "vgg16": Candidate(perfect, perfect, 1, 1, **CALLED["vgg16"]),
-    }
+    both = {"scratch": candidate("scratch", poor, poor), "vgg16": candidate("vgg16", perfect, perfect)}
     rules = CompareSettings(confidence=0.95, bootstrap_resamples=100, calibration_bins=15, worst_mistakes=0, seed=1)
-    return compare(both, facts, rules)
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(image))
+    network = OpenNetwork(keras.Model(image, keras.layers.Dense(1, activation="sigmoid")(x)))
+    figures_of = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "kept")
+    history = pd.DataFrame([dict.fromkeys(figures_of, 1)])
+    return Compared(
+        comparison=compare(both, facts, rules),
+        candidates=both,
+        networks=dict.fromkeys(both, network),
+        reported=facts,
+        images=np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8),
+        histories=dict.fromkeys(both, history),
+        counts={"train": 1},
+    )
 
 
 @pytest.fixture
@@ -47,12 +61,13 @@ def test_scores_and_champion_are_in_mlflow(tmp_path: Path, report: Path, capsys:
         for _ in range(2):
             runs[kind] = mlflow.create_run(experiment).info.run_id
             mlflow.create_model_version("m", tmp_path.as_uri(), runs[kind], tags={DIGEST_TAG: digest})
-    publish(comparison(), report, DIGESTS, settings, tmp_path)
+    models = compared()
+    publish(models, figures(models, 15), report, settings, tmp_path)
     for kind, accuracy in (("scratch", 0.5), ("vgg16", 1.0)):
         metrics = mlflow.get_run(runs[kind]).data.metrics
         assert metrics["test_accuracy"] == accuracy
         assert {"test_log_loss", "test_brier", "test_auc", "test_ece", "test_calibrated_log_loss"} <= set(metrics)
-        assert [file.path for file in mlflow.list_artifacts(runs[kind])] == ["comparison.html"]
+        assert {file.path for file in mlflow.list_artifacts(runs[kind])} == {"comparison.html", *FIGURES}
     champion = mlflow.get_model_version_by_alias("m", CHAMPION)
     assert (int(champion.version), champion.run_id) == (4, runs["vgg16"])
     assert capsys.readouterr().err == ""
@@ -64,7 +79,8 @@ def test_a_tracker_that_does_not_answer_is_told_of_and_no_more(
     # Port 9 of this machine, which nothing listens on.
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     settings = TrackingSettings(uri="http://127.0.0.1:9", experiment="e", registered_model="m", timeout_seconds=1)
-    publish(comparison(), report, DIGESTS, settings, tmp_path)
+    models = compared()
+    publish(models, figures(models, 15), report, settings, tmp_path)
     told = capsys.readouterr().err
     assert told.startswith("tracking: http://127.0.0.1:9: connection refused; ")
     assert told.count("\n") == 1

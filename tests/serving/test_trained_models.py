@@ -11,10 +11,10 @@ from PIL import Image
 from dogs_vs_cats.data.arrays import Dataset, write_dataset
 from dogs_vs_cats.data.decoding.photos import decode
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.evaluation.metrics import apply_temperature
+from dogs_vs_cats.models.probabilities import apply_temperature
 from dogs_vs_cats.serving.classifying import LARGEST_FILE, Answer, Classifier, Unread
 from dogs_vs_cats.serving.trained_models import classify, find_model, find_photos, open_classifier
-from tests.conftest import encoded
+from tests.conftest import both_classes, encoded
 from tests.photo_project import (
     CNN,
     SIZE,
@@ -68,7 +68,7 @@ def test_probabilities_are_the_networks_of_the_decoded_photo_calibrated(
     by_tensorflow = list(classify(tmp_path, model=kind, project=trained, engine="tensorflow"))
     with open_classifier(trained, kind) as classifier:
         given = np.asarray(classifier.compute(np.stack([decode(content, SIZE, "bilinear") for content in data])))
-    expected = apply_temperature(given, TEMPERATURES[kind])
+    expected = apply_temperature(both_classes(given), TEMPERATURES[kind])[:, 1]
     assert [second(answer) for answer in answers] == pytest.approx(expected, abs=1e-12)
     assert [second(answer) for answer in by_tensorflow] == pytest.approx(expected, abs=1e-5)
     for answer, given_second in zip(answers, expected, strict=True):
@@ -176,7 +176,7 @@ def test_photos_of_folders_in_a_folder_are_found(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(project: Path) -> None:
-    (project / "data/weights/vgg16.weights.h5").unlink()
+    (project / "data/weights/backbone.weights.h5").unlink()
     with pytest.raises(WorkflowError, match=r"no backbone there; fetch it with: dvc repro weights"):
         find_model(project)
     (project / "reports/comparison.json").write_text("{}")

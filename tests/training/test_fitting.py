@@ -10,13 +10,12 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.networks.building import build_cnn
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import predict
 from dogs_vs_cats.settings.params import Settings, TrainScratchSettings
-from dogs_vs_cats.training.augmentation import build_augmentation
 from dogs_vs_cats.training.fitting import Training, train
 
 Photos = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -37,10 +36,9 @@ def train_small(
     images, labels = photos
     prepare(settings.seed)
     model = build_cnn(settings.network, images.shape[1])
-    training, validation = Examples(images[:80], labels[:80]), Examples(images[80:], labels[80:])
-    augmentation = build_augmentation(settings.augmentation, settings.seed)
-    result = train(model, training, validation, settings, augmentation=augmentation, show_progress=False, **options)
-    return result, predict(model, validation.inputs), model
+    parts = Parts(Examples(images[:80], labels[:80]), Examples(images[80:], labels[80:]))
+    result = train(model, parts, settings, show_progress=False, **options)
+    return result, predict(model, parts.validation.inputs)[:, 1], model
 
 
 class _Weights(keras.callbacks.Callback):  # type: ignore[misc]
@@ -233,10 +231,10 @@ def test_a_run_without_a_terminal_prints_a_line_an_epoch(
     settings: Settings, photos: Photos, capfd: pytest.CaptureFixture[str]
 ) -> None:
     images, labels = photos
-    chosen = small(settings, epochs=2)
+    chosen = small(settings, epochs=2, augmentation=None)
     prepare(1)
     examples = Examples(images[:32], labels[:32])
-    train(build_cnn(chosen.network, 32), examples, examples, chosen)
+    train(build_cnn(chosen.network, 32), Parts(examples, examples), chosen)
     printed = capfd.readouterr()
     assert [line.split(":")[0] for line in printed.out.splitlines()] == ["epoch 1", "epoch 2"]
     assert "val_accuracy" in printed.out

@@ -1,0 +1,27 @@
+"""The whole model, as others use it."""
+
+import keras
+from keras import layers, ops
+
+from dogs_vs_cats.models.kinds import Description
+from dogs_vs_cats.models.networks.building import second_class
+from dogs_vs_cats.models.opened import OpenNetwork
+
+
+def exported(opened: OpenNetwork, description: Description) -> keras.Model:
+    """Build the model as others use it: photos in, a probability out, made of Keras's own classes alone.
+
+    Returns:
+        A model from ``(n, size, size, 3)`` uint8 RGB photos to ``(n,)`` float32 P(second class). It is not compiled.
+    """
+    photos = layers.Input((description.size, description.size, 3), dtype="uint8", name="photos")
+    x = ops.cast(photos, "float32")
+    if opened.scale is not None:
+        x = opened.scale(x)
+    if opened.deciding is not None:
+        x = opened.seeing(x)
+    # Not the trained object itself: Keras saves the optimizer and the loss that a model was compiled with, and where
+    # this one is loaded, those of this project do not exist.
+    network = description.build()
+    network.set_weights(opened.trained.get_weights())
+    return keras.Model(photos, second_class(network(x)), name=f"photos_to_{description.kind}")

@@ -1,0 +1,423 @@
+"""The kinds of models: what each learns from, how it is built, and how it takes photos. A new kind is a class here."""
+
+import json
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from dogs_vs_cats.data.arrays import Dataset, open_split, read_dataset
+from dogs_vs_cats.data.examples import Examples, open_images
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.models.features import open_bottleneck, open_features
+from dogs_vs_cats.models.ncnn.engine import ChannelScaling
+from dogs_vs_cats.models.ncnn.networks import (
+    Network,
+    StackedNetwork,
+    add_head,
+    cnn_network,
+    vgg16_for_many,
+    vgg16_network,
+)
+from dogs_vs_cats.models.pretrained.backbones import Scaling, build_backbone, scaling_values
+from dogs_vs_cats.models.pretrained.weights import read_tensors
+from dogs_vs_cats.paths import Prepared
+from dogs_vs_cats.settings.catalogue import BACKBONES, SCRATCH, BackboneName
+from dogs_vs_cats.settings.params import (
+    CnnSettings,
+    HeadSettings,
+    Settings,
+    TrainingSettings,
+    TrainScratchSettings,
+    TrainVgg16Settings,
+)
+from dogs_vs_cats.settings.sections import Resampling
+from dogs_vs_cats.settings.spaces import ScratchSearch, Vgg16Search
+
+if TYPE_CHECKING:
+    import keras
+
+    from dogs_vs_cats.models.opened import OpenNetwork
+
+
+class Description(BaseModel, ABC):
+    """What a model's weights belong to; all that depends on the kind of model is asked of it.
+
+    Attributes:
+        kind: the kind's name, by which users choose a model and files are named.
+        size: pixels a side of the photos it takes.
+        resampling: how photos were resized to that; Lanczos where a description of an older version does not say.
+        classes: the classes, in the order of the model's probabilities.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+    size: int
+    resampling: Resampling = "lanczos"
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+
+    stage: ClassVar[str]
+    """The DVC stage that trains it, which is also its section of ``params.yaml``."""
+    needs: ClassVar[str]
+    """The DVC stage that prepares what it learns from."""
+    article_accuracy: ClassVar[float]
+    """Validation accuracy of Ahmed Besbes, "Understanding deep Convolutional Neural Networks", 2017."""
+    searched: ClassVar[frozenset[str]]
+    """Keys of its training's settings that a search's trials change, wholly or in part."""
+    few_photos: ClassVar[int]
+    """Up to this many photos are done sooner in one process than ncnn's processes have started."""
+    timed_photos: ClassVar[int]
+    """Enough photos to time it by."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, settings: Settings, prepared: Prepared) -> Self:
+        """Describe the model that ``settings`` and the prepared data stand for."""
+
+    @classmethod
+    @abstractmethod
+    def training_settings(cls, settings: Settings) -> TrainingSettings:
+        """Return the section that says how it is trained."""
+
+    @classmethod
+    @abstractmethod
+    def search_settings(cls, settings: Settings) -> ScratchSearch | Vgg16Search:
+        """Return the section that says how a search varies it."""
+
+    @classmethod
+    def check_prepared(cls, settings: Settings, prepared: Prepared) -> Dataset:
+        """Check that what it learns from is there, and is what the settings say.
+
+        Raises:
+            WorkflowError: if not; it names the ``dvc repro`` that makes it.
+        """
+        if not prepared.arrays.exists():
+            raise WorkflowError(f"{prepared.name(prepared.arrays)}: missing; {cls._from_the_workflow()}")
+        dataset = read_dataset(prepared.arrays)
+        if dataset.size != settings.decode.size:
+            raise WorkflowError(
+                f"{prepared.name(prepared.arrays)}: photos of {dataset.size} pixels, but decode.size is "
+                f"{settings.decode.size}; run dvc repro {cls.needs}"
+            )
+        return dataset
+
+    @classmethod
+    def _from_the_workflow(cls) -> str:
+        return f"a search uses what the workflow left: run dvc repro {cls.needs}"
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The model as reports call it."""
+
+    @property
+    @abstractmethod
+    def origin(self) -> str:
+        """Where its knowledge comes from, as the report says after its name; ``{learned}`` is how much it learns."""
+
+    @abstractmethod
+    def build(self) -> "keras.Model":
+        """Build the network that is trained, with new weights."""
+
+    @abstractmethod
+    def open(self, network: "keras.Model", backbone: Path) -> "OpenNetwork":
+        """Lay the model open between photo and class.
+
+        Args:
+            network: the trained network.
+            backbone: the backbone's ImageNet weights, read only where the model has a backbone.
+
+        Raises:
+            WorkflowError: if the backbone is needed, and missing or damaged.
+        """
+
+    @abstractmethod
+    def inputs(self, prepared: Prepared, split: str) -> NDArray[Any]:
+        """Open what the trained network takes for a split's photos, (n, ...), memory-mapped.
+
+        Raises:
+            WorkflowError: if it is missing or damaged.
+        """
+
+    @abstractmethod
+    def examples(self, prepared: Prepared, split: str) -> Examples:
+        """Open the same with the labels of a labelled split."""
+
+    def require_weights(self, backbone: Path) -> None:
+        """Say how to get what the model needs beside its own weights, where that is missing.
+
+        Raises:
+            WorkflowError: naming the file and the command.
+        """
+
+    @property
+    @abstractmethod
+    def suits_ncnn(self) -> bool:
+        """Whether ncnn can run it."""
+
+    @property
+    @abstractmethod
+    def channel_scaling(self) -> ChannelScaling:
+        """What becomes of a photo's values before ncnn's network takes them."""
+
+    @abstractmethod
+    def ncnn_network(self, weights: Path, backbone: Path, *, many: bool) -> Network | StackedNetwork:
+        """Build the whole model for ncnn, from a scaled photo to its outputs.
+
+        Args:
+            weights: the trained network's ``.weights.h5``.
+            backbone: as for ``open``.
+            many: for several photos at once, where that takes less time a photo.
+        """
+
+
+class ScratchModel(Description):
+    """A network that is trained from scratch, on decoded photos."""
+
+    kind: Literal["scratch"] = "scratch"
+    network: CnnSettings
+
+    stage = "train_scratch"
+    needs = "decode"
+    article_accuracy = 0.894
+    searched = frozenset(
+        {"optimizer", "loss", "batch", "augmentation", "network", "early_stopping", "reduce_on_plateau"}
+    )
+    few_photos = 256
+    timed_photos = 256
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_a_backbone(cls, values: Any) -> Any:
+        # Version 0.1 wrote what only the transfer model has here too, as nulls.
+        if not isinstance(values, dict):
+            return values
+        absent = {"features", "backbone", "scaling"}
+        return {key: value for key, value in values.items() if not (key in absent and value is None)}
+
+    @classmethod
+    def of(cls, settings: Settings, prepared: Prepared) -> Self:
+        """Describe it."""
+        dataset = read_dataset(prepared.arrays)
+        return cls(
+            size=dataset.size,
+            resampling=dataset.resampling,
+            classes=tuple(dataset.classes),
+            network=settings.train_scratch.network,
+        )
+
+    @classmethod
+    def training_settings(cls, settings: Settings) -> TrainScratchSettings:
+        """Return ``train_scratch``."""
+        return settings.train_scratch
+
+    @classmethod
+    def search_settings(cls, settings: Settings) -> ScratchSearch:
+        """Return ``search.scratch``."""
+        return settings.search.scratch
+
+    @property
+    def name(self) -> str:
+        """The model as reports call it."""
+        return f"{SCRATCH[self.network.name].title} from scratch"
+
+    @property
+    def origin(self) -> str:
+        """Its knowledge is its own."""
+        return "knows nothing at first, and learns all of its {learned} parameters from the training {noun}."
+
+    def build(self) -> "keras.Model":
+        """Build the network."""
+        from dogs_vs_cats.models.networks.building import build_cnn
+
+        return build_cnn(self.network, self.size)
+
+    def open(self, network: "keras.Model", backbone: Path) -> "OpenNetwork":  # noqa: ARG002 - it has none
+        """Lay it open: the network sees the photo itself."""
+        from dogs_vs_cats.models.opened import OpenNetwork
+
+        return OpenNetwork(network)
+
+    def inputs(self, prepared: Prepared, split: str) -> NDArray[np.uint8]:
+        """Open the decoded photos, (n, size, size, 3)."""
+        return open_split(prepared.arrays, split).images
+
+    def examples(self, prepared: Prepared, split: str) -> Examples:
+        """Open the decoded photos with their labels."""
+        return open_images(prepared.arrays, split)
+
+    @property
+    def suits_ncnn(self) -> bool:
+        """Whether it is the article's kind of CNN."""
+        return self.network.name == "cnn"
+
+    @property
+    def channel_scaling(self) -> ChannelScaling:
+        """Photos are divided by 255."""
+        return 1 / 255, (0.0, 0.0, 0.0), False
+
+    def ncnn_network(self, weights: Path, backbone: Path, *, many: bool) -> Network:  # noqa: ARG002 - as for one
+        """Build it for ncnn."""
+        return cnn_network(self.network, self.size, weights)
+
+
+class TransferModel(Description):
+    """A head that is trained on the bottleneck features of a frozen backbone.
+
+    Attributes:
+        features: height, width and channels of one photo's features.
+        backbone: whose features.
+        scaling: how photos are scaled for the backbone.
+        network: the head's settings.
+    """
+
+    kind: Literal["vgg16"] = "vgg16"
+    features: tuple[int, int, int]
+    backbone: BackboneName = "vgg16"  # descriptions did not name it while there was but one
+    scaling: Scaling
+    network: HeadSettings
+
+    stage = "train_vgg16"
+    needs = "bottleneck"
+    article_accuracy = 0.907
+    searched = frozenset({"optimizer", "loss", "batch", "network", "keep"})
+    few_photos = 24
+    timed_photos = 64  # VGG16 takes 10 to 20 photos a second on two cores
+
+    @classmethod
+    def of(cls, settings: Settings, prepared: Prepared) -> Self:
+        """Describe it."""
+        dataset, bottleneck = read_dataset(prepared.arrays), settings.bottleneck
+        return cls(
+            size=dataset.size,
+            resampling=dataset.resampling,
+            classes=tuple(dataset.classes),
+            features=open_features(prepared.features, "train").shape[1:],
+            backbone=bottleneck.backbone,
+            scaling=bottleneck.scaling,
+            network=settings.train_vgg16.network,
+        )
+
+    @classmethod
+    def training_settings(cls, settings: Settings) -> TrainVgg16Settings:
+        """Return ``train_vgg16``."""
+        return settings.train_vgg16
+
+    @classmethod
+    def search_settings(cls, settings: Settings) -> Vgg16Search:
+        """Return ``search.vgg16``."""
+        return settings.search.vgg16
+
+    @classmethod
+    def check_prepared(cls, settings: Settings, prepared: Prepared) -> Dataset:
+        """Check arrays, features and the backbone's weights."""
+        dataset = super().check_prepared(settings, prepared)
+        for needed in (prepared.features, prepared.backbone):
+            if not needed.exists():
+                raise WorkflowError(f"{prepared.name(needed)}: missing; {cls._from_the_workflow()}")
+        backbone = BACKBONES[settings.bottleneck.backbone]
+        expected = backbone.features(dataset.size)
+        for split in ("train", "validation"):
+            shape = open_features(prepared.features, split, dataset.counts[split]).shape[1:]
+            if shape != expected:
+                there, wanted = ("x".join(map(str, sides)) for sides in (shape, expected))
+                raise WorkflowError(
+                    f"{prepared.name(prepared.features / split)}.npy: {there} features, but {backbone.title} gives "
+                    f"{wanted} of photos of {dataset.size} pixels; run dvc repro {cls.needs}"
+                )
+        return dataset
+
+    @property
+    def name(self) -> str:
+        """The model as reports call it."""
+        return f"{BACKBONES[self.backbone].title} transfer model"
+
+    @property
+    def origin(self) -> str:
+        """Its knowledge is mostly the backbone's."""
+        return (
+            f"sees through {BACKBONES[self.backbone].title}, a network that others trained on the million photos of "
+            "ImageNet. That part stays as it is; only the layers after it, {learned} parameters, learn here."
+        )
+
+    def build(self) -> "keras.Model":
+        """Build the head."""
+        from dogs_vs_cats.models.networks.building import build_head
+
+        return build_head(self.network, self.features)
+
+    def open(self, network: "keras.Model", backbone: Path) -> "OpenNetwork":
+        """Lay it open: the backbone sees the scaled photo, the head decides."""
+        self.require_weights(backbone)
+        from dogs_vs_cats.models.opened import open_backbone
+
+        frozen = build_backbone(self.backbone, self.size, backbone)
+        return open_backbone(frozen, network, self.scaling, self.backbone)
+
+    def inputs(self, prepared: Prepared, split: str) -> NDArray[np.float32]:
+        """Open the features, (n, *features)."""
+        return open_features(prepared.features, split, len(open_split(prepared.arrays, split).images))
+
+    def examples(self, prepared: Prepared, split: str) -> Examples:
+        """Open the features with their labels."""
+        return open_bottleneck(prepared.arrays, prepared.features, split)
+
+    def require_weights(self, backbone: Path) -> None:
+        """Say how to get the backbone's weights."""
+        if not backbone.exists():
+            raise WorkflowError(f"{backbone}: no backbone there; fetch it with: dvc repro weights")
+
+    @property
+    def suits_ncnn(self) -> bool:
+        """Whether the backbone is VGG16."""
+        return self.backbone == "vgg16"
+
+    @property
+    def channel_scaling(self) -> ChannelScaling:
+        """Photos are scaled as the backbone was trained, or as in the article."""
+        return scaling_values(self.scaling, self.backbone)
+
+    def ncnn_network(self, weights: Path, backbone: Path, *, many: bool) -> Network | StackedNetwork:
+        """Build VGG16 and the head for ncnn."""
+        tensors = read_tensors(backbone)
+        network = vgg16_for_many(tensors, self.size) if many else vgg16_network(tensors)
+        return add_head(network, self.network, self.features, weights)
+
+
+KINDS: dict[str, type[Description]] = {"scratch": ScratchModel, "vgg16": TransferModel}
+"""Every kind by the name that users choose it by."""
+
+
+def parse_description(text: str) -> Description:
+    """Read a description from JSON.
+
+    Raises:
+        ValueError: if it is none; the message says why (pydantic's is one).
+    """
+    values = json.loads(text)
+    kind = values.get("kind") if isinstance(values, dict) else None
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r} is none of {', '.join(KINDS)}")
+    return KINDS[kind].model_validate_json(text)
+
+
+def check_fit(path: Path, description: Description, dataset: Dataset) -> None:
+    """Refuse a model of other photos than those that there are.
+
+    Args:
+        path: of the model's description.
+        description: what it was trained on.
+        dataset: the decoded photos.
+
+    Raises:
+        WorkflowError: if it was trained on other classes, or another size.
+    """
+    if (list(description.classes), description.size) != (list(dataset.classes), dataset.size):
+        raise WorkflowError(
+            f"{path}: trained on {' and '.join(description.classes)} at {description.size} pixels, the "
+            f"arrays hold {' and '.join(dataset.classes)} at {dataset.size}; run dvc repro"
+        )

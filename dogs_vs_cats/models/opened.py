@@ -1,0 +1,64 @@
+"""A model laid open between photo and class."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values
+from dogs_vs_cats.settings.catalogue import BackboneName
+
+CONVOLUTIONS = (layers.Conv2D, layers.SeparableConv2D, layers.DepthwiseConv2D)
+
+
+@dataclass(frozen=True)
+class OpenNetwork:
+    """A trained network, laid open between photo and class.
+
+    Attributes:
+        seeing: a network with convolutions among its own layers; from photos (n, size, size, 3), scaled if need be.
+        scale: what photos pass before it; None: nothing.
+        deciding: the network on top of it, where that is another; None: ``seeing`` ends in the class itself.
+        reversed_channels: whether ``seeing`` takes BGR, not RGB.
+    """
+
+    seeing: keras.Model
+    scale: keras.Model | None = None
+    deciding: keras.Model | None = None
+    reversed_channels: bool = False
+
+    def scaled(self, photos: NDArray[Any]) -> Any:
+        """Photos (n, size, size, 3) RGB, 0 to 255, as ``seeing`` takes them."""
+        inputs = ops.convert_to_tensor(np.asarray(photos), "float32")
+        return inputs if self.scale is None else self.scale(inputs)
+
+    @property
+    def trained(self) -> keras.Model:
+        """The network that training changed."""
+        return self.seeing if self.deciding is None else self.deciding
+
+    @property
+    def convolutions(self) -> list[keras.layers.Layer]:
+        """Its convolutions, the first one first; without any there is nothing here to look into."""
+        return [layer for layer in self.seeing.layers if isinstance(layer, CONVOLUTIONS)]
+
+
+def open_backbone(backbone: keras.Model, head: keras.Model, scaling: Scaling, name: BackboneName) -> OpenNetwork:
+    """Lay a backbone with a head on its features open.
+
+    Args:
+        backbone: with its weights.
+        head: the trained head.
+        scaling: how photos are scaled for the backbone.
+        name: the backbone's.
+    """
+    photos = keras.Input(backbone.input_shape[1:], name="photos")
+    return OpenNetwork(
+        backbone,
+        scale=keras.Model(photos, scale_layers(photos, scaling, name)),
+        deciding=head,
+        reversed_channels=scaling_values(scaling, name)[2],
+    )

@@ -1,0 +1,44 @@
+"""Probabilities of photos' classes, a column a class: from a network's outputs, calibrated, and what they predict."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit, softmax
+
+# Keras clips at the same distance from 0 and 1, so a logarithm stays finite and losses agree with the history's.
+CLIP = 1e-7
+
+
+def class_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
+    """Return a network's outputs as probabilities of every class.
+
+    Args:
+        outputs: (n, 1) sigmoid, P(second class); or (n, classes) softmax.
+
+    Returns:
+        (n, classes) float64. Of two classes the first column is one minus the second, whichever output gave them.
+    """
+    outputs = np.asarray(outputs, dtype=np.float64)
+    if outputs.shape[1] > 2:  # noqa: PLR2004 - more than two classes
+        return outputs
+    second = outputs[:, -1]
+    return np.stack([1 - second, second], axis=1)
+
+
+def predicted(probabilities: np.ndarray) -> np.ndarray:
+    """Return the predicted classes, (n,); of equals the first, as in Keras's binary accuracy."""
+    result: np.ndarray = np.argmax(probabilities, axis=1)
+    return result
+
+
+def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Divide the probabilities' logits by the temperature: above 1 makes them less sure, classes stay.
+
+    Source: Guo et al., "On calibration of modern neural networks", ICML 2017, section 4.2.
+    """
+    clipped = np.clip(np.asarray(probabilities, dtype=np.float64), CLIP, 1 - CLIP)
+    if clipped.shape[1] > 2:  # noqa: PLR2004 - more than two classes
+        scaled: np.ndarray = softmax(np.log(clipped) / temperature, axis=1)
+        return scaled
+    return class_probabilities(expit(logit(clipped[:, 1:]) / temperature))
