@@ -9,25 +9,25 @@ LOCK ?= cpu
 # The first interpreter on the path that really runs and is a version that TensorFlow has wheels for.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo "$$p" && break; done)
-# Processes that share the tests: most of them wait for a command that uses one core.
+# Processes that share the tests. Most tests wait for a command that uses one core.
 TESTERS ?= 2
 READY := $(VENV)/ready-$(LOCK)
-# In a recipe: the environment's commands first, as after `source .venv/bin/activate`.
+# Recipes run the environment's commands first, as after `source .venv/bin/activate`.
 IN_VENV := PATH="$(abspath $(VENV))/bin:$$PATH"
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY)  ## Make the environment (.venv) from the lock file
+setup: $(READY)  ## Create the environment (.venv) from the lock file
 
-setup-gpu:  ## The same with TensorFlow for NVIDIA GPUs (Linux)
+setup-gpu:  ## Create it with TensorFlow for NVIDIA GPUs (Linux)
 	@$(MAKE) setup LOCK=gpu
 
 $(VENV)/ready-%: requirements/%.txt requirements/bootstrap.txt pyproject.toml
-	@if [ -z "$(PYTHON)" ]; then echo "error: Python 3.11, 3.12 or 3.13 is needed; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
+	@if [ -z "$(PYTHON)" ]; then echo "error: Python 3.11, 3.12 or 3.13 is needed; install it, or name it: make PYTHON=/path/to/python3" >&2; exit 1; fi
 	"$(PYTHON)" -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
-	@# uv takes seconds where pip takes minutes, but only pip reads pip's own settings, such as a company's mirror.
+	@# uv takes seconds where pip takes minutes. Only pip reads pip's own settings, such as a company's mirror.
 	$(VENV)/bin/uv pip sync --quiet --python $(VENV)/bin/python --require-hashes $< || \
 		$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
@@ -36,10 +36,10 @@ $(VENV)/ready-%: requirements/%.txt requirements/bootstrap.txt pyproject.toml
 repro: $(READY)  ## Set up, then run the whole workflow: dvc repro
 	$(IN_VENV) dvc repro
 
-article: $(READY)  ## The article's own settings, as a DVC experiment
+article: $(READY)  ## Run the article's own split and scaling, as a DVC experiment
 	$(IN_VENV) dvc exp run -S bottleneck.scaling=article -S split.test=0
 
-tour: $(READY)  ## The pictures of docs/tour.md, after make repro
+tour: $(READY)  ## Draw the pictures of docs/tour.md, after make repro
 	$(IN_VENV) dogs-vs-cats tour
 
 test: check  ## Set up, then run every check: format, lint, types, imports, tests
@@ -51,17 +51,17 @@ check: $(READY)  ## Run only the fast checks: format, lint, types, imports
 	$(IN_VENV) mypy
 	$(IN_VENV) lint-imports --no-logo
 
-bench: $(READY)  ## Every speed figure, about 10 minutes: a table, and bench.json
+bench: $(READY)  ## Measure the speed: a table, and bench.json (10 minutes)
 	$(IN_VENV) python -m benchmarks.run --json bench.json
 
-format: $(READY)  ## Format the code and mend what ruff can
+format: $(READY)  ## Format the code, and fix what ruff can fix
 	$(IN_VENV) ruff format .
 	$(IN_VENV) ruff check --fix .
 
-ui: $(READY)  ## Every run, in the browser: mlflow ui
+ui: $(READY)  ## Show every run in the browser: mlflow ui
 	$(IN_VENV) mlflow ui
 
-send: $(READY)  ## Send to MLflow what its server missed while it was away
+send: $(READY)  ## Send to MLflow what its server missed
 	$(IN_VENV) python -m dogs_vs_cats.tracking send
 
 submit: $(READY)  ## Send reports/submission.csv to Kaggle
@@ -75,5 +75,5 @@ lock: $(READY)  ## Resolve the dependencies again and write the lock files
 	grep --no-filename '^uv==' requirements/cpu.txt | cut -d ' ' -f 1 | $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" --output-file requirements/bootstrap.txt -
 
-clean:  ## Remove the environment and caches; data, models, reports and runs stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+clean:  ## Remove the environment and caches, but no data, models, reports or runs
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
