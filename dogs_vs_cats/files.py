@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all, folders for the time being, and a file's digest."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -116,3 +117,30 @@ def digest_of(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def reserve(path: Path, header: int = 0) -> None:
+    """Take the disk space of a file of its size, rather than find in the middle that there is too little.
+
+    Args:
+        path: the file, which may be a hole.
+        header: bytes at its start that are written already.
+
+    Raises:
+        OSError: if there is too little.
+    """
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                    raise
+            else:
+                return
+        # macOS and some file systems have no such call: write the zeros.
+        file.seek(header)
+        zeros = bytes(2**20)
+        for start in range(header, size, len(zeros)):
+            file.write(zeros[: size - start])

@@ -1,7 +1,10 @@
 """What several tests use: the committed settings, and tiny photos that a network can learn from."""
 
 import io
+import resource
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,6 +54,17 @@ def encoded(image: Image.Image, picture_format: str = "PNG", **options: Any) -> 
     file = io.BytesIO()
     image.save(file, picture_format, **options)
     return file.getvalue()
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """Let the system refuse to write past so many bytes in a file, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 # A shell starts what runs in its background deaf to Ctrl-C, and so would be the processes that tests interrupt.

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 from tests.conftest import ROOT, changed
 
@@ -303,7 +304,9 @@ def test_a_killed_training_goes_on_from_its_last_finished_epoch_in_the_same_run(
     assert epochs[0] > 2
     history = pd.read_csv(project.folder / "reports/scratch/history.csv")
     assert list(history["epoch"]) == list(range(1, 41))
-    assert not list((project.folder / "models/.unfinished").iterdir())
+    left = list((project.folder / "models/.unfinished").glob("scratch-*"))
+    assert left
+    assert all((folder / "finished.json").exists() for folder in left)
     code = """
 import sys, mlflow
 client = mlflow.MlflowClient(f"sqlite:///{sys.argv[1]}/mlflow.db")
@@ -313,6 +316,29 @@ steps = [sorted(m.step for m in client.get_metric_history(r.info.run_id, "val_lo
 print([r.info.status for r in runs], steps == [list(range(1, 41))], steps)
 """
     assert "['FINISHED'] True" in project.run(sys.executable, "-W", "ignore", "-c", code, str(project.folder))
+    project.run("git", "checkout", "--", ".")
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's, with SQLAlchemy 2.1
+def test_a_stage_killed_before_dvc_recorded_it_has_its_results_again_from_the_same_run(project: Project) -> None:
+    project.run("git", "checkout", "--", ".")
+    project.run("dvc", "repro", "bottleneck")
+    project.set(**{"train_vgg16.epochs": 3})
+    # What DVC runs, without its record of it.
+    project.run(*yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train_vgg16"]["cmd"].split())
+    left = [project.folder / name for name in ("reports/vgg16/history.csv", "models/vgg16.weights.h5")]
+    before = [file.read_bytes() for file in left]
+    printed = project.run("dvc", "repro", "train_vgg16")
+    assert "this training had finished; its results are written again" in printed
+    assert [file.read_bytes() for file in left] == before
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("dogs-vs-cats")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "params.epochs = '3' and tags.kind = 'vgg16'")
+    assert [run.info.status for run in runs] == ["FINISHED"]
+    assert len(client.search_model_versions(f"run_id = '{runs[0].info.run_id}'")) == 1
+    # Once DVC has recorded it, a forced run trains anew.
+    assert "had finished" not in project.run("dvc", "repro", "--force", "--single-item", "train_vgg16")
     project.run("git", "checkout", "--", ".")
 
 

@@ -1,6 +1,5 @@
 """The decoded photos on disk: one memory-mapped array a split, read by everything after the decode stage."""
 
-import errno
 import json
 import math
 import mmap
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.files import reserve, whole_file
 from dogs_vs_cats.settings.sections import Resampling
 
 REPAIR = "make it again with: dvc repro -f decode"
@@ -217,7 +216,7 @@ def create_array(path: Path, shape: tuple[int, ...], dtype: DTypeLike) -> Iterat
     """
     with whole_file(path) as partial:
         header = np.lib.format.open_memmap(partial, mode="w+", dtype=np.dtype(dtype), shape=shape).offset
-        _reserve(partial, header)
+        reserve(partial, header)
         with open_array_file(partial) as array:
             yield array
 
@@ -240,25 +239,6 @@ def release(array: np.ndarray) -> None:
         owner = owner.base
     if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         owner.madvise(mmap.MADV_DONTNEED)
-
-
-def _reserve(path: Path, header: int) -> None:
-    """Take the disk space now, rather than find after hours that there is too little."""
-    size = path.stat().st_size
-    with path.open("r+b") as file:
-        if hasattr(os, "posix_fallocate"):
-            try:
-                os.posix_fallocate(file.fileno(), 0, size)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-                    raise
-            else:
-                return
-        # macOS and some file systems have no such call: write the zeros.
-        file.seek(header)
-        zeros = bytes(2**20)
-        for start in range(header, size, len(zeros)):
-            file.write(zeros[: size - start])
 
 
 def _images_file(arrays: Path, name: str) -> Path:

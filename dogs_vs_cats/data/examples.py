@@ -1,5 +1,6 @@
 """What models are trained and validated on: inputs with their labels."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dogs_vs_cats.data.arrays import open_split
+from dogs_vs_cats.data.arrays import open_split, release
+
+_HASHED_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,14 @@ class Examples:
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.labels):
             raise ValueError(f"{len(self.inputs)} inputs have {len(self.labels)} labels")
+
+    def add_to(self, digest: "hashlib._Hash") -> None:
+        """Add the examples to a digest, a part at a time, so that memory does not grow with them."""
+        digest.update(f"{self.inputs.dtype} {self.inputs.shape}".encode())
+        for start in range(0, len(self.inputs), _HASHED_ROWS):
+            digest.update(self.inputs[start : start + _HASHED_ROWS].tobytes())
+            release(self.inputs)
+        digest.update(self.labels.tobytes())
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import TrackingSettings
-from dogs_vs_cats.tracking.connection import connect, quiet_mlflow
+from dogs_vs_cats.tracking.connection import connect, quiet_mlflow, reason
 from dogs_vs_cats.tracking.delivery import MlflowRun
 from dogs_vs_cats.tracking.devices import device_tags
 from dogs_vs_cats.tracking.operations import (
@@ -208,6 +208,18 @@ def _recorded(outbox: Outbox) -> Iterator[Run]:
 def client(settings: TrackingSettings, root: Path) -> "MlflowClient":
     """MLflow's own client for what there is no function for here; it raises when MLflow does not answer."""
     return connect(tracking_uri(settings, root), root, settings.timeout_seconds)
+
+
+def end_abandoned(settings: TrackingSettings, root: Path, run_id: str) -> None:
+    """End the run of a training that nothing goes on with, which a kill left running; MLflow may be away."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        mlflow = client(settings, root)
+        if mlflow.get_run(run_id).info.status == "RUNNING":
+            mlflow.set_terminated(run_id, "KILLED")
+    except (MlflowException, OSError) as error:
+        print(f"tracking: run {run_id} of an abandoned training is not ended: {reason(error)}", flush=True)
 
 
 def _status(error: BaseException) -> Status:

@@ -1,19 +1,32 @@
 """A training's state after each epoch, on disk, so that a killed one goes on from its last finished epoch."""
 
 import hashlib
+import io
 import json
+import os
 import shutil
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
+import tensorflow as tf
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from dogs_vs_cats.data.examples import Parts
+from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.models.kinds import Description
+from dogs_vs_cats.settings.params import TrainingSettings
 from dogs_vs_cats.settings.sections import Keep
+from dogs_vs_cats.tracking.devices import device_tags
 
-_STATE = "state.json"
-_RUN = "mlflow-run-id"
+_RUN, _FINISHED = "mlflow-run-id", "finished.json"
+_STATES_KEPT = 2  # the second is for when the first is damaged
+_PACKAGE = Path(__file__).parent.parent
+# What a training's result depends on; the same as what its stage lists in dvc.yaml, but for recording.
+_CODE = ("data/arrays.py", "data/examples.py", "models", "settings", "training")
 # What these callbacks count from epoch to epoch, and forget when a new ``fit`` begins.
 _COUNTED = {
     keras.callbacks.EarlyStopping: ("best", "best_epoch", "wait"),
@@ -21,39 +34,143 @@ _COUNTED = {
 }
 
 
-def checkpoint_folder(base: Path, name: str, *made_from: object) -> Path:
-    """Where a training keeps its state: a folder of its own for all that it is made from.
+def identity_of(description: Description, settings: TrainingSettings, parts: Parts) -> str:
+    """Return what tells a training from any other: a digest of all that its result depends on.
+
+    That is settings, network, examples to the byte, code, libraries and devices.
+    """
+    digest = hashlib.sha256()
+    libraries = [keras.__version__, tf.__version__, np.__version__]
+    facts = [settings.model_dump(mode="json"), description.model_dump(mode="json"), libraries, device_tags()]
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    for examples in (parts.training, parts.validation):
+        examples.add_to(digest)
+    for name in _CODE:
+        place = _PACKAGE / name
+        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Checkpoint:
+    """Where a training keeps its state, the run that it is recorded in, and whether it has finished.
+
+    The folder stays when a training has finished, until DVC has recorded the result: a stage that is killed in between
+    runs again, and then finds what it had. Used as a context it belongs to one process at a time.
 
     Args:
-        base: the folder of all unfinished trainings.
-        name: of the model.
-        made_from: settings, data digests, versions; a training with any other does not go on from this state.
+        base: the folder of all such folders.
+        kind: of the model.
+        identity: from ``identity_of``.
 
-    Returns:
-        ``base/NAME-DIGEST``.
+    Attributes:
+        folder: the folder.
+        owned: whether this process may use it, inside the ``with`` block.
     """
-    versions = [keras.__version__, np.__version__]
-    described = json.dumps([*made_from, versions], sort_keys=True)
-    return base / f"{name}-{hashlib.sha256(described.encode()).hexdigest()[:16]}"
+
+    def __init__(self, base: Path, kind: str, identity: str) -> None:
+        self.folder, self.owned = base / f"{kind}-{identity}", False
+        self._lock = FileLock(_lock_of(self.folder), blocking=False)
+
+    def __enter__(self) -> Self:
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+            self.owned = True
+        except Timeout:
+            print(f"{self.folder}: another process trains the same; this training keeps no checkpoint", flush=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.owned:
+            self._lock.release()
+
+    @property
+    def state(self) -> Path | None:
+        """Where ``Progress`` keeps its state; None where another process does."""
+        return self.folder if self.owned else None
+
+    @property
+    def run(self) -> str | None:
+        """The id of the MLflow run of a training that was cut off; None where there is none."""
+        file = self.folder / _RUN
+        return run_of(self.folder) if self.owned and file.exists() else None
+
+    def track_as(self, run_id: str) -> None:
+        """Note the training's MLflow run, in which it is recorded when it goes on."""
+        if self.owned:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _RUN).write_text(run_id, encoding="utf-8")
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything of the training is done but DVC's record of it."""
+        return self.owned and (self.folder / _FINISHED).exists()
+
+    def finish(self, weights: Path) -> None:
+        """Note that the training's results are written and recorded.
+
+        Args:
+            weights: the weights file that it left, by which DVC's record is recognised.
+        """
+        if not self.owned:
+            return
+        for old in _states(self.folder)[1:]:
+            old.unlink()
+        with whole_file(self.folder / _FINISHED) as partial:
+            md5 = hashlib.md5(weights.read_bytes(), usedforsecurity=False).hexdigest()
+            partial.write_text(json.dumps({"md5": md5}) + "\n", encoding="utf-8")
+
+    def forget_if_recorded(self, *locks: Path) -> None:
+        """Remove what a finished training left, once one of these ``dvc.lock`` files has its weights."""
+        if not self.finished:
+            return
+        md5 = json.loads((self.folder / _FINISHED).read_text(encoding="utf-8"))["md5"]
+        if any(lock.exists() and md5 in lock.read_text(encoding="utf-8") for lock in locks):
+            self.forget()
+
+    def forget(self) -> None:
+        """Remove the folder, whole: a kill in between leaves nothing that is taken for a state."""
+        if self.owned and self.folder.exists():
+            away = self.folder.with_name(f".{self.folder.name}.removed")
+            shutil.rmtree(away, ignore_errors=True)
+            self.folder.replace(away)
+            shutil.rmtree(away)
+
+    def abandoned(self) -> list[Path]:
+        """Return the folders of unfinished trainings of the same kind that no process goes on with."""
+        kind = self.folder.name.rpartition("-")[0]
+        others = [folder for folder in sorted(self.folder.parent.glob(f"{kind}-*")) if folder != self.folder]
+        return [
+            folder
+            for folder in others
+            if (folder / _RUN).exists() and not (folder / _FINISHED).exists() and not _is_locked(_lock_of(folder))
+        ]
 
 
-def tracked_as(checkpoint: Path) -> str | None:
-    """The id of the MLflow run that an unfinished training was recorded in, None where there is none."""
-    file = checkpoint / _RUN
-    return file.read_text(encoding="utf-8") if file.exists() else None
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
 
 
-def track_as(checkpoint: Path, run_id: str) -> None:
-    """Note the MLflow run of a training, so that it is gone on with when the training is."""
-    checkpoint.mkdir(parents=True, exist_ok=True)
-    (checkpoint / _RUN).write_text(run_id, encoding="utf-8")
+def _is_locked(path: Path) -> bool:
+    lock = FileLock(path, blocking=False)
+    try:
+        with lock:
+            return False
+    except Timeout:
+        return True
+
+
+def run_of(folder: Path) -> str:
+    """Return the MLflow run of the training that left a folder."""
+    return (folder / _RUN).read_text(encoding="utf-8")
 
 
 class Progress:
     """What a training has done so far.
 
     Args:
-        folder: where the state is kept, a ``checkpoint_folder``; None keeps it in memory alone.
+        folder: where the state is kept, a ``Checkpoint``'s; None keeps it in memory alone.
         keep: whose weights the model is to have: those of its ``best`` epoch, by validation loss, of its ``last``, or
             the ``average`` of those after each of the last two thirds of ``epochs``.
         epochs: how many there are to be at most.
@@ -72,9 +189,8 @@ class Progress:
         self.seconds = 0.0
         self.stopped = False
         self._counted: dict[str, dict[str, Any]] = {}
-        self._random: list[list[int]] = []
-        self._weights: Path | None = None
-        self._kept: list[NDArray[Any]] | None = None
+        self._arrays: dict[str, list[NDArray[Any]]] = {}
+        self._kept: list[NDArray[Any]] = []
 
     @property
     def kept_epochs(self) -> list[int]:
@@ -90,42 +206,53 @@ class Progress:
         return list(range(first, last + 1)) if self._keep == "average" and last > first else [last]
 
     def load(self) -> None:
-        """Take up the state on disk, where there is one."""
-        if self._folder is None or not (self._folder / _STATE).exists():
+        """Take up the newest state on disk that is whole; one that is not is told, and set aside."""
+        for file in [] if self._folder is None else _states(self._folder):
+            try:
+                data = file.read_bytes()
+                if _digest(data) != file.stem.rpartition("-")[2]:
+                    raise ValueError("its bytes are not those that were written")  # noqa: TRY301 - as for what NumPy raises
+                with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                    state = json.loads(bytes(arrays["state"]))
+                    self._arrays = {
+                        name: [arrays[f"{name}-{place}"] for place in range(count)]
+                        for name, count in state["arrays"].items()
+                    }
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                print(f"{file}: damaged ({error}); it is set aside, and training goes on from before it", flush=True)
+                file.replace(file.with_suffix(".damaged"))
+                continue
+            self.rows, self.times = state["rows"], state["times"]
+            self.seconds, self.stopped, self._counted = state["seconds"], state["stopped"], state["counted"]
+            self._kept = self._arrays["kept"] or self._arrays["weights"]
             return
-        state = json.loads((self._folder / _STATE).read_text(encoding="utf-8"))
-        self.rows, self.times = state["rows"], state["times"]
-        self.seconds, self.stopped = state["seconds"], state["stopped"]
-        self._counted, self._random = state["counted"], state["random"]
-        self._weights = self._folder / state["weights"]
-        with np.load(self._folder / state["kept"]) as kept:
-            self._kept = list(kept.values())
 
     def restore(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
         """Give the model, its optimizer and the callbacks the state they had after the last finished epoch."""
-        if self._weights is None:
+        if not self._arrays:
             return
         model.optimizer.build(model.trainable_variables)
-        model.load_weights(self._weights)
-        for variable, value in zip(_random_states(model), self._random, strict=True):
-            variable.assign(value)
+        model.set_weights(self._arrays["weights"])
+        for variables, name in ((model.optimizer.variables, "optimizer"), (_random_states(model), "random")):
+            for variable, value in zip(variables, self._arrays[name], strict=True):
+                variable.assign(value)
         for callback in callbacks:
             for name, value in self._counted.get(type(callback).__name__, {}).items():
                 setattr(callback, name, value)
 
     def save(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
-        """Keep the state after an epoch; the state file is replaced last, so it never names a half-written one."""
-        epoch = int(self.rows[-1]["epoch"])
-        self._keep_weights(model, epoch)
+        """Keep the state after an epoch. A disk that takes no more costs the state, not the training."""
+        epoch, weights = int(self.rows[-1]["epoch"]), model.get_weights()
+        self._keep_weights(weights, epoch)
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._weights = self._folder / f"epoch-{epoch}.weights.h5"
-        model.save_weights(self._weights)
-        kept = self._folder / f"kept-{self.kept_epochs[-1]}.npz"
-        if epoch in self.kept_epochs:
-            assert self._kept is not None
-            np.savez(kept, *self._kept)
+        arrays = {
+            "weights": weights,
+            "optimizer": [np.asarray(variable) for variable in model.optimizer.variables],
+            "random": [np.asarray(variable) for variable in _random_states(model)],
+            # Empty where they are the model's own.
+            "kept": [] if self.kept_epochs == [epoch] else self._kept,
+        }
         state = {
             "rows": self.rows,
             "times": self.times,
@@ -136,39 +263,54 @@ class Progress:
                 for callback in callbacks
                 if type(callback) in _COUNTED
             },
-            "random": [variable.numpy().tolist() for variable in _random_states(model)],
-            "weights": self._weights.name,
-            "kept": kept.name,
+            "arrays": {name: len(values) for name, values in arrays.items()},
         }
-        new = self._folder / f".{_STATE}"
-        new.write_text(json.dumps(state), encoding="utf-8")
-        new.replace(self._folder / _STATE)
-        for old in (*self._folder.glob("*.weights.h5"), *self._folder.glob("*.npz")):
-            if old not in (self._weights, kept):
-                old.unlink()
+        # To memory first: a library that writes a file itself cannot end it where the disk is full.
+        buffer = io.BytesIO()
+        named = {f"{name}-{place}": value for name, values in arrays.items() for place, value in enumerate(values)}
+        np.savez(buffer, state=np.frombuffer(json.dumps(state).encode(), np.uint8), **named)
+        try:
+            self._write(self._folder, epoch, buffer.getbuffer())
+        except OSError as error:
+            print(f"{self._folder}: {error.strerror or error}; no checkpoint of epoch {epoch}", flush=True)
 
-    def _keep_weights(self, model: keras.Model, epoch: int) -> None:
+    def _write(self, folder: Path, epoch: int, data: memoryview) -> None:
+        with whole_file(folder / f"epoch-{epoch:06}-{_digest(data)}.npz") as partial, partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        for old in _states(folder)[_STATES_KEPT:]:
+            old.unlink()
+
+    def _keep_weights(self, weights: list[NDArray[Any]], epoch: int) -> None:
         epochs = self.kept_epochs
         if epoch not in epochs:
             return
-        weights = model.get_weights()
         if len(epochs) > 1:
-            assert self._kept is not None
             # A running mean: the weights of every epoch would be many times the model.
             weights = [mean + (new - mean) / len(epochs) for mean, new in zip(self._kept, weights, strict=True)]
         self._kept = weights
 
     def load_kept(self, model: keras.Model) -> None:
-        """Give the model the weights that are kept."""
-        if self._kept is not None:
+        """Give the model the weights that are kept, where an epoch has finished."""
+        if self._kept:
             model.set_weights(self._kept)
 
     def discard(self) -> None:
-        """Remove the state from disk: the training is done and its results are written."""
+        """Remove the states: a training that diverged would diverge again from them."""
         if self._folder is not None and self._folder.exists():
             shutil.rmtree(self._folder)
 
 
+def _states(folder: Path) -> list[Path]:
+    """Return the states in a folder, the newest first."""
+    return sorted(folder.glob("epoch-*.npz"), reverse=True)
+
+
+def _digest(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 def _random_states(model: keras.Model) -> list[keras.Variable]:
-    """The states of dropout's and augmentation's random numbers, which weights files leave out."""
+    """Return the states of dropout's and augmentation's random numbers, which a model's weights leave out."""
     return [variable for variable in model.non_trainable_variables if variable.name == "seed_generator_state"]

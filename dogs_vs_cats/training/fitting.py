@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,14 +36,12 @@ class Training:
             or the last of several.
         seconds: spent in the epochs, those before a resume included.
         stopped_early: whether early stopping ended it.
-        forget: removes the checkpoint; call it once the results are written.
     """
 
     history: pd.DataFrame
     kept: dict[str, float]
     seconds: float
     stopped_early: bool
-    forget: Callable[[], None] = field(repr=False)
 
     @property
     def kept_epochs(self) -> tuple[int, int]:
@@ -115,7 +113,7 @@ def train(
         model: a network of ``networks``, with softmax or sigmoid outputs.
         parts: what it learns from, and what its epochs are judged by.
         settings: optimizer, loss, epochs, batch, stopping, augmentation.
-        checkpoint: ``checkpoints.checkpoint_folder`` of this very training, for its state after each epoch. Called
+        checkpoint: a ``checkpoints.Checkpoint``'s folder, of this very training, for its state after each epoch. Called
             again with the same arguments after a kill, it goes on from the last finished epoch and ends as if it had
             not been killed. None keeps no state.
         log: called after each epoch. When a training goes on, it is called for the epochs before as well, with the very
@@ -137,7 +135,7 @@ def train(
     progress = Progress(checkpoint, settings.keep, settings.epochs)
     progress.load()
     done = len(progress.rows)
-    if done and show_progress:
+    if 0 < done < settings.epochs and not progress.stopped and show_progress:
         print(f"going on after epoch {done}, the last finished one", flush=True)
     for row, ended in zip(progress.rows, progress.times, strict=True):
         if log is not None:
@@ -164,6 +162,8 @@ def train(
                 callbacks=[order, keras.callbacks.TerminateOnNaN(), *counting, end, *callbacks],
                 verbose=0,
             )
+    else:
+        progress.restore(fitted, counting)  # Keras writes the optimizer's state with the weights
     if not np.isfinite([progress.rows[-1]["loss"], progress.rows[-1]["val_loss"]]).all():
         progress.discard()
         raise WorkflowError(
@@ -177,7 +177,7 @@ def train(
     if len(progress.kept_epochs) > 1:  # no epoch was judged with their average
         kept |= {f"val_{name}": value for name, value in fitted.evaluate(judged, verbose=0, return_dict=True).items()}
     stopped_early = len(progress.rows) < settings.epochs
-    return Training(history, kept, progress.seconds, stopped_early, progress.discard)
+    return Training(history, kept, progress.seconds, stopped_early)
 
 
 def compile_for(model: keras.Model, settings: TrainingSettings) -> None:

@@ -16,8 +16,8 @@ from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import Settings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
-from dogs_vs_cats.tracking.tracked_runs import Run, tracked_run
-from dogs_vs_cats.training.checkpoints import checkpoint_folder, track_as, tracked_as
+from dogs_vs_cats.tracking.tracked_runs import Run, end_abandoned, tracked_run
+from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
 from dogs_vs_cats.training.fitting import Training, train
 
 
@@ -47,39 +47,52 @@ def train_and_record(
         root: the project's folder; unfinished trainings wait in its ``models/.unfinished``.
     """
     description, section = kind.of(settings, prepared), kind.training_settings(settings)
-    dataset = read_dataset(prepared.arrays)
     parts = Parts(description.examples(prepared, "train"), description.examples(prepared, "validation"))
-    params = section.model_dump(mode="json")
-    checkpoint = checkpoint_folder(
-        root / "models" / ".unfinished", description.kind, params, description.model_dump(mode="json"), dataset.digest
-    )
-    prepare(section.seed, mixed_precision=section.mixed_precision)
-    model = description.build()
-    with tracked_run(
-        description.kind,
-        settings.tracking,
-        root,
-        params={**params, **description.model_dump(include={"size", "resampling", "backbone", "scaling"})},
-        tags={**data_tags(dataset), "kind": description.kind},
-        dataset=(dataset.source, dataset.digest),
-        resume=tracked_as(checkpoint),
-    ) as run:
-        track_as(checkpoint, run.id)
-        result = train(model, parts, section, checkpoint=checkpoint, log=run.log_metrics)
-        write_model(model, description, outputs.weights)
-        write_results(result, len(parts.training.labels), outputs.reports)
-        log_results(run, result, model)
-        run.log_model(
-            exported(description.open(model, prepared.backbone), description),
+    identity = identity_of(description, section, parts)
+    with Checkpoint(root / "models" / ".unfinished", description.kind, identity) as checkpoint:
+        # A queued experiment runs in a copy of the project, which has a dvc.lock of its own.
+        checkpoint.forget_if_recorded(Path("dvc.lock"), root / "dvc.lock")
+        prepare(section.seed, mixed_precision=section.mixed_precision)
+        model = description.build()
+        if checkpoint.finished:
+            print(f"{checkpoint.folder}: this training had finished; its results are written again", flush=True)
+            result = train(model, parts, section, checkpoint=checkpoint.state)
+            _write(model, description, result, parts, outputs)
+            return
+        for folder in checkpoint.abandoned():
+            end_abandoned(settings.tracking, root, run_of(folder))
+            print(f"{folder}: holds an unfinished training of other settings or data, and is left as it is", flush=True)
+        dataset = read_dataset(prepared.arrays)
+        params = section.model_dump(mode="json")
+        with tracked_run(
             description.kind,
-            registered_model=settings.tracking.registered_model,
-            version_tags={
-                "kind": description.kind,
-                DIGEST_TAG: digest_of(outputs.weights),
-                "classes": ", ".join(description.classes),
-            },
-        )
-    result.forget()
+            settings.tracking,
+            root,
+            params={**params, **description.model_dump(include={"size", "resampling", "backbone", "scaling"})},
+            tags={**data_tags(dataset), "kind": description.kind},
+            dataset=(dataset.source, dataset.digest),
+            resume=checkpoint.run,
+        ) as run:
+            checkpoint.track_as(run.id)
+            result = train(model, parts, section, checkpoint=checkpoint.state, log=run.log_metrics)
+            _write(model, description, result, parts, outputs)
+            log_results(run, result, model)
+            run.log_model(
+                exported(description.open(model, prepared.backbone), description),
+                description.kind,
+                registered_model=settings.tracking.registered_model,
+                version_tags={
+                    "kind": description.kind,
+                    DIGEST_TAG: digest_of(outputs.weights),
+                    "classes": ", ".join(description.classes),
+                },
+            )
+        checkpoint.finish(outputs.weights)
+
+
+def _write(model: keras.Model, description: Description, result: Training, parts: Parts, outputs: Outputs) -> None:
+    write_model(model, description, outputs.weights)
+    write_results(result, len(parts.training.labels), outputs.reports)
 
 
 def write_results(training: Training, images: int, folder: Path) -> None:

@@ -20,6 +20,7 @@ from dogs_vs_cats.serving.registered_models import compiled_by_version_0_1
 from dogs_vs_cats.settings.params import CnnSettings, HeadSettings, LossSettings, OptimizerSettings, Settings
 from dogs_vs_cats.tracking.logged_models import save_model
 from dogs_vs_cats.training.fitting import train
+from tests.conftest import no_file_larger_than
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
 pytestmark = pytest.mark.filterwarnings(
@@ -152,3 +153,9 @@ def test_what_version_0_1_described_is_read(tmp_path: Path) -> None:
     (tmp_path / "vgg16.json").write_text(json.dumps(vgg16), encoding="utf-8")
     assert read_description(tmp_path / "vgg16.weights.h5") == HEAD
     assert HEAD.name == "VGG16 transfer model"
+
+
+def test_a_disk_that_is_full_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    with no_file_larger_than(5000), pytest.raises(OSError, match=r"File too large.*scratch\.weights\.h5"):
+        write_model(DESCRIPTION.build(), DESCRIPTION, tmp_path / "scratch.weights.h5")
+    assert list(tmp_path.iterdir()) == []

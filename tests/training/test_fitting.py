@@ -17,6 +17,7 @@ from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import predict
 from dogs_vs_cats.settings.params import Settings, TrainScratchSettings
 from dogs_vs_cats.training.fitting import Training, train
+from tests.conftest import no_file_larger_than
 
 Photos = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -141,8 +142,6 @@ def test_a_training_cut_off_after_any_epoch_ends_as_if_it_had_not_been(
     assert logged == [1, 1, 2, 3, 1, 2, 3, 4]
     pd.testing.assert_frame_equal(result.history, whole.history, check_exact=True)
     assert np.array_equal(probabilities, expected)
-    result.forget()
-    assert not (tmp_path / "checkpoint").exists()
 
 
 def test_a_finished_training_whose_results_were_not_written_is_not_run_again(
@@ -199,8 +198,46 @@ def test_a_half_written_checkpoint_is_not_taken_for_a_whole_one(
 ) -> None:
     folder = tmp_path / "checkpoint"
     folder.mkdir()
-    (folder / "epoch-2.weights.h5").write_bytes(b"cut off")
+    (folder / ".epoch-000002-0123456789abcdef.npz.partial").write_bytes(b"cut off")
     result, probabilities, _ = train_small(photos, small(settings), checkpoint=folder)
+    assert len(result.history) == 3
+    assert np.array_equal(probabilities, train_small(photos, small(settings))[1])
+
+
+@pytest.mark.parametrize("fault", ["cut off", "one bit", "empty", "all"])
+def test_a_damaged_state_is_told_and_training_goes_on_from_before_it(
+    settings: Settings, photos: Photos, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
+) -> None:
+    def cut_off(_: dict[str, float], epoch: int, __: int) -> None:
+        if epoch == 3:
+            raise _Killed
+
+    folder = tmp_path / "checkpoint"
+    with pytest.raises(_Killed):
+        train_small(photos, small(settings, epochs=4), checkpoint=folder, log=cut_off)
+    states = sorted(folder.glob("epoch-*.npz"))
+    assert [state.name.split("-")[1] for state in states] == ["000002", "000003"]
+    for state in states if fault == "all" else states[1:]:
+        data = bytearray(state.read_bytes())
+        data[len(data) // 2] ^= 1
+        state.write_bytes({"cut off": data[:-100], "empty": b""}.get(fault, data))
+    result, probabilities, _ = train_small(photos, small(settings, epochs=4), checkpoint=folder)
+    told = capsys.readouterr().out
+    assert told.count(": damaged (") == (2 if fault == "all" else 1)
+    assert states[1].with_suffix(".damaged").exists()
+    whole, expected, _ = train_small(photos, small(settings, epochs=4))
+    pd.testing.assert_frame_equal(result.history, whole.history, check_exact=True)
+    assert np.array_equal(probabilities, expected)
+
+
+def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_training(
+    settings: Settings, photos: Photos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with no_file_larger_than(2000):
+        result, probabilities, _ = train_small(photos, small(settings), checkpoint=tmp_path / "checkpoint")
+    told = capsys.readouterr().out.splitlines()
+    assert [line.rpartition("; ")[2] for line in told] == [f"no checkpoint of epoch {epoch}" for epoch in (1, 2, 3)]
+    assert list((tmp_path / "checkpoint").iterdir()) == []
     assert len(result.history) == 3
     assert np.array_equal(probabilities, train_small(photos, small(settings))[1])
 
