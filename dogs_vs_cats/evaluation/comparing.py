@@ -11,6 +11,7 @@ from dogs_vs_cats.evaluation.comparison import (
     Calibrated,
     Comparison,
     Difference,
+    Majority,
     Mistake,
     ModelResult,
     OnValidation,
@@ -204,6 +205,8 @@ def compare(candidates: Mapping[str, Candidate], reported: Reported, rules: Comp
         ValueError: if arrays differ in length, are empty, or hold anything but probabilities and class numbers.
     """
     models = {kind: _result(candidate, reported, rules) for kind, candidate in candidates.items()}
+    counts = np.bincount(reported.labels, minlength=len(reported.classes))
+    largest = int(counts.argmax())
     temperatures = {kind: model.temperature for kind, model in models.items()}
     comparison = Comparison(
         source=reported.source,
@@ -211,6 +214,7 @@ def compare(candidates: Mapping[str, Candidate], reported: Reported, rules: Comp
         images=len(reported.labels),
         classes=reported.classes,
         confidence=rules.confidence,
+        majority=Majority(name=reported.classes[largest], share=float(counts[largest] / counts.sum())),
         models=models,
         differences=_differences(reported.labels, candidates, temperatures, rules),
         better=better_model(

@@ -143,6 +143,13 @@ class ModelResult(Scores):
     mistakes: list[Mistake]
 
 
+class Majority(_Part):
+    """What always saying the most frequent class of the reported photos reaches: its name and its share."""
+
+    name: str
+    share: float
+
+
 class McNemar(_Part):
     """Photos by which of two models was right, and the test on those where only one was.
 
@@ -197,11 +204,12 @@ class Comparison(_Part):
         images: photos in it.
         classes: the classes' names.
         confidence: of every interval.
+        majority: what always saying the most frequent class reaches.
         models: by kind.
         differences: each later model minus each earlier one.
         better: the model to use.
         better_by: why that one.
-        verdict: the outcome in a sentence.
+        verdict: the outcome in a sentence, and what it must be taken with.
     """
 
     version: Literal[2] = 2
@@ -210,6 +218,7 @@ class Comparison(_Part):
     images: int
     classes: tuple[str, ...]
     confidence: float
+    majority: Majority
     models: dict[str, ModelResult]
     differences: Annotated[list[Difference], Field(min_length=1)]
     better: str

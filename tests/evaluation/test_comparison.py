@@ -256,6 +256,40 @@ def test_drawn_pictures_on_validation_are_called_that() -> None:
     assert found.models["scratch"].article.judgement == "not comparable"
 
 
+def test_two_constant_models_on_five_photos_are_called_what_they_are() -> None:
+    labels = np.array([0, 0, 0, 0, 1])
+    facts = replace(reported(5), labels=labels, validation_labels=labels)
+    constant = np.full(5, 0.2)
+    both = {kind: candidate(kind, constant, constant) for kind in ("scratch", "vgg16")}
+    verdict = compare(both, facts, RULES).verdict
+    assert verdict.startswith("No difference can be claimed: both models are right on 80.0 % of 5 test photos")
+    for told in (
+        "The test is too small: with 5 test photos, an accuracy is known to within 59 points only.",
+        "The CNN from scratch always says cats.",
+        "The VGG16 transfer model always says cats.",
+        "Always saying cats would be right on 80.0 % of them.",
+    ):
+        assert told in verdict
+
+
+def test_a_verdict_on_many_photos_of_classes_alike_needs_no_caution() -> None:
+    facts = reported()
+    found = compare(candidates(facts, 1.5, 5.0), facts, RULES)
+    assert found.verdict.endswith("p < 0.001).")
+    assert (found.majority.name, found.majority.share) == ("cats", 0.5)
+
+
+def test_one_sided_classes_and_a_class_without_photos_are_told() -> None:
+    labels = np.array([1] * 300 + [0] * 100)
+    facts = replace(reported(), labels=labels, validation_labels=labels)
+    both = {kind: candidate(kind, *2 * (probabilities(labels, 3.0, 1),)) for kind in ("scratch", "vgg16")}
+    told = compare(both, facts, RULES).verdict
+    assert "Always saying dogs would be right on 75.0 % of them." in told
+    assert "too small" not in told
+    facts = replace(facts, labels=np.ones(400, dtype=int))
+    assert "None of them is of class cats." in compare(both, facts, RULES).verdict
+
+
 def test_percentages_are_never_rounded_to_all_or_none() -> None:
     assert percent(0.99999) == "99.999 %"
     assert percent(0.0001) == "0.01 %"
