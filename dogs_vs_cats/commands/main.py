@@ -1,40 +1,48 @@
 """``dogs-vs-cats``: the console command that all others stand under."""
 
-import argparse
+from functools import partial
 from importlib import import_module
+
+import click
 
 from dogs_vs_cats.cli import run
 
 COMMANDS: dict[str, str] = {
-    "predict": "the class of photos, and how sure the model is of it",
-    "page": "a page in the browser to drop photos on: what both models say, and where they look",
-    "package": "a model that mlflow models serve gives photos to",
-    "explain": "show where the models look in a photo, and what their convolutions make of it",
-    "tour": "make the pictures of docs/tour.md, the article retold, from the trained models",
-    "audit": "list the photos whose labels, contents, sizes or copies deserve a look",
-    "networks": "every network with its parameters, multiply-adds and memory, and a picture of each",
+    "predict": "Classify photos, and say how sure the model is.",
+    "page": "Serve a page to drop photos on: what both models say, and where they look.",
+    "package": "Make a model that mlflow models serve gives photos to.",
+    "explain": "Show where the models look in a photo, and what their convolutions make of it.",
+    "tour": "Make the pictures of docs/tour.md from the trained models.",
+    "audit": "List the photos whose labels, contents, sizes or copies deserve a look.",
+    "networks": "List every network with its parameters, multiply-adds and memory, and draw it.",
 }
-"""Each command, its module's name here, and what it does in a line."""
+"""Each command, its module's name here, and what it does."""
 
 
+class _Commands(click.Group):
+    """The commands, of which only the one that runs is imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"dogs_vs_cats.commands.{cmd_name}").main
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> None:
+        run(partial(super().invoke, ctx))
+
+
+@click.command(cls=_Commands, epilog='Completion in bash: eval "$(_DOGS_VS_CATS_COMPLETE=bash_source dogs-vs-cats)"')
 def main() -> None:
-    """Hand the command line to the module of the command that it names."""
-    run(_main)
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="dogs-vs-cats",
-        description="Put the trained models to use, and look into them.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="commands:\n" + "\n".join(f"  {name:10} {does}" for name, does in COMMANDS.items()),
-    )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="what it takes")
-    given = parser.parse_args()
-    # Only the command that runs is imported: TensorFlow takes seconds.
-    import_module(f"dogs_vs_cats.commands.{given.command}").main(given.arguments)
+    """Put the trained models to use, and look into them."""
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="dogs-vs-cats")

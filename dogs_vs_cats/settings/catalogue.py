@@ -133,6 +133,12 @@ BACKBONES: dict[BackboneName, Backbone] = {
 }
 """The networks whose features the transfer model takes."""
 
+NETWORKS: dict[str, Scratch | Backbone] = {
+    **{str(name): network for name, network in SCRATCH.items()},
+    **{str(name): network for name, network in BACKBONES.items()},
+}
+"""Both kinds by name."""
+
 
 def check_size(name: BackboneName, size: int) -> None:
     """Refuse photos too small for a backbone.

@@ -18,6 +18,7 @@ from dogs_vs_cats.commands import audit
 from dogs_vs_cats.data.arrays import open_split
 from dogs_vs_cats.errors import WorkflowError
 from stages import decode, split
+from tests.commands.calling import call
 from tests.conftest import ROOT, changed
 from tests.reports.test_comparison import Page
 
@@ -91,7 +92,7 @@ def rows(project: Path) -> list[dict[str, str]]:
 def test_each_kind_of_fault_is_listed_by_its_name_in_the_source(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    audit.main([])
+    call(audit.main)
     found = rows(project)
     labels = {row["file"]: row for row in found if row["reason"] == "label"}
     # The split keeps both photos called wasp_3.jpg, under names of its own.
@@ -110,7 +111,7 @@ def test_each_kind_of_fault_is_listed_by_its_name_in_the_source(
 
 
 def test_the_page_loads_nothing_and_shows_what_was_found(project: Path) -> None:
-    audit.main(["--show", "3"])
+    call(audit.main, "--show", "3")
     text = (project / "reports/audit.html").read_text(encoding="utf-8")
     page = Page(text)
     assert {"script", "link", "iframe"}.isdisjoint(tag for tag, _ in page.elements)
@@ -126,14 +127,14 @@ def test_the_audit_is_the_same_again(project: Path) -> None:
     def results() -> list[bytes]:
         return [(project / "reports" / name).read_bytes() for name in ("audit.csv", "audit.html")]
 
-    audit.main([])
+    call(audit.main)
     first = results()
-    audit.main([])
+    call(audit.main)
     assert results() == first
 
 
 def test_its_list_can_be_excluded(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    audit.main([])
+    call(audit.main)
     shutil.copy("reports/audit.csv", "exclude/mine.csv")
     listed = {row["file"] for row in rows(project)}
     values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
@@ -143,13 +144,13 @@ def test_its_list_can_be_excluded(project: Path, monkeypatch: pytest.MonkeyPatch
     with Path("data/images/index.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 82 - len(listed)
     with pytest.raises(WorkflowError, match=r"data/arrays: made from other photos.*dvc repro bottleneck"):
-        audit.main([])
+        call(audit.main)
 
 
 def test_without_features_the_command_that_makes_them_is_named(project: Path) -> None:
     shutil.rmtree(project / "data/features")
     with pytest.raises(WorkflowError, match=r"data/features/train\.npy: no such file; run: dvc repro bottleneck"):
-        audit.main([])
+        call(audit.main)
     assert not (project / "reports").exists()
 
 
@@ -157,11 +158,11 @@ def test_a_photo_that_is_gone_is_named_and_nothing_is_written(project: Path) -> 
     for path in (project / "data/images").rglob("bee_5.jpg"):
         path.unlink()
     with pytest.raises(WorkflowError, match=r"bee_5\.jpg: missing; make it again with: dvc repro -f split"):
-        audit.main([])
+        call(audit.main)
     assert not (project / "reports").exists()
 
 
 @pytest.mark.parametrize("argument", ["--folds=1", "--top=0", "--show=0", "--seed=-1"])
 def test_a_number_that_makes_no_sense_is_refused(project: Path, argument: str) -> None:
     with pytest.raises(WorkflowError, match=argument.partition("=")[0]):
-        audit.main([argument])
+        call(audit.main, argument)

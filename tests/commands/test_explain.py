@@ -8,6 +8,7 @@ from PIL import Image
 
 from dogs_vs_cats.commands.explain import main
 from dogs_vs_cats.errors import WorkflowError
+from tests.commands.calling import call
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -20,7 +21,7 @@ def test_both_models_are_explained_with_a_line_a_picture(
     tiny_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tiny_project)
-    main([str(PHOTO), "--output", str(tmp_path / "out")])
+    call(main, str(PHOTO), "--output", str(tmp_path / "out"))
     lines = capsys.readouterr().out.splitlines()
     written = {path.stem: path for path in (tmp_path / "out").iterdir()}
     assert set(written) == {"kernels"} | SCRATCH | VGG16
@@ -38,7 +39,7 @@ def test_pictures_go_to_a_folder_named_after_the_photo_and_are_the_same_twice(
     monkeypatch.chdir(tiny_project)
     twice = []
     for _ in range(2):
-        main([str(PHOTO), "--model", "scratch"])
+        call(main, str(PHOTO), "--model", "scratch")
         folder = Path("reports/explain/dog.1")
         twice.append({path.stem: path.read_bytes() for path in folder.iterdir()})
     assert set(twice[0]) == {"kernels"} | SCRATCH
@@ -49,9 +50,9 @@ def test_pictures_go_to_a_folder_named_after_the_photo_and_are_the_same_twice(
 def test_photo_that_is_none_is_refused_by_name(tiny_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tiny_project)
     with pytest.raises(FileNotFoundError, match="no-such"):
-        main(["no-such.jpg"])
+        call(main, "no-such.jpg")
     with pytest.raises(WorkflowError, match=r"params\.yaml: not a picture"):
-        main(["params.yaml"])
+        call(main, "params.yaml")
     assert not Path("reports/explain/no-such").exists()
     assert not Path("reports/explain/params").exists()
 
@@ -63,9 +64,9 @@ def test_without_a_trained_model_the_command_that_makes_one_is_named(
     monkeypatch.chdir(tmp_path)
     photo = str(tiny_project / PHOTO)
     with pytest.raises(WorkflowError, match=r"models/scratch\.json: no trained model there; run dvc repro train_scr"):
-        main([photo])
+        call(main, photo)
     with pytest.raises(WorkflowError, match="run dvc repro train_vgg16"):
-        main([photo, "--model", "vgg16"])
+        call(main, photo, "--model", "vgg16")
     assert not (tmp_path / "reports").exists()
 
 
@@ -74,4 +75,4 @@ def test_help_and_wrong_arguments_need_no_tensorflow(capsys: pytest.CaptureFixtu
         main(["--help"])
     assert "--output" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
-        main(["photo.jpg", "--model", "resnet"])
+        call(main, "photo.jpg", "--model", "resnet")

@@ -22,6 +22,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.serving.classifying import LARGEST_SENT, Answer
 from dogs_vs_cats.serving.trained_models import classify
 from tests.browser import BROWSER, PATIENCE, Browser
+from tests.commands.calling import call
 from tests.conftest import ROOT, encoded
 from tests.page_visitor import Page, Visitor, within
 from tests.photo_project import photo, write_project
@@ -198,16 +199,16 @@ def test_a_taken_port_is_told_and_without_one_the_next_is_found(project: Path, m
         taken = str(first.getsockname()[1])
         for port, told in ((taken, f"--port {taken}: taken by another program"), ("70000", "ports go from 1 to 65535")):
             with pytest.raises(WorkflowError, match=told):
-                page.main(["--port", port])
+                call(page.main, "--port", port)
 
 
 def test_without_models_or_nicegui_it_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WorkflowError, match="no comparison of trained models there; train and compare the models with"):
-        page.main([])
+        call(page.main)
     monkeypatch.setitem(sys.modules, "nicegui", None)
     with pytest.raises(WorkflowError, match="page: nicegui is not installed; run make setup, or pip install nicegui"):
-        page.main([])
+        call(page.main)
 
 
 def test_help_and_wrong_arguments_are_answered_without_nicegui(capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +219,7 @@ def test_help_and_wrong_arguments_are_answered_without_nicegui(capsys: pytest.Ca
     )
     assert started == []
     with pytest.raises(SystemExit, match="2"):
-        page.main(["--port", "many"])
+        call(page.main, "--port", "many")
     assert "--port" in capsys.readouterr().err
 
 

@@ -23,6 +23,7 @@ from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.serving.trained_models import classify, find_model
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, save_model
 from dogs_vs_cats.tracking.tracked_runs import client
+from tests.commands.calling import call
 from tests.conftest import ROOT, encoded
 from tests.mlflow_server import free_port, put_database, tracking
 from tests.photo_project import TEMPERATURES, photo, write_comparison, write_project
@@ -79,7 +80,7 @@ def test_json_and_csv_say_the_same_and_a_bad_photo_is_in_both(
 ) -> None:
     for option in ("--json", "--csv"):
         with pytest.raises(SystemExit) as ended:
-            predict.main(["photos", option])
+            call(predict.main, "photos", option)
         assert ended.value.code == 1
     printed = capsys.readouterr()
     assert "1 of 3 photos could not be decoded" in printed.err
@@ -98,11 +99,11 @@ def test_json_and_csv_say_the_same_and_a_bad_photo_is_in_both(
 def test_bad_arguments_are_told_at_once(project: Path) -> None:
     for arguments, told in ((["nowhere.jpg"], "nowhere.jpg: no such"), (["photos", "--model", "x"], "model x: choose")):
         with pytest.raises(WorkflowError, match=told):
-            predict.main(arguments)
+            call(predict.main, *arguments)
     with pytest.raises(SystemExit):
-        predict.main([])
+        call(predict.main)
     with pytest.raises(WorkflowError, match="photos: is there already"):
-        package.main(["photos"])
+        call(package.main, "photos")
 
 
 def test_registered_models_are_used_as_they_were_calibrated(
@@ -119,18 +120,18 @@ def test_registered_models_are_used_as_they_were_calibrated(
     mlflow.set_registered_model_alias("dogs-vs-cats", "champion", "1")
     mlflow.log_param(run, "resampling", "bilinear")
 
-    predict.main(["photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats/1"])
+    call(predict.main, "photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats/1")
     printed = capsys.readouterr()
     assert "models:/dogs-vs-cats/1 was never compared: its probabilities are not calibrated" in printed.err
     mlflow.log_metric(run, "test_temperature", TEMPERATURES["scratch"])
-    predict.main(["photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats@champion"])
+    call(predict.main, "photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats@champion")
     assert "MLFLOW_TRACKING_URI" not in os.environ  # MLflow would leave it to all that this process does later
     (row,) = json.loads(capsys.readouterr().out)
     (answer,) = classify("photos/1.jpg", model="scratch")
     assert row["p_dogs"] == pytest.approx(vars(answer)["second"], abs=1e-5)
     assert row["p_dogs"] != json.loads(printed.out)[0]["p_dogs"]
 
-    package.main([])
+    call(package.main)
     assert "models:/dogs-vs-cats-photos@champion" in capsys.readouterr().out
     photos = mlflow.get_model_version_by_alias("dogs-vs-cats-photos", "champion")
     assert photos.run_id == run
@@ -141,13 +142,13 @@ def test_registered_models_are_used_as_they_were_calibrated(
         ("models:/dogs-vs-cats", "write models:/NAME@ALIAS or"),
     ):
         with pytest.raises(WorkflowError, match=told):
-            predict.main(["photos", "--model", model])
+            call(predict.main, "photos", "--model", model)
 
 
 @pytest.fixture
 def server(project: Path, tmp_path: Path) -> Iterator[str]:
     """``mlflow models serve`` on what ``package`` wrote, in a folder that is no project."""
-    package.main([str(tmp_path / "model")])
+    call(package.main, str(tmp_path / "model"))
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--model-uri", "model"]
     with (tmp_path / "server.log").open("wb") as log:
@@ -199,7 +200,7 @@ def test_a_model_server_answers_as_predict_does_and_refuses_what_it_cannot_answe
 
 
 def test_what_is_packaged_needs_neither_tensorflow_nor_the_project(project: Path, tmp_path: Path) -> None:
-    package.main([str(tmp_path / "model"), "--model", "vgg16"])
+    call(package.main, str(tmp_path / "model"), "--model", "vgg16")
     required = (tmp_path / "model/requirements.txt").read_text()
     assert "tensorflow" not in required
     assert {line.partition("==")[0] for line in required.split()} >= {"mlflow", "ncnn", "numpy", "pillow", "scipy"}

@@ -10,6 +10,7 @@ from dogs_vs_cats.commands.main import COMMANDS
 from dogs_vs_cats.commands.tour import COMMITTED, main
 from dogs_vs_cats.data.arrays import read_dataset, write_dataset
 from dogs_vs_cats.errors import WorkflowError
+from tests.commands.calling import call
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -23,7 +24,7 @@ def shown() -> set[str]:
 
 def test_the_command_makes_the_pictures_of_the_page(tiny_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tiny_project)
-    main([])
+    call(main)
     made = {path.name: path for path in COMMITTED.iterdir()}
     assert set(made) == shown()
     for path in made.values():
@@ -47,9 +48,9 @@ def test_other_photos_do_not_get_into_the_committed_folder(
     (tmp_path / "params.yaml").write_bytes((tiny_project / "params.yaml").read_bytes())
     monkeypatch.chdir(tmp_path)
     with pytest.raises(WorkflowError, match=r"not the drawn sample.*--output"):
-        main([])
+        call(main)
     with pytest.raises(WorkflowError, match="dvc repro compare"):
-        main(["--output", "mine"])
+        call(main, "--output", "mine")
     assert not (tmp_path / "docs").exists()
 
 

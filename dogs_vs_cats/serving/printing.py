@@ -1,0 +1,102 @@
+"""What ``dogs-vs-cats predict`` prints: a table, JSON or CSV, and what could not be decoded."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tqdm import tqdm
+
+from dogs_vs_cats.serving.classifying import Answer, Classifier, Unread
+from dogs_vs_cats.serving.trained_models import Engine, find_photos, open_classifier
+
+Form: TypeAlias = Literal["table", "json", "csv"]
+Row: TypeAlias = dict[str, str | float | None]
+"""What JSON and CSV say of a photo."""
+
+
+def print_answers(photos: Sequence[Path], model: str | None, engine: Engine, form: Form) -> bool:
+    """Classify photos and print the answers.
+
+    Args:
+        photos: photos, and folders of them.
+        model: as for ``open_classifier``.
+        engine: as for ``open_classifier``.
+        form: CSV is printed line by line, the others at the end.
+
+    Returns:
+        Whether all could be decoded.
+
+    Raises:
+        WorkflowError: as ``find_photos`` and ``open_classifier``.
+    """
+    files = find_photos(photos)
+    unread = 0
+    with open_classifier(Path(), model, engine=engine, photos=len(files)) as classifier:
+        if classifier.temperature is None:
+            print(f"{classifier.name} was never compared: its probabilities are not calibrated", file=sys.stderr)
+        # One photo needs no bar; of many, the bar must not break into rows that go to the same terminal.
+        silent = True if len(files) == 1 or (form == "csv" and sys.stdout.isatty()) else None
+        bar = tqdm(classifier.classify(files), total=len(files), desc="predicting", unit="photo", disable=silent)
+
+        def rows() -> Iterator[Row]:
+            nonlocal unread
+            for answer in bar:
+                unread += isinstance(answer, Unread)
+                yield _row(answer, classifier)
+
+        _PRINTED[form](rows(), classifier)
+    if unread:
+        print(f"{unread} of {len(files)} photos could not be decoded", file=sys.stderr)
+    return not unread
+
+
+def _row(answer: Answer | Unread, classifier: Classifier) -> Row:
+    says = answer if isinstance(answer, Answer) else None
+    return {
+        "photo": answer.photo,
+        "class": says.label if says else None,
+        "probability": round(says.probability, 6) if says else None,
+        f"p_{classifier.classes[1]}": round(says.second, 6) if says else None,
+        "model": classifier.name,
+        "error": answer.reason if isinstance(answer, Unread) else None,
+    }
+
+
+def _print_csv(rows: Iterable[Row], _classifier: Classifier) -> None:
+    writer = None
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, row, lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _print_json(rows: Iterable[Row], _classifier: Classifier) -> None:
+    print(json.dumps(list(rows), indent=2, ensure_ascii=False))
+
+
+def _print_table(rows: Iterable[Row], classifier: Classifier) -> None:
+    calibrated = "" if classifier.temperature is None else ", calibrated"
+    table = Table(title=f"{classifier.name}{calibrated}", title_justify="left")
+    table.add_column("photo", overflow="fold")
+    table.add_column("class")
+    table.add_column("probability", justify="right")
+    for row in rows:
+        if row["error"] is None:
+            table.add_row(Text(f"{row['photo']}"), Text(f"{row['class']}"), f"{row['probability']:.1%}")
+        else:
+            table.add_row(Text(f"{row['photo']}"), Text(f"not read: {row['error']}", style="red"), "")
+    Console().print(table)
+
+
+_PRINTED: dict[Form, Callable[[Iterable[Row], Classifier], None]] = {
+    "table": _print_table,
+    "json": _print_json,
+    "csv": _print_csv,
+}
