@@ -8,8 +8,9 @@ from PIL import Image
 
 from dogs_vs_cats.data.arrays import open_split
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.paths import ARRAYS, FEATURES
-from dogs_vs_cats.search.examples import check_data, chosen, open_parts
+from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.paths import ARRAYS, FEATURES, Prepared
+from dogs_vs_cats.search.examples import chosen, open_parts
 from dogs_vs_cats.search.plan import Fidelity
 from dogs_vs_cats.settings.params import Settings, load_settings
 from tests.search.conftest import Project
@@ -28,14 +29,15 @@ def test_a_share_has_both_classes_alike_in_the_arrays_order() -> None:
 
 
 def test_whole_arrays_are_used_as_they_lie_there(project: Project) -> None:
-    training, validation = open_parts("scratch", project.folder, settings_of(project), Fidelity(None, 1))
-    assert (len(training.inputs), len(validation.inputs)) == (80, 40)
+    parts = open_parts("scratch", project.folder, settings_of(project), Fidelity(None, 1))
+    assert (len(parts.training.inputs), len(parts.validation.inputs)) == (80, 40)
     assert not (project.folder / "data" / "search").exists()
 
 
 def test_smaller_trials_get_fewer_and_smaller_photos_with_their_labels(project: Project) -> None:
     settings = settings_of(project)
-    training, validation = open_parts("scratch", project.folder, settings, Fidelity(40, 1, 16))
+    parts = open_parts("scratch", project.folder, settings, Fidelity(40, 1, 16))
+    training, validation = parts.training, parts.validation
     assert training.inputs.shape == (40, 16, 16, 3)
     assert validation.inputs.shape == (20, 16, 16, 3)
     whole = open_split(project.folder / ARRAYS, "train")
@@ -47,7 +49,7 @@ def test_smaller_trials_get_fewer_and_smaller_photos_with_their_labels(project: 
 
 
 def test_features_are_cut_down_in_the_same_rows(project: Project) -> None:
-    training, _ = open_parts("vgg16", project.folder, settings_of(project), Fidelity(20, 1))
+    training = open_parts("vgg16", project.folder, settings_of(project), Fidelity(20, 1)).training
     assert training.inputs.shape == (20, 1, 1, 512)
     assert abs(training.inputs[training.labels == 1].mean() - training.inputs[training.labels == 0].mean()) > 0.5
 
@@ -56,16 +58,16 @@ def test_missing_data_names_what_makes_it(project: Project) -> None:
     settings = settings_of(project)
     shutil.rmtree(project.folder / FEATURES)
     with pytest.raises(WorkflowError, match=r"data/features: missing.*dvc repro bottleneck"):
-        check_data("vgg16", project.folder, settings)
+        KINDS["vgg16"].check_prepared(settings, Prepared.of(project.folder))
     project.set(**{"decode.size": 64})
     with pytest.raises(WorkflowError, match=r"photos of 32 pixels, but decode.size is 64; run dvc repro decode"):
-        check_data("scratch", project.folder, settings_of(project))
+        KINDS["scratch"].check_prepared(settings_of(project), Prepared.of(project.folder))
     shutil.rmtree(project.folder / ARRAYS)
     with pytest.raises(WorkflowError, match=r"data/arrays: missing.*dvc repro decode"):
-        check_data("scratch", project.folder, settings)
+        KINDS["scratch"].check_prepared(settings, Prepared.of(project.folder))
 
 
 def test_features_of_another_backbone_are_refused(project: Project) -> None:
     project.set(**{"bottleneck.backbone": "resnet50"})
     with pytest.raises(WorkflowError, match=r"1x1x512 features, but ResNet50 gives 1x1x2048.*dvc repro bottleneck"):
-        check_data("vgg16", project.folder, settings_of(project))
+        KINDS["vgg16"].check_prepared(settings_of(project), Prepared.of(project.folder))
