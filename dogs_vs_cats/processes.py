@@ -25,6 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ENDED = "ended"
+_LONGEST_FOLDER = 86  # of a socket's path, 107 bytes in all
 
 
 class Submit(Protocol):
@@ -110,7 +111,8 @@ def worker_processes(count: int, preload: str | None = None) -> Iterator[Submit]
     # Not fork: a forked child of a process with TensorFlow's threads may hang.
     context: SpawnContext | ForkServerContext = get_context("spawn")
     folders: list[Path] = []
-    if preload is not None and sys.platform == "linux":  # macOS's own libraries do not bear a fork
+    # macOS's own libraries do not bear a fork, and the system takes no socket of a longer path.
+    if preload is not None and sys.platform == "linux" and len(get_temp_dir()) < _LONGEST_FOLDER:
         context = get_context("forkserver")
         context.set_forkserver_preload([preload])
         folders.append(Path(get_temp_dir()))  # the fork server's socket

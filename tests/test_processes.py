@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -36,12 +37,13 @@ def _gone(worker: psutil.Process) -> bool:
 @pytest.mark.parametrize("preload", [None, "colorsys"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_workers_end_at_once_with_their_parent(how: signal.Signals, preload: str | None, tmp_path: Path) -> None:
-    (tmp_path / "temporary").mkdir()
+    # Not below tmp_path, whose path may be too long for the fork server's socket.
+    temporary = Path(tempfile.mkdtemp())
     (tmp_path / "parent.py").write_text(PARENT.replace("PRELOAD", repr(preload)), encoding="utf-8")
     with subprocess.Popen(
         [sys.executable, str(tmp_path / "parent.py")],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -57,7 +59,20 @@ def test_workers_end_at_once_with_their_parent(how: signal.Signals, preload: str
             parent.send_signal(how)
         assert parent.wait(timeout=60) != 0
         assert all(_gone(process) for process in started)
-    assert list((tmp_path / "temporary").iterdir()) == []
+    temporary.rmdir()  # nothing was left in it
+
+
+def test_workers_start_where_the_temporary_folder_has_a_long_path(tmp_path: Path) -> None:
+    temporary = tmp_path / ("long" * 25)
+    temporary.mkdir()
+    program = "from dogs_vs_cats.processes import worker_processes\n"
+    program += "if __name__ == '__main__':\n    with worker_processes(1, 'colorsys') as submit:\n"
+    program += "        print(submit(divmod, 7, 2).result())\n"
+    (tmp_path / "parent.py").write_text(program, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)}
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == "(3, 1)\n"
 
 
 def test_a_worker_finds_a_preloaded_module_imported() -> None:

@@ -28,7 +28,7 @@ def vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _trained(kind: str, network: dict[str, Any], project: Path, vgg16: Path, **changes: Any) -> TrainedModel:
     described = description(kind, network, **changes)
     write_trained(described, project)
-    return TrainedModel(described.kind, project / "models" / f"{kind}.weights.h5", vgg16, described, 1.0)
+    return TrainedModel(project / "models" / f"{kind}.weights.h5", vgg16, described, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_ncnn_gives_what_keras_gives(
     photos = random_photos(5, trained.description.size)
     (tmp_path / "network").mkdir()
     trained.network().write(tmp_path / "network")
-    found = compute(str(tmp_path / "network"), trained.scaling, photos)[:, -1]
+    found = compute(str(tmp_path / "network"), trained.description.channel_scaling, photos)[:, -1]
     expected = by_keras(trained.keras_model())(photos)
     assert np.abs(found - expected).max() < 5e-6
     if kind == "vgg16":
         (tmp_path / "stacked").mkdir()
-        trained.network_for_many().write(tmp_path / "stacked")
-        stacked = compute_stacked(str(tmp_path / "stacked"), trained.scaling, photos)[:, -1]
+        trained.network(many=True).write(tmp_path / "stacked")
+        stacked = compute_stacked(str(tmp_path / "stacked"), trained.description.channel_scaling, photos)[:, -1]
         assert np.abs(stacked - expected).max() < 5e-6
     assert np.ptp(expected) > 1e-4, "photos that all look alike would prove nothing"
 
@@ -69,7 +69,7 @@ def test_ncnn_gives_what_keras_gives(
 )
 def test_weights_of_another_network_are_refused(change: dict[str, Any], tmp_path: Path, vgg16: Path) -> None:
     trained = _trained("scratch", CNN, tmp_path, vgg16)
-    other = TrainedModel("scratch", trained.weights, vgg16, description("scratch", CNN | change), 1.0)
+    other = TrainedModel(trained.weights, vgg16, description("scratch", CNN | change), 1.0)
     with pytest.raises(WorkflowError, match=r"scratch\.weights\.h5: its weights do not fit .*dvc repro train_scratch"):
         other.network()
 

@@ -99,7 +99,7 @@ def test_stages_stand_for_many_layers_and_lose_no_parameter(settings: Settings) 
 
 
 def test_the_residual_network_learns(settings: Settings, photos: tuple[np.ndarray, np.ndarray]) -> None:
-    from dogs_vs_cats.data.examples import Examples
+    from dogs_vs_cats.data.examples import Examples, Parts
     from dogs_vs_cats.models.reproducibility import prepare
     from dogs_vs_cats.training.fitting import train
 
@@ -110,8 +110,7 @@ def test_the_residual_network_learns(settings: Settings, photos: tuple[np.ndarra
     images, labels = photos
     result = train(
         build_cnn(chosen.network, 32),
-        Examples(images[:96], labels[:96]),
-        Examples(images[96:], labels[96:]),
+        Parts(Examples(images[:96], labels[:96]), Examples(images[96:], labels[96:])),
         chosen,
         show_progress=False,
     )
