@@ -39,7 +39,13 @@ class _Commands(click.Group):
         run(partial(super().invoke, ctx))
 
 
-@click.command(cls=_Commands, epilog='Completion in bash: eval "$(_DOGS_VS_CATS_COMPLETE=bash_source dogs-vs-cats)"')
+_COMPLETION = """\b
+Completion in bash:
+  eval "$(_DOGS_VS_CATS_COMPLETE=bash_source dogs-vs-cats)"
+"""
+
+
+@click.command(cls=_Commands, epilog=_COMPLETION)
 def main() -> None:
     """Put the trained models to use, and look into them."""
 

@@ -70,13 +70,8 @@ def audit(data: Path, method: Method, page: Path, listed: Path) -> str:
         *auditing.duplicate_doubts(prints, labels, groups, classes),
         *auditing.size_doubts(prints),
     ]
-    text = _render(
-        audited,
-        doubts,
-        images,
-        method,
-        float((predicted(class_probabilities(probabilities[:, None])) == labels).mean()),
-    )
+    accuracy = float((predicted(class_probabilities(probabilities[:, None])) == labels).mean())
+    text = _render(audited, doubts, images, method, accuracy)
     with whole_file(listed) as file:
         _write_list(file, audited, doubts)
     with whole_file(page) as file:

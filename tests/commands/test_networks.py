@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,19 +29,6 @@ def test_an_unknown_network_is_refused_with_those_there_are() -> None:
         call(main, "resnet5")
     with pytest.raises(WorkflowError, match="--size is 0: it has to be from 1 to 1024"):
         call(main, "--size", "0")
-
-
-def test_help_imports_nothing_slow() -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "dogs_vs_cats.commands.main", "networks", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "--pictures FOLDER" in done.stdout
-    for slow in ("tensorflow", "keras", "matplotlib", "pandas", "mlflow"):
-        assert f" {slow}\n" not in done.stderr
 
 
 def test_every_network_has_a_name_of_its_own() -> None:
