@@ -1,7 +1,6 @@
 """What ``dogs-vs-cats predict`` prints: a table, JSON or CSV, and what could not be decoded."""
 
 import csv
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from dogs_vs_cats.evaluation.comparison import as_json
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Unread
 from dogs_vs_cats.serving.trained_models import Engine, find_photos, open_classifier
 
@@ -78,7 +78,7 @@ def _print_csv(rows: Iterable[Row], _classifier: Classifier) -> None:
 
 
 def _print_json(rows: Iterable[Row], _classifier: Classifier) -> None:
-    print(json.dumps(list(rows), indent=2, ensure_ascii=False))
+    print(as_json(list(rows)), end="")
 
 
 def _print_table(rows: Iterable[Row], classifier: Classifier) -> None:
