@@ -9,6 +9,7 @@ from dogs_vs_cats.evaluation.metrics import photos_per_second
 from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.models.exporting import exported
 from dogs_vs_cats.models.kinds import KINDS, check_fit
+from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.models.saved import Predictor, describing, load_predictor
 from dogs_vs_cats.paths import Prepared
 
@@ -31,11 +32,14 @@ def load_predictors(models: Path, dataset: Dataset) -> dict[str, Predictor]:
     return predictors
 
 
-def examine(predictor: Predictor, weights: Path, split: str, prepared: Prepared, training: Path) -> Candidate:
+def examine(
+    predictor: Predictor, network: OpenNetwork, weights: Path, split: str, prepared: Prepared, training: Path
+) -> Candidate:
     """Find out what a comparison needs to know of a model: its probabilities, size and speed.
 
     Args:
         predictor: the model.
+        network: the same, laid open.
         weights: its weights file.
         split: the split that is reported, test or validation.
         prepared: what the workflow left; the model that takes photos is what is timed.
@@ -45,7 +49,7 @@ def examine(predictor: Predictor, weights: Path, split: str, prepared: Prepared,
         WorkflowError: as ``Predictor.probabilities``.
     """
     description = predictor.description
-    whole = exported(predictor.open(prepared.backbone), description)
+    whole = exported(network, description)
     timed = open_split(prepared.arrays, split).images[: description.timed_photos]
     timing = json.loads((training / "timing.json").read_text(encoding="utf-8"))
     return Candidate(

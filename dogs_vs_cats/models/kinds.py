@@ -30,7 +30,6 @@ from dogs_vs_cats.settings.params import (
     CnnSettings,
     HeadSettings,
     Settings,
-    TrainingSettings,
     TrainScratchSettings,
     TrainVgg16Settings,
 )
@@ -80,7 +79,7 @@ class Description(BaseModel, ABC):
 
     @classmethod
     @abstractmethod
-    def training_settings(cls, settings: Settings) -> TrainingSettings:
+    def training_settings(cls, settings: Settings) -> TrainScratchSettings | TrainVgg16Settings:
         """Return the section that says how it is trained."""
 
     @classmethod

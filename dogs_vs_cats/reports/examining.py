@@ -31,8 +31,9 @@ def compare_models(prepared: Prepared, models: Path, training: Path, rules: Comp
     shown = open_images(prepared.arrays, split)
     prepare(rules.seed)
     predictors = load_predictors(models, dataset)
+    networks = {kind: predictor.open(prepared.backbone) for kind, predictor in predictors.items()}
     candidates = {
-        kind: examine(predictor, models / f"{kind}.weights.h5", split, prepared, training / kind)
+        kind: examine(predictor, networks[kind], models / f"{kind}.weights.h5", split, prepared, training / kind)
         for kind, predictor in predictors.items()
     }
     reported = Reported(
@@ -47,7 +48,7 @@ def compare_models(prepared: Prepared, models: Path, training: Path, rules: Comp
     return Compared(
         comparison=compare(candidates, reported, rules),
         candidates=candidates,
-        networks={kind: predictor.open(prepared.backbone) for kind, predictor in predictors.items()},
+        networks=networks,
         reported=reported,
         images=shown.inputs,
         histories={kind: pd.read_csv(training / kind / "history.csv") for kind in candidates},

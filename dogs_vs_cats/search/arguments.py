@@ -97,7 +97,7 @@ def build_plan(kind: Kind, arguments: argparse.Namespace) -> Plan:
         WorkflowError: if the settings or the data do not fit.
     """
     settings, root = load_settings(arguments.params), arguments.params.resolve().parent
-    section = settings.search.scratch if kind == "scratch" else settings.search.vgg16
+    section = KINDS[kind].search_settings(settings)
     fidelity = Fidelity(
         images=arguments.images or section.images,
         epochs=arguments.epochs or section.epochs,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.settings.params import Settings, TrainScratchSettings, TrainVgg16Settings
 from dogs_vs_cats.settings.spaces import ScratchSearch, Vgg16Search
 
@@ -84,12 +85,12 @@ class Plan:
     @property
     def base(self) -> Trained:
         """The settings that a trial starts from: what the search does not vary is as in this."""
-        return self.settings.train_scratch if self.kind == "scratch" else self.settings.train_vgg16
+        return KINDS[self.kind].training_settings(self.settings)
 
     @property
     def search(self) -> ScratchSearch | Vgg16Search:
         """The section of what is varied."""
-        return self.settings.search.scratch if self.kind == "scratch" else self.settings.search.vgg16
+        return KINDS[self.kind].search_settings(self.settings)
 
     @property
     def directions(self) -> list[Direction]:
@@ -111,7 +112,7 @@ class Plan:
         backbone = self.settings.bottleneck.backbone
         # VGG16 is not named: studies from when there was no other backbone go on.
         features = "" if self.kind == "scratch" or backbone == "vgg16" else f", features of {backbone}"
-        fixed = self.base.model_dump(mode="json", exclude={"epochs", *SEARCHED[self.kind]})
+        fixed = self.base.model_dump(mode="json", exclude={"epochs", *KINDS[self.kind].searched})
         return {
             **tried,
             "objectives": ", ".join(self.objectives),
@@ -124,13 +125,6 @@ class Plan:
     def kept(self) -> Path:
         """Where the best trials' weights wait to be logged."""
         return self.root / "models" / "search" / self.study
-
-
-SEARCHED: dict[Kind, set[str]] = {
-    "scratch": {"optimizer", "loss", "batch", "augmentation", "network", "early_stopping", "reduce_on_plateau"},
-    "vgg16": {"optimizer", "loss", "batch", "network", "keep"},
-}
-"""Keys of a training's settings that trials change, wholly or in part."""
 
 
 def _text(value: Any) -> str:
