@@ -1,7 +1,8 @@
 """The backbone's features of every photo, a file a split."""
 
 from dogs_vs_cats.cli import parse_arguments, run
-from dogs_vs_cats.data.arrays import has_split, open_split
+from dogs_vs_cats.data.arrays import has_split
+from dogs_vs_cats.data.scaling import open_scaled
 from dogs_vs_cats.files import whole_folder
 from dogs_vs_cats.models.features import open_engine
 
@@ -18,8 +19,7 @@ def main() -> None:
     )
     settings = arguments.settings.bottleneck
     present = [name for name in SPLITS if name == "train" or has_split(arguments.arrays, name)]
-    splits = {name: open_split(arguments.arrays, name) for name in present}
-    photos = splits["train"].images
+    splits = {name: open_scaled(arguments.arrays, name, settings.size) for name in present}
     with (
         whole_folder(arguments.features) as folder,
         open_engine(
@@ -27,12 +27,12 @@ def main() -> None:
             arguments.weights,
             settings.scaling,
             settings.batch,
-            photos,
+            splits["train"],
             backbone=settings.backbone,
         ) as extract,
     ):
-        for name, split in splits.items():
-            extract(split.images, folder / f"{name}.npy")
+        for name, photos in splits.items():
+            extract(photos, folder / f"{name}.npy")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dogs_vs_cats.data.arrays import Dataset, open_split, read_dataset
 from dogs_vs_cats.data.examples import Examples, open_images
+from dogs_vs_cats.data.scaling import open_scaled
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.features import open_bottleneck, open_features
 from dogs_vs_cats.models.ncnn.engine import ChannelScaling
@@ -47,8 +48,9 @@ class Description(BaseModel, ABC):
 
     Attributes:
         kind: the kind's name, by which users choose a model and files are named.
-        size: pixels a side of the photos it takes.
-        resampling: how photos were resized to that; Lanczos where a description of an older version does not say.
+        size: pixels a side of the photos it takes, which are those that are stored.
+        sees: pixels a side that its network sees, to which it scales them; None: as it takes them.
+        resampling: how photos were resized to both; Lanczos where a description of an older version does not say.
         classes: the classes, in the order of the model's probabilities.
     """
 
@@ -56,6 +58,7 @@ class Description(BaseModel, ABC):
 
     kind: str
     size: int
+    sees: int | None = None
     resampling: Resampling = "lanczos"
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
 
@@ -107,6 +110,11 @@ class Description(BaseModel, ABC):
     @classmethod
     def _from_the_workflow(cls) -> str:
         return f"a search uses what the workflow left: run dvc repro {cls.needs}"
+
+    @property
+    def side(self) -> int:
+        """Pixels a side that its network sees."""
+        return self.sees or self.size
 
     @property
     @abstractmethod
@@ -204,6 +212,7 @@ class ScratchModel(Description):
         dataset = read_dataset(prepared.arrays)
         return cls(
             size=dataset.size,
+            sees=_scaled_to(settings.train_scratch.size, dataset),
             resampling=dataset.resampling,
             classes=tuple(dataset.classes),
             network=settings.train_scratch.network,
@@ -233,21 +242,21 @@ class ScratchModel(Description):
         """Build the network."""
         from dogs_vs_cats.models.networks.building import build_cnn
 
-        return build_cnn(self.network, self.size)
+        return build_cnn(self.network, self.side)
 
     def open(self, network: "keras.Model", backbone: Path) -> "OpenNetwork":  # noqa: ARG002 - it has none
-        """Lay it open: the network sees the photo itself."""
-        from dogs_vs_cats.models.opened import OpenNetwork
+        """Lay it open: the network sees the photo itself, scaled to its size."""
+        from dogs_vs_cats.models.opened import OpenNetwork, to_side
 
-        return OpenNetwork(network)
+        return OpenNetwork(network, scale=to_side(self.size, self.side, self.resampling))
 
     def inputs(self, prepared: Prepared, split: str) -> NDArray[np.uint8]:
-        """Open the decoded photos, (n, size, size, 3)."""
-        return open_split(prepared.arrays, split).images
+        """Open the photos as the network sees them, (n, side, side, 3)."""
+        return open_scaled(prepared.arrays, split, self.side)
 
     def examples(self, prepared: Prepared, split: str) -> Examples:
-        """Open the decoded photos with their labels."""
-        return open_images(prepared.arrays, split)
+        """Open the photos as the network sees them, with their labels."""
+        return Examples(self.inputs(prepared, split), open_images(prepared.arrays, split).labels)
 
     @property
     def suits_ncnn(self) -> bool:
@@ -261,7 +270,7 @@ class ScratchModel(Description):
 
     def ncnn_network(self, weights: Path, backbone: Path, *, many: bool) -> Network:  # noqa: ARG002 - as for one
         """Build it for ncnn."""
-        return cnn_network(self.network, self.size, weights)
+        return cnn_network(self.network, self.side, weights)
 
 
 class TransferModel(Description):
@@ -293,6 +302,7 @@ class TransferModel(Description):
         dataset, bottleneck = read_dataset(prepared.arrays), settings.bottleneck
         return cls(
             size=dataset.size,
+            sees=_scaled_to(bottleneck.size, dataset),
             resampling=dataset.resampling,
             classes=tuple(dataset.classes),
             features=open_features(prepared.features, "train").shape[1:],
@@ -319,14 +329,15 @@ class TransferModel(Description):
             if not needed.exists():
                 raise WorkflowError(f"{prepared.name(needed)}: missing; {cls._from_the_workflow()}")
         backbone = BACKBONES[settings.bottleneck.backbone]
-        expected = backbone.features(dataset.size)
+        size = settings.bottleneck.size or dataset.size
+        expected = backbone.features(size)
         for split in ("train", "validation"):
             shape = open_features(prepared.features, split, dataset.counts[split]).shape[1:]
             if shape != expected:
                 there, wanted = ("x".join(map(str, sides)) for sides in (shape, expected))
                 raise WorkflowError(
                     f"{prepared.name(prepared.features / split)}.npy: {there} features, but {backbone.title} gives "
-                    f"{wanted} of photos of {dataset.size} pixels; run dvc repro {cls.needs}"
+                    f"{wanted} of photos of {size} pixels; run dvc repro {cls.needs}"
                 )
         return dataset
 
@@ -352,10 +363,12 @@ class TransferModel(Description):
     def open(self, network: "keras.Model", backbone: Path) -> "OpenNetwork":
         """Lay it open: the backbone sees the scaled photo, the head decides."""
         self.require_weights(backbone)
-        from dogs_vs_cats.models.opened import open_backbone
+        from dogs_vs_cats.models.opened import open_backbone, to_side
 
-        frozen = build_backbone(self.backbone, self.size, backbone)
-        return open_backbone(frozen, network, self.scaling, self.backbone)
+        frozen = build_backbone(self.backbone, self.side, backbone)
+        return open_backbone(
+            frozen, network, self.scaling, self.backbone, to_side(self.size, self.side, self.resampling)
+        )
 
     def inputs(self, prepared: Prepared, split: str) -> NDArray[np.float32]:
         """Open the features, (n, *features)."""
@@ -383,8 +396,12 @@ class TransferModel(Description):
     def ncnn_network(self, weights: Path, backbone: Path, *, many: bool) -> Network | StackedNetwork:
         """Build VGG16 and the head for ncnn."""
         tensors = read_tensors(backbone)
-        network = vgg16_for_many(tensors, self.size) if many else vgg16_network(tensors)
+        network = vgg16_for_many(tensors, self.side) if many else vgg16_network(tensors)
         return add_head(network, self.network, self.features, weights)
+
+
+def _scaled_to(size: int | None, dataset: Dataset) -> int | None:
+    return None if size == dataset.size else size
 
 
 KINDS: dict[str, type[Description]] = {"scratch": ScratchModel, "vgg16": TransferModel}

@@ -10,6 +10,14 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values
 from dogs_vs_cats.settings.catalogue import BackboneName
+from dogs_vs_cats.settings.sections import Resampling
+
+_FILTERS: dict[Resampling, str] = {
+    "nearest": "nearest",
+    "bilinear": "bilinear",
+    "bicubic": "bicubic",
+    "lanczos": "lanczos3",
+}
 
 CONVOLUTIONS = (layers.Conv2D, layers.SeparableConv2D, layers.DepthwiseConv2D)
 
@@ -20,7 +28,7 @@ class OpenNetwork:
 
     Attributes:
         seeing: a network with convolutions among its own layers; from photos (n, size, size, 3), scaled if need be.
-        scale: what photos pass before it; None: nothing.
+        scale: what photos pass before it, from those that the model takes; None: nothing.
         deciding: the network on top of it, where that is another; None: ``seeing`` ends in the class itself.
         reversed_channels: whether ``seeing`` takes BGR, not RGB.
     """
@@ -46,7 +54,9 @@ class OpenNetwork:
         return [layer for layer in self.seeing.layers if isinstance(layer, CONVOLUTIONS)]
 
 
-def open_backbone(backbone: keras.Model, head: keras.Model, scaling: Scaling, name: BackboneName) -> OpenNetwork:
+def open_backbone(
+    backbone: keras.Model, head: keras.Model, scaling: Scaling, name: BackboneName, smaller: keras.Model | None = None
+) -> OpenNetwork:
     """Lay a backbone with a head on its features open.
 
     Args:
@@ -54,11 +64,29 @@ def open_backbone(backbone: keras.Model, head: keras.Model, scaling: Scaling, na
         head: the trained head.
         scaling: how photos are scaled for the backbone.
         name: the backbone's.
+        smaller: makes photos of its size of those that the model takes; None: they are of that size.
     """
-    photos = keras.Input(backbone.input_shape[1:], name="photos")
+    photos = keras.Input((smaller or backbone).input_shape[1:], name="photos")
+    seen = photos if smaller is None else smaller(photos)
     return OpenNetwork(
         backbone,
-        scale=keras.Model(photos, scale_layers(photos, scaling, name)),
+        scale=keras.Model(photos, scale_layers(seen, scaling, name)),
         deciding=head,
         reversed_channels=scaling_values(scaling, name)[2],
     )
+
+
+def to_side(size: int, side: int, resampling: Resampling) -> keras.Model | None:
+    """Build what scales the photos that a model takes to those that its network sees.
+
+    Keras's filters are those of Pillow, which scales the stored arrays. Pillow rounds and clips between its two passes,
+    so a value in six differs by one of 256 levels, and one in ten thousand by more.
+
+    Returns:
+        A model from (n, size, size, 3) to (n, side, side, 3), 0 to 255; None where both are equal.
+    """
+    if side == size:
+        return None
+    photos = keras.Input((size, size, 3), name="photos")
+    smaller = layers.Resizing(side, side, _FILTERS[resampling], antialias=True, dtype="float32", name="side")(photos)
+    return keras.Model(photos, ops.clip(ops.round(smaller), 0, 255))

@@ -1,25 +1,20 @@
 """What trials are trained on: the arrays and features that the workflow left, cut down once for smaller trials."""
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
-from dogs_vs_cats.data.arrays import create_array, release
 from dogs_vs_cats.data.examples import Examples, Parts
+from dogs_vs_cats.data.scaling import digest, keep_rows, scale
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.search.plan import Fidelity, Kind
 from dogs_vs_cats.settings.params import Settings
-
-_ROWS = 256
-"""Rows copied at a time."""
+from dogs_vs_cats.settings.sections import Resampling
 
 
 def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -> Parts:
@@ -40,21 +35,23 @@ def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -
     total = dataset.counts["train"]
     if images is not None and images > total:
         raise WorkflowError(f"--images {images}: there are {total} training photos; use {total} or fewer")
-    size = fidelity.size if fidelity.size != dataset.size else None
-    if size is not None and size > dataset.size:
-        raise WorkflowError(
-            f"--size {size}: the photos are decoded at {dataset.size} pixels; use {dataset.size} or less"
-        )
     share = 1.0 if images is None else images / total
     parts, description = [], model.of(settings, prepared)
+    size = fidelity.size if fidelity.size != description.side else None
+    if size is not None and size > description.side:
+        raise WorkflowError(
+            f"--size {size}: the network sees photos of {description.side} pixels; use {description.side} or less"
+        )
     for split in ("train", "validation"):
         examples = description.examples(prepared, split)
         source, where = examples.inputs, chosen(examples.labels, share, settings.search.seed)
         bottleneck = [settings.bottleneck.backbone, str(settings.bottleneck.scaling)]
-        made_from = [kind, dataset.digest, settings.decode.resampling, *bottleneck, images, size]
+        made_from = [kind, dataset.digest, settings.decode.resampling, *bottleneck, source.shape[1:], images, size]
         inputs = source
         if len(where) < len(source) or size is not None:
-            inputs = _cut_down(source, where, size, settings.decode.resampling, root, split, made_from)
+            place = root / "data" / "search" / digest(made_from) / f"{split}.npy"
+            shape = source.shape[1:] if size is None else (size, size, 3)
+            inputs = keep_rows(place, source, shape, _change(size, settings.decode.resampling), where)
         parts.append(Examples(inputs, examples.labels[where]))
     return Parts(*parts)
 
@@ -69,49 +66,5 @@ def chosen(labels: NDArray[np.uint8], share: float, seed: int) -> NDArray[np.int
     return np.sort(np.concatenate(picked))
 
 
-def _cut_down(
-    source: NDArray[Any],
-    where: NDArray[np.int64],
-    size: int | None,
-    resampling: str,
-    root: Path,
-    split: str,
-    made_from: Sequence[object],
-) -> NDArray[Any]:
-    name = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
-    path = root / "data" / "search" / name / f"{split}.npy"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.exists():
-            _write(source, where, path, *_change(size, resampling))
-    made: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return made
-
-
-def _change(size: int | None, resampling: str) -> tuple[tuple[int, int] | None, Callable[[NDArray[Any]], NDArray[Any]]]:
-    if size is None:
-        return None, lambda rows: rows
-    from PIL import Image
-
-    from dogs_vs_cats.data.decoding.photos import squash
-
-    def smaller(rows: NDArray[Any]) -> NDArray[Any]:
-        return np.stack([squash(Image.fromarray(row), size, resampling) for row in rows])
-
-    return (size, size), smaller
-
-
-def _write(
-    source: NDArray[Any],
-    where: NDArray[np.int64],
-    path: Path,
-    sides: tuple[int, int] | None,
-    change: Callable[[NDArray[Any]], NDArray[Any]],
-) -> None:
-    shape = (len(where), *(sides or source.shape[1:3]), *source.shape[3:])
-    with create_array(path, shape, source.dtype) as array:
-        for start in range(0, len(where), _ROWS):
-            array[start : start + _ROWS] = change(np.asarray(source[where[start : start + _ROWS]]))
-            release(source)
-        # Unlike what DVC keeps, this is taken for whole because it is there, after a power failure too.
-        array.sync()
+def _change(size: int | None, resampling: Resampling) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    return lambda rows: rows if size is None else scale(rows, size, resampling)

@@ -157,7 +157,7 @@ def _train(
     from dogs_vs_cats.training.fitting import train
 
     described = KINDS[plan.kind].of(plan.settings, Prepared.of(plan.root))
-    tried = {"size": plan.fidelity.size or described.size, "network": settings.network}
+    tried = {"size": plan.fidelity.size or described.side, "sees": None, "network": settings.network}
     description = described.model_copy(update=tried)
     prepare(settings.seed, mixed_precision=settings.mixed_precision)
     model = description.build()

@@ -39,6 +39,7 @@ def write_photo_model(trained: TrainedModel, folder: Path) -> None:
         "resampling": description.resampling,
         "temperature": trained.temperature,
         "scaling": description.channel_scaling,
+        "side": description.side,
     }
     with tempfile.TemporaryDirectory() as temporary:
         network = Path(temporary) / "network"

@@ -18,6 +18,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from pydantic import BaseModel, ConfigDict, Field
 
 from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, decode
+from dogs_vs_cats.data.scaling import scale
 from dogs_vs_cats.models.ncnn.engine import compute
 from dogs_vs_cats.serving.classifying import LARGEST_SENT, MOST_SENT, Classifier
 
@@ -64,9 +65,10 @@ class PhotoModel(PythonModel):  # type: ignore[misc]
         facts = json.loads((Path(folder) / "classifier.json").read_text(encoding="utf-8"))
         factor, offset, reverse = facts.pop("scaling")
         scaling = (float(factor), tuple(offset), bool(reverse))
+        side = facts.pop("side")
         self._classifier = Classifier(
             **facts | {"classes": tuple(facts["classes"])},
-            compute=lambda photos: compute(folder, scaling, photos)[:, -1],
+            compute=lambda photos: compute(folder, scaling, scale(photos, side, facts["resampling"]))[:, -1],
         )
         # A photo at a time: decoded, the largest takes 400 MB, and the server has a thread for each request.
         self._alone = threading.Lock()

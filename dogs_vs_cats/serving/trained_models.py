@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.data.arrays import read_dataset
 from dogs_vs_cats.data.raw.raw_photos import folder_store
+from dogs_vs_cats.data.scaling import scale
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation.comparison import Comparison
 from dogs_vs_cats.files import digest_of
@@ -175,11 +176,12 @@ def open_trained(trained: TrainedModel, *, engine: Engine = "auto", photos: int 
     elif photos <= trained.description.few_photos:
         with tempfile.TemporaryDirectory() as folder:
             trained.network().write(Path(folder))
-            yield _classifier(trained, lambda batch: compute(folder, trained.description.channel_scaling, batch)[:, -1])
+            scaling = trained.description.channel_scaling
+            yield _classifier(trained, lambda batch: compute(folder, scaling, _seen(trained, batch))[:, -1])
     else:
-        workers = count_workers(trained.description.size)
+        workers = count_workers(trained.description.side)
         with NcnnPool(trained.network(many=True), trained.description.channel_scaling, workers) as pool:
-            yield _classifier(trained, lambda batch: _in_order(pool, batch))
+            yield _classifier(trained, lambda batch: _in_order(pool, _seen(trained, batch)))
 
 
 def classify(
@@ -238,6 +240,10 @@ def _weights(project: Path, kind: str) -> Path:
 def _classifier(trained: TrainedModel, run: Compute) -> Classifier:
     described = trained.description
     return Classifier(trained.kind, described.classes, described.size, described.resampling, trained.temperature, run)
+
+
+def _seen(trained: TrainedModel, photos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return scale(photos, trained.description.side, trained.description.resampling)
 
 
 def _in_order(pool: NcnnPool, photos: NDArray[np.uint8]) -> NDArray[np.float64]:

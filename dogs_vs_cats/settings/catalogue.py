@@ -150,9 +150,9 @@ def check_size(name: BackboneName, size: int) -> None:
         raise WorkflowError(fault)
 
 
-def smallest_photos(name: BackboneName, size: int) -> str | None:
+def smallest_photos(name: BackboneName, size: int, key: str = "decode.size") -> str | None:
     """What is wrong with photos of ``size`` pixels a side for a backbone; None where nothing is."""
     backbone = BACKBONES[name]
     if size >= backbone.minimum:
         return None
-    return f"decode.size is {size}: {backbone.title} takes {backbone.minimum} pixels a side and more"
+    return f"{key} is {size}: {backbone.title} takes {backbone.minimum} pixels a side and more"

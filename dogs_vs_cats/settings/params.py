@@ -99,9 +99,10 @@ class DecodeSettings(Section):
 
 
 class BottleneckSettings(Section):
-    """The transfer model's features: which backbone's, the input scaling and what computes them."""
+    """The transfer model's features: which backbone's, of photos of which size, scaled how, and what computes them."""
 
     backbone: BackboneName = "vgg16"
+    size: Annotated[int, Field(ge=16, le=1024)] | None = None
     scaling: Literal["imagenet", "article"]
     engine: Literal["auto", "tensorflow", "ncnn"]
     batch: Count
@@ -234,8 +235,9 @@ class TrainingSettings(Section):
 
 
 class TrainScratchSettings(TrainingSettings):
-    """The network from scratch, and its training."""
+    """The network from scratch, its photos' size, and its training."""
 
+    size: Annotated[int, Field(ge=16, le=1024)] | None = None
     augmentation: AugmentationSettings | None
     network: CnnSettings
 
@@ -289,19 +291,29 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _photos_are_large_enough(self) -> Self:
-        size, network = self.decode.size, self.train_scratch.network
+        for key, seen in (("train_scratch.size", self.train_scratch.size), ("bottleneck.size", self.bottleneck.size)):
+            if seen is not None and seen > self.decode.size:
+                raise ValueError(f"{key} is {seen}: photos are stored at decode.size, {self.decode.size}; raise that")
+        network = self.train_scratch.network
+        size, key = _size(self.train_scratch.size, "train_scratch.size", self.decode.size)
         blocks = len(network.convolutions)
         if network.name == "cnn" and size >> blocks == 0:
-            raise ValueError(f"{blocks} convolution blocks halve decode.size {size} to nothing")
+            raise ValueError(f"{blocks} convolution blocks halve {key} {size} to nothing")
         if size < SCRATCH[network.name].minimum:
             needed = SCRATCH[network.name]
             raise ValueError(
-                f"decode.size is {size}: {needed.title} (train_scratch.network.name) takes {needed.minimum} pixels a "
+                f"{key} is {size}: {needed.title} (train_scratch.network.name) takes {needed.minimum} pixels a "
                 "side and more, or its poolings leave nothing"
             )
-        if fault := smallest_photos(self.bottleneck.backbone, size):
+        size, key = _size(self.bottleneck.size, "bottleneck.size", self.decode.size)
+        if fault := smallest_photos(self.bottleneck.backbone, size, key):
             raise ValueError(f"{fault} (bottleneck.backbone)")
         return self
+
+
+def _size(own: int | None, key: str, stored: int) -> tuple[int, str]:
+    """The size that a model sees, and the key that says it."""
+    return (stored, "decode.size") if own is None else (own, key)
 
 
 def _describe(file: str, problems: Iterable[Any]) -> str:

@@ -46,6 +46,13 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
         ({"bottleneck.backbone": "xception", "decode.size": 64}, ["Xception takes 71 pixels", "bottleneck.backbone"]),
         ({"decode.size": 24}, ["decode.size is 24: VGG16 takes 32 pixels"]),
         ({"decode.size": 32, "train_scratch.network.name": "alexnet"}, ["AlexNet", "takes 39 pixels"]),
+        ({"bottleneck.size": 24}, ["bottleneck.size is 24: VGG16 takes 32 pixels"]),
+        ({"bottleneck.size": 160}, ["bottleneck.size is 160", "decode.size, 150"]),
+        ({"train_scratch.size": 200}, ["train_scratch.size is 200", "decode.size, 150"]),
+        (
+            {"train_scratch.size": 16, "train_scratch.network.convolutions": [{"filters": 1, "kernel": 3}] * 5},
+            ["halve train_scratch.size 16 to nothing"],
+        ),
         (
             {"bottleneck.backbone": "resnet50", "bottleneck.engine": "ncnn"},
             ["bottleneck", "ncnn computes VGG16 only; ResNet50 needs bottleneck.engine: tensorflow or auto"],
