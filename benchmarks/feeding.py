@@ -75,7 +75,7 @@ def epoch(options: Options, images: Any, labels: Any, settings: TrainScratchSett
     augmentation = build_augmentation(settings.augmentation, 1)
     assert augmentation is not None
     bare = with_augmentation(build_cnn(settings.network, SIZE), augmentation, images.dtype.name)
-    compile_for(bare, settings)
+    compile_for(bare, settings, updates=1)
     first = slice(0, settings.batch)
     steps = bare_steps(bare, np.array(images[first]), encode(labels[first], settings.network.output), BATCHES)
     taken, (alone,) = epochs_in_turns(

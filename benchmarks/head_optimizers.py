@@ -62,7 +62,7 @@ def _reach(
 ) -> tuple[float, float]:
     prepare(seed, mixed_precision=settings.mixed_precision)
     model = build_head(settings.network, train.inputs.shape[1:])
-    with patch.object(training, "build_optimizer", lambda chosen, _: optimizer(chosen.learning_rate)):
+    with patch.object(training, "build_optimizer", lambda chosen, *_: optimizer(chosen.learning_rate)):
         changed = settings.model_copy(update={"seed": seed})
         training.train(model, Parts(train, validation), changed, show_progress=False)
     probabilities = predict(model, test.inputs)

@@ -49,7 +49,7 @@ def plain(trials: list[dict[str, Any]], images: int, epochs: int, size: int) -> 
         def objective(trial: optuna.Trial) -> float:
             settings = trial_settings("scratch", base, trials[trial.number], size)
             network = build_cnn(settings.network, size)
-            optimizer = build_optimizer(settings.optimizer, epochs)
+            optimizer = build_optimizer(settings.optimizer, epochs, -(-images // settings.batch))
             network.compile(optimizer, build_loss(settings.loss), metrics=["accuracy"])
             changes = settings.augmentation
             assert changes is not None
@@ -59,7 +59,7 @@ def plain(trials: list[dict[str, Any]], images: int, epochs: int, size: int) -> 
             ).flow_from_directory(f"{temporary}/train", **flow)
             validation = ImageDataGenerator().flow_from_directory(f"{temporary}/validation", **flow)
             assert settings.early_stopping is not None
-            stopping = keras.callbacks.EarlyStopping(patience=settings.early_stopping.patience)
+            stopping = keras.callbacks.EarlyStopping(patience=settings.early_stopping.epochs(1))
             callbacks = [keras.callbacks.TerminateOnNaN(), stopping]
             if settings.reduce_on_plateau is not None:
                 plateau = settings.reduce_on_plateau

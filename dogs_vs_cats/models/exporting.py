@@ -24,4 +24,4 @@ def exported(opened: OpenNetwork, description: Description) -> keras.Model:
     # this one is loaded, those of this project do not exist.
     network = description.build()
     network.set_weights(opened.trained.get_weights())
-    return keras.Model(photos, second_class(network(x)), name=f"photos_to_{description.kind}")
+    return keras.Model(photos, second_class(description.judge(network)(x)), name=f"photos_to_{description.kind}")

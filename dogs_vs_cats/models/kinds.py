@@ -33,6 +33,7 @@ from dogs_vs_cats.settings.params import (
     Settings,
     TrainScratchSettings,
     TrainVgg16Settings,
+    ViewsSettings,
 )
 from dogs_vs_cats.settings.sections import Resampling
 from dogs_vs_cats.settings.spaces import ScratchSearch, Vgg16Search
@@ -130,6 +131,13 @@ class Description(BaseModel, ABC):
     def build(self) -> "keras.Model":
         """Build the network that is trained, with new weights."""
 
+    def initialise(self, network: "keras.Model", inputs: NDArray[Any], seed: int) -> None:
+        """Set weights that begin as the training's inputs have it, (n, ...), where the network has such."""
+
+    def judge(self, network: "keras.Model") -> "keras.Model":
+        """Return what judges an input by the trained network: of several views of it, where the model has such."""
+        return network
+
     @abstractmethod
     def open(self, network: "keras.Model", backbone: Path) -> "OpenNetwork":
         """Lay the model open between photo and class.
@@ -187,6 +195,7 @@ class ScratchModel(Description):
 
     kind: Literal["scratch"] = "scratch"
     network: CnnSettings
+    views: ViewsSettings = ViewsSettings()
 
     stage = "train_scratch"
     needs = "decode"
@@ -216,6 +225,7 @@ class ScratchModel(Description):
             resampling=dataset.resampling,
             classes=tuple(dataset.classes),
             network=settings.train_scratch.network,
+            views=settings.train_scratch.views,
         )
 
     @classmethod
@@ -244,6 +254,24 @@ class ScratchModel(Description):
 
         return build_cnn(self.network, self.side)
 
+    def initialise(self, network: "keras.Model", inputs: NDArray[np.uint8], seed: int) -> None:
+        """Whiten what the first convolution gives of the training photos."""
+        if self.network.name == "wide_residual" and self.network.whitening:
+            from dogs_vs_cats.models.networks.whitening import whiten
+
+            whiten(network, inputs, seed)
+
+    def judge(self, network: "keras.Model") -> "keras.Model":
+        """Average the log-odds of the views."""
+        if self.views == ViewsSettings():
+            return network
+        from dogs_vs_cats.models.networks.building import build_cnn
+        from dogs_vs_cats.models.networks.views import average_views
+
+        any_size = build_cnn(self.network, None if self.network.any_size else self.side)
+        any_size.set_weights(network.get_weights())
+        return average_views(any_size, self.side, self.views)
+
     def open(self, network: "keras.Model", backbone: Path) -> "OpenNetwork":  # noqa: ARG002 - it has none
         """Lay it open: the network sees the photo itself, scaled to its size."""
         from dogs_vs_cats.models.opened import OpenNetwork, to_side
@@ -260,8 +288,8 @@ class ScratchModel(Description):
 
     @property
     def suits_ncnn(self) -> bool:
-        """Whether it is the article's kind of CNN."""
-        return self.network.name == "cnn"
+        """Whether it is the article's kind of CNN, which sees a photo once."""
+        return self.network.name == "cnn" and self.views == ViewsSettings()
 
     @property
     def channel_scaling(self) -> ChannelScaling:

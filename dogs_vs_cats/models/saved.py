@@ -75,7 +75,7 @@ class Predictor:
             inputs: what ``description.inputs`` gives.
             batch: inputs a forward pass.
         """
-        return predict(self.model, inputs, batch)
+        return predict(self.description.judge(self.model), inputs, batch)
 
     def probabilities(self, prepared: Prepared, split: str) -> NDArray[np.float64]:
         """Return the probabilities of a split's photos, (n, classes), in the arrays' order.

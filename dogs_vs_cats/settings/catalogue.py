@@ -6,7 +6,7 @@ from typing import Literal
 
 from dogs_vs_cats.errors import WorkflowError
 
-ScratchName = Literal["cnn", "fully_connected", "lenet5", "alexnet", "residual"]
+ScratchName = Literal["cnn", "fully_connected", "lenet5", "alexnet", "residual", "wide_residual"]
 BackboneName = Literal[
     "vgg16",
     "vgg19",
@@ -97,6 +97,7 @@ SCRATCH: dict[ScratchName, Scratch] = {
     "lenet5": Scratch("LeNet-5", "LeCun et al. 1998, Proc. IEEE 86 (11)", 16),
     "alexnet": Scratch("AlexNet", "Krizhevsky, Sutskever and Hinton 2012, NIPS 25; in one tower, arXiv 1404.5997", 39),
     "residual": Scratch("residual CNN", "He et al. 2016, arXiv 1512.03385 and 1603.05027", 16),
+    "wide_residual": Scratch("wide residual CNN", "Zagoruyko and Komodakis 2016, arXiv 1605.07146", 32),
 }
 """The networks that are trained from scratch."""
 

@@ -1,6 +1,7 @@
 """``params.yaml`` as strict models, one class a section; the file is checked as a whole before any work starts."""
 
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +20,7 @@ from dogs_vs_cats.settings.sections import (
     Positive,
     Rate,
     Resampling,
+    ScheduleName,
     Section,
     Seed,
     Share,
@@ -119,14 +121,21 @@ class BottleneckSettings(Section):
 
 
 class OptimizerSettings(Section):
-    """An optimizer by its Keras name. A null means the Keras default."""
+    """An optimizer by its Keras name, and its learning rate's schedule. A null means the Keras default."""
 
     name: OptimizerName
     learning_rate: Positive
+    schedule: ScheduleName = "time_decay"
+    warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     momentum: Rate | None = None
     nesterov: bool = False
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     time_decay: Annotated[float, Field(ge=0)] | Literal["learning_rate/epochs"] = 0.0
+
+    @property
+    def ends(self) -> bool:
+        """Whether the rate falls to 0 with the last epoch."""
+        return self.schedule in ("cosine", "linear", "one_cycle")
 
     @model_validator(mode="after")
     def _momentum_fits(self) -> Self:
@@ -134,6 +143,12 @@ class OptimizerSettings(Section):
             raise ValueError(f"momentum is for sgd and rmsprop, not {self.name}")
         if self.nesterov and self.name != "sgd":
             raise ValueError(f"nesterov is for sgd, not {self.name}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.schedule != "time_decay" and self.time_decay:
+            raise ValueError(f"schedule {self.schedule} and time_decay both set the rate; set time_decay to 0.0")
         return self
 
 
@@ -152,18 +167,35 @@ class LossSettings(Section):
 
 
 class AugmentationSettings(Section):
-    """Random shear, zoom and left-right flip of the training images."""
+    """Random changes of the training images, and mixtures of two of them."""
 
     shear_degrees: Annotated[float, Field(ge=0, lt=90)]
     zoom: Annotated[float, Field(ge=0, lt=1)]
-    flip: bool
+    flip: bool | Literal["alternating"]
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    rand_augment: Annotated[float, Field(ge=0, le=1)] = 0.0
+    erasing: Share = 0.0
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
 
 
 class EarlyStoppingSettings(Section):
     """When training stops before its last epoch."""
 
-    patience: Annotated[int, Field(ge=0)]
+    patience: Annotated[int, Field(ge=0)] | None = None
+    patience_updates: Count | None = None
     min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if (self.patience is None) == (self.patience_updates is None):
+            raise ValueError("patience counts epochs, patience_updates counts updates: set one, and null the other")
+        return self
+
+    def epochs(self, updates: int) -> int:
+        """Return how many epochs without a better loss end a training, where each has so many updates."""
+        return self.patience if self.patience is not None else -(-(self.patience_updates or 0) // updates)
 
 
 class ReduceOnPlateauSettings(Section):
@@ -182,7 +214,10 @@ class ConvolutionSettings(Section):
 
 
 class CnnSettings(Section):
-    """The network trained from scratch; all but its name and output are the shape of ``cnn``, and only of that."""
+    """The network trained from scratch.
+
+    Of ``wide_residual`` are ``width`` and ``whitening``, of ``cnn`` all else but the name and the output.
+    """
 
     name: ScratchName = "cnn"
     convolutions: Annotated[list[ConvolutionSettings], Field(min_length=1)]
@@ -192,6 +227,13 @@ class CnnSettings(Section):
     dense: list[Count]
     dense_dropout: Rate
     output: Literal["softmax", "sigmoid"]
+    width: Annotated[int, Field(ge=8, multiple_of=8)] = 48
+    whitening: bool = True
+
+    @property
+    def any_size(self) -> bool:
+        """Whether its weights fit photos of any size."""
+        return self.name in ("residual", "wide_residual") or (self.name == "cnn" and self.pooling_end != "flatten")
 
 
 class HeadSettings(Section):
@@ -220,6 +262,7 @@ class TrainingSettings(Section):
     early_stopping: EarlyStoppingSettings | None
     reduce_on_plateau: ReduceOnPlateauSettings | None
     keep: Keep
+    averaging: Annotated[float, Field(gt=0, lt=1)] = 0.999
     mixed_precision: bool
 
     @property
@@ -227,24 +270,88 @@ class TrainingSettings(Section):
         """How training images are changed at random; None: not at all, as features never are."""
         return None
 
+    @property
+    def steps(self) -> list[tuple[int | None, int]]:
+        """The sizes of the training images, each with the epoch that it ends with; None: as the network sees photos."""
+        return [(None, self.epochs)]
+
     @model_validator(mode="after")
     def _one_schedule(self) -> Self:
-        if self.reduce_on_plateau is not None and self.optimizer.time_decay:
-            raise ValueError("reduce_on_plateau and optimizer.time_decay both set the rate; set time_decay to 0.0")
+        optimizer = self.optimizer
+        if self.reduce_on_plateau is not None and (optimizer.time_decay or optimizer.schedule != "time_decay"):
+            raise ValueError(
+                "reduce_on_plateau and optimizer.time_decay or optimizer.schedule both set the rate; set "
+                "optimizer.time_decay to 0.0 and optimizer.schedule to time_decay"
+            )
+        if optimizer.ends and self.early_stopping is not None:
+            raise ValueError(
+                f"optimizer.schedule {optimizer.schedule} ends with the last epoch, and early_stopping would cut it "
+                "off; set early_stopping to null"
+            )
+        if optimizer.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"optimizer.warmup_epochs {optimizer.warmup_epochs} leaves nothing of {self.epochs} epochs"
+            )
         return self
+
+
+class StepSettings(Section):
+    """Some epochs of a training on images of one size. Not ``size``: DVC's run cache does not see that (dvc#10296)."""
+
+    pixels: Annotated[int, Field(ge=16, le=1024)]
+    epochs: Count
+
+
+class ViewsSettings(Section):
+    """The views of a photo whose log-odds are averaged when it is judged."""
+
+    flip: bool = False
+    scales: Annotated[list[Annotated[float, Field(ge=0.25, le=4)]], Field(min_length=1)] = Field(default=[1.0])
 
 
 class TrainScratchSettings(TrainingSettings):
     """The network from scratch, its photos' size, and its training."""
 
     size: Annotated[int, Field(ge=16, le=1024)] | None = None
+    sizes: Annotated[list[StepSettings], Field(min_length=1)] | None = None
     augmentation: AugmentationSettings | None
     network: CnnSettings
+    views: ViewsSettings = ViewsSettings()
 
     @property
     def changes(self) -> AugmentationSettings | None:
         """How training images are changed at random."""
         return self.augmentation
+
+    @property
+    def steps(self) -> list[tuple[int | None, int]]:
+        """The sizes of the training images, each with the epoch that it ends with."""
+        if self.sizes is None:
+            return super().steps
+        ends = accumulate(step.epochs for step in self.sizes)
+        return [(step.pixels, end) for step, end in zip(self.sizes, ends, strict=True)]
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> Self:
+        if self.sizes is not None and (total := sum(step.epochs for step in self.sizes)) != self.epochs:
+            raise ValueError(f"sizes has {total} epochs in all, epochs is {self.epochs}; make them equal")
+        other = self.sizes is not None or self.views.scales != [1.0]
+        if other and not self.network.any_size:
+            raise ValueError(
+                "sizes and views.scales need a network that takes photos of any size: set network.name to "
+                "wide_residual or residual, or network.pooling_end to global_average"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _mixtures_fit(self) -> Self:
+        mixed = [name for name in ("mixup", "cutmix") if self.augmentation and getattr(self.augmentation, name)]
+        if mixed and self.loss.name == "hinge":
+            raise ValueError(
+                f"augmentation.{mixed[0]} mixes two labels, which loss.name hinge cannot take; choose another loss or "
+                f"set {mixed[0]} to 0.0"
+            )
+        return self
 
 
 class TrainVgg16Settings(TrainingSettings):

@@ -1,33 +1,51 @@
-"""Shear, zoom and flip as one resampling, on whatever device the model runs on."""
+"""Random changes of training images, on whatever device the model runs on."""
 
 from typing import Any
 
 import keras
-from keras import ops
+from keras import layers, ops
 
 from dogs_vs_cats.settings.params import AugmentationSettings
 from dogs_vs_cats.training.affine import affine_transform
 
+_ASPECT = 4 / 3
+"""A crop's width is at most this many times its height, and its height this many times its width."""
+
 
 @keras.saving.register_keras_serializable("dogs_vs_cats")
-class RandomShearZoomFlip(keras.layers.Layer):  # type: ignore[misc]
-    """Shears, zooms and flips each training image at random; leaves others as they are.
+class RandomAffine(keras.layers.Layer):  # type: ignore[misc]
+    """Crops, shears, zooms and flips each training image at random; leaves others as they are.
 
-    The three become one affine matrix an image, so pixels are interpolated once, bilinearly; beyond the edges the
+    All of them become one affine matrix an image, so pixels are interpolated once, bilinearly; beyond the edges the
     nearest pixel repeats. Images are ``(n, height, width, channels)`` of any type and range; they come out as floats.
 
     Args:
         shear_degrees: the shear angle is uniform in this many degrees either way.
         zoom: each axis is scaled by its own factor, uniform between ``1 - zoom`` and ``1 + zoom``.
         flip: mirror left-right with probability one half.
+        crop: the smallest share of the image's area that a crop has; its share is uniform between this and 1, its place
+            is uniform too. 1.0: no crops.
+        size: pixels a side of the training images that come out; None: as they go in.
         seed: of the random draws; they go on from the layer's saved state when a training is resumed.
 
-    Source: the matrices are those of Keras 2's ``ImageDataGenerator``, about the image's true centre.
+    Source: shear and zoom are those of Keras 2's ``ImageDataGenerator``, about the image's true centre. Crops: Szegedy
+    et al., "Going deeper with convolutions", arXiv 1409.4842, section 6.
     """
 
-    def __init__(self, shear_degrees: float, zoom: float, *, flip: bool, seed: int, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        shear_degrees: float = 0.0,
+        zoom: float = 0.0,
+        *,
+        flip: bool = False,
+        crop: float = 1.0,
+        size: int | None = None,
+        seed: int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.shear_degrees, self.zoom, self.flip, self.seed = shear_degrees, zoom, flip, seed
+        self.shear_degrees, self.zoom, self.flip, self.crop = shear_degrees, zoom, flip, crop
+        self.size, self.seed = size, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, images: Any, *, training: bool = False) -> Any:
@@ -35,36 +53,78 @@ class RandomShearZoomFlip(keras.layers.Layer):  # type: ignore[misc]
         if not training:
             return ops.cast(images, self.compute_dtype)
         transforms = self._transforms(ops.shape(images)[0], images.shape[1], images.shape[2])
-        return affine_transform(images, transforms, self.compute_dtype)
+        return affine_transform(images, transforms, self.compute_dtype, self.size)
+
+    def _uniform(self, count: Any, low: float, high: float) -> Any:
+        return keras.random.uniform((count,), low, high, dtype="float32", seed=self.seed_generator)
 
     def _transforms(self, count: Any, height: int, width: int) -> Any:
         """One row an image, from output to input pixel: x' = a0 x + a1 y + a2, y' = b0 x + b1 y + b2."""
-
-        def uniform(low: float, high: float) -> Any:
-            return keras.random.uniform((count,), low, high, dtype="float32", seed=self.seed_generator)
-
-        angle = uniform(-1.0, 1.0) * (self.shear_degrees * 3.141592653589793 / 180)
-        zoom_x = uniform(1 - self.zoom, 1 + self.zoom)
-        zoom_y = uniform(1 - self.zoom, 1 + self.zoom)
-        mirror = ops.sign(uniform(-1.0, 1.0)) if self.flip else ops.ones((count,))
+        angle = self._uniform(count, -1.0, 1.0) * (self.shear_degrees * 3.141592653589793 / 180)
+        zoom_x = self._uniform(count, 1 - self.zoom, 1 + self.zoom)
+        zoom_y = self._uniform(count, 1 - self.zoom, 1 + self.zoom)
+        mirror = ops.sign(self._uniform(count, -1.0, 1.0)) if self.flip else ops.ones((count,))
+        centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+        to_x, to_y = centre_x, centre_y
+        if self.crop < 1:
+            share_x, share_y = self._crops(count)
+            centre_x += self._uniform(count, -0.5, 0.5) * (1 - share_x) * width
+            centre_y += self._uniform(count, -0.5, 0.5) * (1 - share_y) * height
+            zoom_x, zoom_y = zoom_x * share_x, zoom_y * share_y
+        if self.size is not None:
+            zoom_x, zoom_y = zoom_x * (width / self.size), zoom_y * (height / self.size)
+            to_x = to_y = (self.size - 1) / 2
         a0 = ops.cos(angle) * zoom_x * mirror
         a1 = ops.zeros_like(a0)
         b0 = -ops.sin(angle) * zoom_x * mirror
         b1 = zoom_y
-        centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
-        a2 = centre_x - a0 * centre_x - a1 * centre_y
-        b2 = centre_y - b0 * centre_x - b1 * centre_y
+        a2 = centre_x - a0 * to_x - a1 * to_y
+        b2 = centre_y - b0 * to_x - b1 * to_y
         zeros = ops.zeros_like(a0)
         return ops.stack([a0, a1, a2, b0, b1, b2, zeros, zeros], axis=1)
 
+    def _crops(self, count: Any) -> tuple[Any, Any]:
+        """Share of the width and of the height that each crop has."""
+        area = self._uniform(count, self.crop, 1.0)
+        aspect = ops.power(_ASPECT, self._uniform(count, -1.0, 1.0))
+        return ops.minimum(ops.sqrt(area * aspect), 1.0), ops.minimum(ops.sqrt(area / aspect), 1.0)
+
     def get_config(self) -> dict[str, Any]:
-        """The arguments this layer was made with."""
-        own = {"shear_degrees": self.shear_degrees, "zoom": self.zoom, "flip": self.flip, "seed": self.seed}
-        return {**super().get_config(), **own}
+        """Return the arguments that this layer was made with."""
+        names = ("shear_degrees", "zoom", "flip", "crop", "size", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def build_augmentation(settings: AugmentationSettings | None, seed: int) -> keras.layers.Layer | None:
-    """The augmentation layer of ``settings``; None where there is nothing to augment."""
-    if settings is None or not (settings.shear_degrees or settings.zoom or settings.flip):
-        return None
-    return RandomShearZoomFlip(settings.shear_degrees, settings.zoom, flip=settings.flip, seed=seed)
+def build_augmentation(
+    settings: AugmentationSettings | None, seed: int, size: int | None = None
+) -> keras.layers.Layer | None:
+    """Build the layer that changes training images.
+
+    Args:
+        settings: what is changed, and how much.
+        seed: of the random draws.
+        size: pixels a side of the images that come out; None: as they go in.
+
+    Returns:
+        The layer; None where nothing is changed.
+    """
+    changes: list[keras.layers.Layer] = []
+    if settings is not None:
+        # Every second epoch flips a photo where the batches are read, which know the epoch.
+        flip = settings.flip is True
+        if settings.shear_degrees or settings.zoom or flip or settings.crop < 1:
+            changes.append(
+                RandomAffine(settings.shear_degrees, settings.zoom, flip=flip, crop=settings.crop, size=size, seed=seed)
+            )
+        if settings.colour:
+            factor = settings.colour
+            changes.append(layers.RandomColorJitter((0, 255), factor, factor, factor, seed=seed + 1))
+        if settings.rand_augment:
+            changes.append(layers.RandAugment((0, 255), factor=settings.rand_augment, seed=seed + 2))
+        if settings.erasing:
+            changes.append(layers.RandomErasing(settings.erasing, seed=seed + 3))
+    if size is not None and not (changes and isinstance(changes[0], RandomAffine)):
+        changes.insert(0, RandomAffine(size=size, seed=seed))
+    if len(changes) > 1:
+        return keras.Sequential(changes, name="augmentation")
+    return changes[0] if changes else None

@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from dogs_vs_cats.data.arrays import release
+from dogs_vs_cats.settings.params import AugmentationSettings
 
 _AHEAD = 2
 """Batches that are read while the model trains on another one."""
@@ -26,6 +27,7 @@ class Batches:
         batch: inputs a batch; the last one may be smaller.
         output: how labels are encoded: ``sigmoid`` ``(b, 1)``, ``softmax`` ``(b, 2)`` one-hot.
         shuffle_seed: the order of epoch e is drawn from this and e; None keeps the arrays' order.
+        changes: what is done to images as they are read: flips in every other epoch, and mixtures of two.
     """
 
     def __init__(
@@ -36,10 +38,15 @@ class Batches:
         output: Literal["softmax", "sigmoid"],
         *,
         shuffle_seed: int | None = None,
+        changes: AugmentationSettings | None = None,
     ) -> None:
         self._inputs, self._batch, self._shuffle_seed = inputs, batch, shuffle_seed
         self._targets = encode(labels, output)
         self._order = np.arange(len(inputs))
+        self._changes, self._epoch = changes, 0
+        # With alternating flips a random half is flipped in even epochs, the other one in odd epochs (Jordan, "94% on
+        # CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498, section 3.6).
+        self._half = np.random.default_rng([shuffle_seed or 0]).random(len(inputs)) < 0.5  # noqa: PLR2004
 
     def __len__(self) -> int:
         return math.ceil(len(self._inputs) / self._batch)
@@ -55,10 +62,17 @@ class Batches:
             inputs[:] = self._inputs[where[0] : where[-1] + 1]
         # After every batch: with one photo the system may map two megabytes around it, all of the file before long.
         release(self._inputs)
-        return inputs, self._targets[where]
+        targets = self._targets[where]
+        if self._changes is None:
+            return inputs, targets
+        if self._changes.flip == "alternating":
+            flipped = self._half[where] != bool(self._epoch % 2)
+            inputs[flipped] = inputs[flipped, :, ::-1]
+        return mix(inputs, targets, self._changes, np.random.default_rng([self._shuffle_seed or 0, self._epoch, index]))
 
     def begin_epoch(self, epoch: int) -> None:
         """Draw the order of an epoch, counted from 0; to be called before its first batch is read."""
+        self._epoch = epoch
         if self._shuffle_seed is not None:
             self._order = np.random.default_rng([self._shuffle_seed, epoch]).permutation(len(self._inputs))
 
@@ -109,3 +123,40 @@ def encode(labels: NDArray[np.uint8], output: Literal["softmax", "sigmoid"]) -> 
     """Labels as the output layer gives them: ``(n, 2)`` one-hot for softmax, ``(n, 1)`` for sigmoid."""
     targets = labels.astype(np.float32)[:, None]
     return np.concatenate([1 - targets, targets], axis=1) if output == "softmax" else targets
+
+
+def mix(
+    inputs: NDArray[Any], targets: NDArray[np.float32], changes: AugmentationSettings, random: np.random.Generator
+) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Mix each image of a batch with another one of it, and their labels alike; by MixUp or CutMix where both are set.
+
+    Args:
+        inputs: (b, height, width, channels) of any type.
+        targets: (b, 1) or (b, 2).
+        changes: ``mixup`` and ``cutmix``, each the parameter of the Beta distribution of an image's own share; 0: none.
+        random: draws the shares and the places.
+
+    Returns:
+        Both, of the same types.
+
+    Source: Zhang et al., "mixup: Beyond empirical risk minimization", arXiv 1710.09412; Yun et al., "CutMix", arXiv
+    1905.04899.
+    """
+    kinds = [name for name in ("mixup", "cutmix") if getattr(changes, name)]
+    if not kinds:
+        return inputs, targets
+    kind = kinds[random.integers(len(kinds))]
+    share = random.beta(getattr(changes, kind), getattr(changes, kind))
+    partner = random.permutation(len(inputs))
+    if kind == "mixup":
+        mixed = share * inputs.astype(np.float32) + (1 - share) * inputs[partner].astype(np.float32)
+        inputs = (np.rint(mixed) if np.issubdtype(inputs.dtype, np.integer) else mixed).astype(inputs.dtype)
+    else:
+        height, width = inputs.shape[1:3]
+        top, left = (int(random.integers(side)) for side in (height, width))
+        rows, columns = (round(side * np.sqrt(1 - share) / 2) for side in (height, width))
+        box = np.s_[:, max(top - rows, 0) : top + rows, max(left - columns, 0) : left + columns]
+        pasted = inputs[partner][box]
+        inputs[box] = pasted
+        share = 1 - pasted[0, ..., 0].size / (height * width)
+    return inputs, (share * targets + (1 - share) * targets[partner]).astype(np.float32)

@@ -171,8 +171,9 @@ class Progress:
 
     Args:
         folder: where the state is kept, a ``Checkpoint``'s; None keeps it in memory alone.
-        keep: whose weights the model is to have: those of its ``best`` epoch, by validation loss, of its ``last``, or
-            the ``average`` of those after each of the last two thirds of ``epochs``.
+        keep: whose weights the model is to have: those of its ``best`` epoch, by validation loss, of its ``last``, the
+            ``average`` of those after each of the last two thirds of ``epochs``, or the optimizer's ``moving_average``
+            after the last.
         epochs: how many there are to be at most.
 
     Attributes:
@@ -243,26 +244,24 @@ class Progress:
     def save(self, model: keras.Model, callbacks: list[keras.callbacks.Callback]) -> None:
         """Keep the state after an epoch. A disk that takes no more costs the state, not the training."""
         epoch, weights = int(self.rows[-1]["epoch"]), model.get_weights()
-        self._keep_weights(weights, epoch)
+        averaged, self.stopped = self._keep == "moving_average", bool(model.stop_training)
+        self._keep_weights(moving_average(model) if averaged else weights, epoch)
+        self._arrays = arrays = {
+            "weights": weights,
+            "optimizer": [np.array(variable) for variable in model.optimizer.variables],
+            "random": [np.array(variable) for variable in _random_states(model)],
+            # Empty where they are the model's own.
+            "kept": [] if self.kept_epochs == [epoch] and not averaged else self._kept,
+        }
+        self._counted = _counts(callbacks)
         if self._folder is None:
             return
-        arrays = {
-            "weights": weights,
-            "optimizer": [np.asarray(variable) for variable in model.optimizer.variables],
-            "random": [np.asarray(variable) for variable in _random_states(model)],
-            # Empty where they are the model's own.
-            "kept": [] if self.kept_epochs == [epoch] else self._kept,
-        }
         state = {
             "rows": self.rows,
             "times": self.times,
             "seconds": self.seconds,
-            "stopped": bool(model.stop_training),
-            "counted": {
-                type(callback).__name__: {name: getattr(callback, name) for name in _COUNTED[type(callback)]}
-                for callback in callbacks
-                if type(callback) in _COUNTED
-            },
+            "stopped": self.stopped,
+            "counted": self._counted,
             "arrays": {name: len(values) for name, values in arrays.items()},
         }
         # To memory first: a library that writes a file itself cannot end it where the disk is full.
@@ -300,6 +299,23 @@ class Progress:
         """Remove the states: a training that diverged would diverge again from them."""
         if self._folder is not None and self._folder.exists():
             shutil.rmtree(self._folder)
+
+
+def moving_average(model: keras.Model) -> list[NDArray[Any]]:
+    """Return a model's weights with the optimizer's moving average in place of those that are trained."""
+    trained = model.get_weights()
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    averaged: list[NDArray[Any]] = model.get_weights()
+    model.set_weights(trained)
+    return averaged
+
+
+def _counts(callbacks: list[keras.callbacks.Callback]) -> dict[str, dict[str, Any]]:
+    return {
+        type(callback).__name__: {name: getattr(callback, name) for name in _COUNTED[type(callback)]}
+        for callback in callbacks
+        if type(callback) in _COUNTED
+    }
 
 
 def _states(folder: Path) -> list[Path]:

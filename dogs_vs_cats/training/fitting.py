@@ -128,10 +128,7 @@ def train(
         WorkflowError: if the loss is not a number; the message names the epoch and the settings to look at.
     """
     training, validation = parts.training, parts.validation
-    augmentation = build_augmentation(settings.changes, settings.seed)
-    fitted = model if augmentation is None else with_augmentation(model, augmentation, training.inputs.dtype.name)
-    compile_for(fitted, settings)
-    output = _output(model)
+    output, updates = _output(model), -(-len(training.labels) // settings.batch)
     progress = Progress(checkpoint, settings.keep, settings.epochs)
     progress.load()
     done = len(progress.rows)
@@ -141,29 +138,38 @@ def train(
         if log is not None:
             log({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]), ended)
 
-    counting = _stopping(settings)
-    batches = Batches(training.inputs, training.labels, settings.batch, output, shuffle_seed=settings.seed)
+    counting = _stopping(settings, updates)
+    batches = Batches(
+        training.inputs, training.labels, settings.batch, output, shuffle_seed=settings.seed, changes=settings.changes
+    )
     judged = Batches(validation.inputs, validation.labels, settings.batch, output).as_dataset()
-    if not progress.stopped and done < settings.epochs:
-        total = len(batches) * settings.epochs
-        hidden = None if show_progress else True
-        # Its own lock is a semaphore of the system, which a killed worker would leave behind.
-        tqdm.set_lock(threading.RLock())
-        with tqdm(total=total, initial=len(batches) * done, disable=hidden, unit="batch", dynamic_ncols=True) as bar:
-            end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bool(bar.disable))
-            # An epoch's order is drawn by its number, so that a resumed training has the one it would have had.
-            order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.begin_epoch(epoch))
+    # Its own lock is a semaphore of the system, which a killed worker would leave behind.
+    tqdm.set_lock(threading.RLock())
+    hidden = None if show_progress else True
+    total = updates * settings.epochs
+    with tqdm(total=total, initial=updates * done, disable=hidden, unit="batch", dynamic_ncols=True) as bar:
+        end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bool(bar.disable))
+        # An epoch's order is drawn by its number, so that a resumed training has the one it would have had.
+        order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.begin_epoch(epoch))
+        averaged = [keras.callbacks.SwapEMAWeights()] if settings.keep == "moving_average" else []
+        # A step of other sizes goes on from the state after the one before, as a training does that was killed.
+        for size, last in settings.steps:
+            fitted = _fitted(model, settings, training.inputs.dtype.name, size)
+            compile_for(fitted, settings, updates)
+            if progress.stopped or len(progress.rows) >= last:
+                progress.restore(fitted, counting)  # Keras writes the optimizer's state with the weights
+                continue
             fitted.fit(
                 batches.as_dataset(),
                 validation_data=judged,
                 shuffle=False,
-                epochs=settings.epochs,
-                initial_epoch=done,
-                callbacks=[order, keras.callbacks.TerminateOnNaN(), *counting, end, *callbacks],
+                epochs=last,
+                initial_epoch=len(progress.rows),
+                callbacks=[order, keras.callbacks.TerminateOnNaN(), *counting, *averaged, end, *callbacks],
                 verbose=0,
             )
-    else:
-        progress.restore(fitted, counting)  # Keras writes the optimizer's state with the weights
+            if fitted.stop_training:
+                break
     if not np.isfinite([progress.rows[-1]["loss"], progress.rows[-1]["val_loss"]]).all():
         progress.discard()
         raise WorkflowError(
@@ -171,6 +177,8 @@ def train(
             f"try a lower learning rate than {settings.optimizer.learning_rate}"
         )
     progress.load_kept(fitted)
+    if len(settings.steps) > 1 or settings.steps[0][0] is not None:
+        model.set_weights(fitted.get_weights())
     history = pd.DataFrame(progress.rows).astype({"epoch": int})
     history["kept"] = history["epoch"].isin(progress.kept_epochs)
     kept = dict(progress.rows[progress.kept_epochs[-1] - 1])
@@ -180,13 +188,24 @@ def train(
     return Training(history, kept, progress.seconds, stopped_early)
 
 
-def compile_for(model: keras.Model, settings: TrainingSettings) -> None:
-    """Give a network, or one with augmentation in front, the optimizer, loss and metrics that it is trained with."""
+def compile_for(model: keras.Model, settings: TrainingSettings, updates: int) -> None:
+    """Give a network, or one with augmentation in front, the optimizer, loss and metrics that it is trained with.
+
+    Args:
+        model: the network.
+        settings: the training's.
+        updates: in each epoch, over which the learning rate's schedule runs.
+    """
     accuracy: type[keras.metrics.Metric] = (
         keras.metrics.CategoricalAccuracy if _output(model) == "softmax" else keras.metrics.BinaryAccuracy
     )
     model.compile(
-        optimizer=build_optimizer(settings.optimizer, settings.epochs),
+        optimizer=build_optimizer(
+            settings.optimizer,
+            settings.epochs,
+            updates,
+            settings.averaging if settings.keep == "moving_average" else None,
+        ),
         loss=build_loss(settings.loss),
         # Plain log-loss beside whatever loss is trained on: trainings with different losses compare by it.
         metrics=[accuracy(name="accuracy"), keras.metrics.BinaryCrossentropy(name="log_loss")],
@@ -197,19 +216,38 @@ def _output(model: keras.Model) -> Literal["softmax", "sigmoid"]:
     return "softmax" if model.output_shape[-1] == 2 else "sigmoid"  # noqa: PLR2004
 
 
-def with_augmentation(model: keras.Model, augmentation: keras.layers.Layer, dtype: str) -> keras.Model:
-    """The model with a layer in front that changes its training images, of that type; they share their weights."""
-    inputs = keras.layers.Input(model.input_shape[1:], dtype=dtype)
+def _fitted(model: keras.Model, settings: TrainingSettings, dtype: str, size: int | None) -> keras.Model:
+    """The network to fit: with augmentation in front; for images of another size a copy that takes images of any."""
+    augmentation = build_augmentation(settings.changes, settings.seed, size)
+    if size is None:
+        return model if augmentation is None else with_augmentation(model, augmentation, dtype)
+    copy = keras.models.clone_model(model, input_tensors=keras.Input((None, None, 3), name="image"))
+    copy.set_weights(model.get_weights())
+    return with_augmentation(copy, augmentation, dtype, model.input_shape[1:])
+
+
+def with_augmentation(
+    model: keras.Model, augmentation: keras.layers.Layer, dtype: str, shape: tuple[int, ...] | None = None
+) -> keras.Model:
+    """Put a layer in front of a model that changes its training images; they share their weights.
+
+    Args:
+        model: the network.
+        augmentation: the layer.
+        dtype: of the images that it takes.
+        shape: of each; None: the model's own.
+    """
+    inputs = keras.layers.Input(shape or model.input_shape[1:], dtype=dtype)
     return keras.Model(inputs, model(augmentation(inputs)), name=f"augmented_{model.name}")
 
 
-def _stopping(settings: TrainingSettings) -> list[keras.callbacks.Callback]:
+def _stopping(settings: TrainingSettings, updates: int) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = []
     if settings.early_stopping is not None:
         stopping = settings.early_stopping
         callbacks.append(
             keras.callbacks.EarlyStopping(
-                "val_loss", min_delta=stopping.min_delta, patience=stopping.patience, mode="min"
+                "val_loss", min_delta=stopping.min_delta, patience=stopping.epochs(updates), mode="min"
             )
         )
     if settings.reduce_on_plateau is not None:

@@ -1,9 +1,12 @@
 """Optimizers by their settings."""
 
+from typing import Any
+
 import keras
 
 from dogs_vs_cats.settings.params import OptimizerSettings
 from dogs_vs_cats.training.compiled_rmsprop import CompiledRMSprop
+from dogs_vs_cats.training.schedules import build_schedule
 
 _BY_NAME: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": keras.optimizers.SGD,
@@ -13,26 +16,33 @@ _BY_NAME: dict[str, type[keras.optimizers.Optimizer]] = {
     "nadam": keras.optimizers.Nadam,
     "adagrad": keras.optimizers.Adagrad,
 }
+_SPARED = ["bias", "gamma", "beta"]
+"""Names of the weights that do not decay: biases, and those of a normalisation."""
 
 
-def build_optimizer(settings: OptimizerSettings, epochs: int) -> keras.optimizers.Optimizer:
+def build_optimizer(
+    settings: OptimizerSettings, epochs: int, updates: int, averaging: float | None = None
+) -> keras.optimizers.Optimizer:
     """Build the optimizer of ``settings``.
 
     Args:
         settings: its name and rates.
-        epochs: of the whole training; a time decay of ``learning_rate/epochs`` is derived from it.
+        epochs: of the whole training.
+        updates: in each epoch.
+        averaging: momentum of the moving average of the weights that it keeps; None: it keeps none.
 
     Returns:
-        A new Keras optimizer. With a time decay its rate after t updates is ``learning_rate / (1 + decay * t)``, which
-        Keras 2 called ``decay``.
+        A new Keras optimizer. Its weight decay is decoupled, and spares biases and normalisations.
     """
-    decay = settings.time_decay
-    if decay == "learning_rate/epochs":
-        decay = settings.learning_rate / epochs
-    rate = settings.learning_rate
-    if decay:
-        rate = keras.optimizers.schedules.InverseTimeDecay(rate, decay_steps=1, decay_rate=decay)
-    options = {name: value for name in ("momentum", "weight_decay") if (value := getattr(settings, name)) is not None}
+    options: dict[str, Any] = {
+        name: value for name in ("momentum", "weight_decay") if (value := getattr(settings, name)) is not None
+    }
     if settings.nesterov:
         options["nesterov"] = True
-    return _BY_NAME[settings.name](learning_rate=rate, **options)
+    if averaging is not None:
+        options |= {"use_ema": True, "ema_momentum": averaging}
+    rate = build_schedule(settings, epochs, updates)
+    optimizer = _BY_NAME[settings.name](learning_rate=rate, **options)
+    if settings.weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=_SPARED)
+    return optimizer

@@ -54,6 +54,7 @@ def train_and_record(
         checkpoint.forget_if_recorded(Path("dvc.lock"), root / "dvc.lock")
         prepare(section.seed, mixed_precision=section.mixed_precision)
         model = description.build()
+        description.initialise(model, parts.training.inputs, section.seed)
         if checkpoint.finished:
             print(f"{checkpoint.folder}: this training had finished; its results are written again", flush=True)
             result = train(model, parts, section, checkpoint=checkpoint.state)

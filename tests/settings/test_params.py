@@ -17,7 +17,7 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
         0.9,
     )
     assert scratch.early_stopping is not None
-    assert scratch.early_stopping.patience == 2
+    assert scratch.early_stopping.patience == 3
     assert [(block.filters, block.kernel) for block in scratch.network.convolutions] == [(32, 3), (32, 3), (64, 3)]
     assert (head.epochs, head.network.dense, head.network.dropout) == (15, [512, 256], [0.5, 0.2])
     assert (settings.decode.size, settings.split.validation) == (150, 0.2)
@@ -52,6 +52,26 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
         (
             {"train_scratch.size": 16, "train_scratch.network.convolutions": [{"filters": 1, "kernel": 3}] * 5},
             ["halve train_scratch.size 16 to nothing"],
+        ),
+        ({"train_scratch.optimizer.schedule": "cosine"}, ["schedule cosine and time_decay both", "time_decay to 0.0"]),
+        (
+            {"train_scratch.optimizer.schedule": "cosine", "train_scratch.optimizer.time_decay": 0.0},
+            ["optimizer.schedule cosine ends with the last epoch", "set early_stopping to null"],
+        ),
+        (
+            {"train_scratch.early_stopping": {"patience": 3, "patience_updates": 1875}},
+            ["train_scratch.early_stopping", "patience counts epochs, patience_updates counts updates", "set one"],
+        ),
+        ({"train_scratch.optimizer.warmup_epochs": 50.0}, ["warmup_epochs 50.0 leaves nothing of 50 epochs"]),
+        (
+            {"train_scratch.sizes": [{"pixels": 64, "epochs": 30}], "train_scratch.network.name": "residual"},
+            ["sizes has 30 epochs in all, epochs is 50"],
+        ),
+        ({"train_scratch.sizes": [{"pixels": 64, "epochs": 50}]}, ["sizes", "photos of any size", "wide_residual"]),
+        ({"train_scratch.views.scales": [1.0, 1.25]}, ["views.scales", "photos of any size"]),
+        (
+            {"train_scratch.augmentation.mixup": 0.2, "train_scratch.loss.name": "hinge"},
+            ["augmentation.mixup mixes two labels", "loss.name hinge"],
         ),
         (
             {"bottleneck.backbone": "resnet50", "bottleneck.engine": "ncnn"},

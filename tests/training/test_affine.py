@@ -7,12 +7,12 @@ import pytest
 import tensorflow as tf
 
 from dogs_vs_cats.training.affine import _compiled, affine_transform
-from dogs_vs_cats.training.augmentation import RandomShearZoomFlip
+from dogs_vs_cats.training.augmentation import RandomAffine
 
 
 def _some(count: int, height: int, width: int, kind: str = "float32") -> tuple[Any, Any]:
     images = np.random.default_rng(count).uniform(0, 255, (count, height, width, 3))
-    layer = RandomShearZoomFlip(30, 0.4, flip=True, seed=count)
+    layer = RandomAffine(30, 0.4, flip=True, seed=count)
     return tf.constant(images, kind), layer._transforms(count, height, width)
 
 
@@ -49,7 +49,7 @@ def test_pixels_of_eight_bits_need_not_be_made_floats_before() -> None:
 
 @pytest.mark.parametrize("kind", ["uint8", "float32"])
 def test_it_is_compiled_to_one_loop_that_can_wait_for_no_other(kind: str) -> None:
-    program = _compiled.experimental_get_compiler_ir(*_some(4, 32, 32, kind), "float32")(stage="optimized_hlo")
+    program = _compiled.experimental_get_compiler_ir(*_some(4, 32, 32, kind), "float32", 32, 32)(stage="optimized_hlo")
     entry = program[program.index("ENTRY") :]
     assert set(re.findall(r"= \S+ ([a-z-]+)\(", entry)) == {"parameter", "constant", "fusion"}
     assert entry.count(" fusion(") == 1

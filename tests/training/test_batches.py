@@ -1,7 +1,10 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from dogs_vs_cats.data.examples import Examples
+from dogs_vs_cats.settings.params import AugmentationSettings
 from dogs_vs_cats.training.batches import Batches, Buffers, encode
 
 INPUTS = np.arange(10, dtype=np.float32)[:, None]
@@ -70,3 +73,44 @@ def test_labels_are_encoded_for_either_output() -> None:
 def test_inputs_and_labels_must_be_as_many() -> None:
     with pytest.raises(ValueError, match="10 inputs have 9 labels"):
         Examples(INPUTS, LABELS[:9])
+
+
+IMAGES = np.random.default_rng(5).integers(0, 256, (40, 6, 8, 3), dtype=np.uint8)
+
+
+def _changes(**changes: Any) -> AugmentationSettings:
+    return AugmentationSettings.model_validate({"shear_degrees": 0.0, "zoom": 0.0, "flip": False} | changes)
+
+
+def test_an_alternating_flip_flips_each_photo_in_every_other_epoch() -> None:
+    labels = np.zeros(40, np.uint8)
+    batches = Batches(IMAGES, labels, 16, "sigmoid", shuffle_seed=3, changes=_changes(flip="alternating"))
+    flipped = []
+    for epoch in range(3):
+        inputs, _ = _epoch(batches, epoch)
+        order = np.random.default_rng([3, epoch]).permutation(40)
+        seen = np.array(
+            [np.array_equal(image, IMAGES[place][:, ::-1]) for image, place in zip(inputs, order, strict=True)]
+        )
+        unchanged = [np.array_equal(image, IMAGES[place]) for image, place in zip(inputs, order, strict=True)]
+        assert np.array_equal(unchanged, ~seen)
+        flipped.append(seen[np.argsort(order)])
+    assert 8 < flipped[0].sum() < 32
+    assert np.array_equal(flipped[1], ~flipped[0])
+    assert np.array_equal(flipped[2], flipped[0])
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_images_and_labels_are_mixed_by_the_same_share(kind: str) -> None:
+    # Each class has one value, so that a mixture's mean tells its share.
+    labels = (np.arange(40) % 2).astype(np.uint8)
+    images = np.broadcast_to((labels * 200)[:, None, None, None], (40, 20, 20, 3)).astype(np.uint8)
+    batches = Batches(images, labels, 40, "softmax", shuffle_seed=1, changes=_changes(**{kind: 1.0}))
+    for epoch in range(4):
+        inputs, targets = _epoch(batches, epoch)
+        assert inputs.dtype == np.uint8
+        assert np.allclose(targets.sum(axis=1), 1)
+        assert np.allclose(inputs.mean(axis=(1, 2, 3)) / 200, targets[:, 1], atol=0.005)
+    assert np.unique(targets[:, 1]).size > 2
+    again, _ = _epoch(Batches(images, labels, 40, "softmax", shuffle_seed=1, changes=_changes(**{kind: 1.0})), 3)
+    assert np.array_equal(again, inputs)

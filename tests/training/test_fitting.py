@@ -255,6 +255,71 @@ def test_early_stopping_waits_as_long_as_its_patience(settings: Settings, photos
     assert len(result.history) == 3
 
 
+def test_patience_in_updates_is_whole_epochs_of_them(settings: Settings, photos: Photos) -> None:
+    # 80 photos in batches of 16 are 5 updates an epoch: 11 updates are over in the third epoch that is no better.
+    chosen = small(
+        settings,
+        epochs=9,
+        optimizer={"name": "sgd", "learning_rate": 1e-9},
+        early_stopping={"patience_updates": 11, "min_delta": 0.01},
+    )
+    result, _, _ = train_small(photos, chosen)
+    assert len(result.history) == 4
+
+
+def _growing(settings: Settings, **changes: Any) -> TrainScratchSettings:
+    values = settings.train_scratch.model_dump()
+    wide = {"name": "wide_residual", "width": 8, "output": "sigmoid"}
+    growing = {
+        "sizes": [{"pixels": 16, "epochs": 2}, {"pixels": 24, "epochs": 2}],
+        "epochs": 4,
+        "batch": 16,
+        "early_stopping": None,
+        "optimizer": {"name": "sgd", "learning_rate": 0.02, "momentum": 0.9, "schedule": "linear"},
+        "augmentation": values["augmentation"] | {"crop": 0.5, "colour": 0.1, "flip": "alternating"},
+        "keep": "moving_average",
+        "averaging": 0.8,
+    }
+    return TrainScratchSettings.model_validate(values | growing | {"network": values["network"] | wide} | changes)
+
+
+def test_a_training_on_growing_images_is_one_training_whenever_it_is_cut_off(
+    settings: Settings, photos: Photos, tmp_path: Path
+) -> None:
+    chosen = _growing(settings)
+    whole, expected, model = train_small(photos, chosen)
+    assert list(whole.history["epoch"]) == [1, 2, 3, 4]
+    rates = whole.history["learning_rate"].to_numpy()
+    assert rates == pytest.approx(0.02 * (1 - np.array([5, 10, 15, 20]) / 20), abs=1e-6)
+    # The model has the moving average, by which each epoch was judged.
+    loss = -np.log(np.where(photos[1][80:] == 1, expected, 1 - expected)).mean()
+    assert loss == pytest.approx(whole.kept["val_log_loss"], rel=1e-3)
+    assert model.input_shape == (None, 32, 32, 3)
+
+    def cut_off(_: dict[str, float], epoch: int, __: int) -> None:
+        if epoch in cuts:
+            cuts.remove(epoch)
+            raise _Killed
+
+    cuts = {1, 2, 3}
+    for _ in range(3):
+        with pytest.raises(_Killed):
+            train_small(photos, chosen, checkpoint=tmp_path / "checkpoint", log=cut_off)
+    result, probabilities, _ = train_small(photos, chosen, checkpoint=tmp_path / "checkpoint", log=cut_off)
+    pd.testing.assert_frame_equal(result.history, whole.history, check_exact=True)
+    assert np.array_equal(probabilities, expected)
+
+
+def test_a_moving_average_lags_behind_the_weights(settings: Settings, photos: Photos) -> None:
+    kept: list[list[NDArray[Any]]] = []
+    chosen = small(settings, epochs=2, augmentation=None, keep="moving_average", averaging=0.5)
+    _, _, model = train_small(photos, chosen, callbacks=[_Weights(kept)])
+    averaged = model.get_weights()[0]
+    first, last = kept[0][0], kept[1][0]
+    assert not np.array_equal(averaged, last)
+    assert np.abs(averaged - last).mean() < np.abs(first - last).mean()
+
+
 def test_a_loss_that_is_not_a_number_is_an_error_that_names_the_rate(
     settings: Settings, photos: Photos, tmp_path: Path
 ) -> None:

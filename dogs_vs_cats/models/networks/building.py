@@ -28,13 +28,13 @@ _BODIES = {
 }
 
 
-def build_cnn(network: CnnSettings, size: int) -> keras.Model:
+def build_cnn(network: CnnSettings, size: int | None) -> keras.Model:
     """Build the network that is trained from scratch.
 
     Args:
         network: its name and, for ``cnn``, its shape; the defaults are the article's, 1,355,938 parameters at 150
             pixels.
-        size: pixels a side of the images.
+        size: pixels a side of the images; None: any, where the network takes any.
 
     Returns:
         A model from ``(n, size, size, 3)`` pixels, 0 to 255, to ``(n, 2)`` softmax or ``(n, 1)`` sigmoid outputs.
@@ -42,6 +42,8 @@ def build_cnn(network: CnnSettings, size: int) -> keras.Model:
     inputs = layers.Input((size, size, 3), name="image")
     if network.name == "cnn":
         x = _cnn(layers.Rescaling(1 / 255)(inputs), network)
+    elif network.name == "wide_residual":
+        x = architectures.wide_residual(layers.Rescaling(1 / 127.5, offset=-1.0)(inputs), network.width)
     else:
         x = _BODIES[network.name](layers.Rescaling(1 / 127.5, offset=-1.0)(inputs))
     return keras.Model(inputs, _classify(x, network.output), name="scratch")

@@ -1,12 +1,16 @@
 """The networks from scratch against ARTICLE.md and their papers."""
 
+import keras
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from dogs_vs_cats.models.costs import cost, without_weights
 from dogs_vs_cats.models.networks.building import build_cnn, describe_layers, describe_stages, second_class
+from dogs_vs_cats.models.networks.views import average_views
+from dogs_vs_cats.models.networks.whitening import whiten
 from dogs_vs_cats.settings.catalogue import SCRATCH, ScratchName
-from dogs_vs_cats.settings.params import CnnSettings, Settings
+from dogs_vs_cats.settings.params import CnnSettings, Settings, ViewsSettings
 
 
 def _network(settings: Settings, name: ScratchName, output: str = "softmax") -> CnnSettings:
@@ -27,8 +31,6 @@ def test_a_fully_connected_net_on_256_pixels_has_the_articles_weights_and_needs_
 
 
 def test_lenet5_is_the_papers_on_a_grey_picture_of_32_pixels(settings: Settings) -> None:
-    import keras
-
     from dogs_vs_cats.models.networks.architectures import lenet5
 
     inputs = keras.Input((32, 32, 1))
@@ -115,3 +117,29 @@ def test_the_residual_network_learns(settings: Settings, photos: tuple[np.ndarra
         show_progress=False,
     )
     assert result.kept["val_accuracy"] > 0.9
+
+
+def test_whitening_gives_uncorrelated_patches_of_equal_variance(settings: Settings) -> None:
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (60, 16, 16, 3))
+    photos = coarse.repeat(3, axis=1).repeat(3, axis=2).astype(np.uint8)  # neighbours are alike, as in photos
+    model = build_cnn(_network(settings, "wide_residual").model_copy(update={"width": 16}), 48)
+    whiten(model, photos, seed=1)
+    stem = keras.Model(model.input, model.get_layer("whitening").output)
+    values = np.asarray(stem(photos.astype(np.float32)))[:, 1:-1, 1:-1].reshape(-1, 8)
+    assert np.allclose(values[:, :4], -values[:, 4:], atol=1e-4)
+    covariance = np.cov(values[:, :4], rowvar=False)
+    assert np.allclose(np.diag(covariance), 1, atol=0.3)
+    assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.2
+
+
+def test_views_are_averaged_by_their_log_odds_and_softmax_and_sigmoid_agree(settings: Settings) -> None:
+    photos = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3)).astype(np.float32)
+    for output in ("sigmoid", "softmax"):
+        network = build_cnn(_network(settings, "residual", output), None)
+        judged = np.asarray(average_views(network, 32, ViewsSettings(flip=True))(photos))
+        seen = [np.asarray(network(view))[:, -1] for view in (photos, photos[:, :, ::-1])]
+        assert judged.shape == (5, 1 if output == "sigmoid" else 2)
+        assert np.allclose(judged[:, -1], expit(np.mean([logit(view) for view in seen], axis=0)), atol=1e-5)
+        larger = average_views(network, 32, ViewsSettings(flip=True, scales=[1.0, 1.5]))(photos)
+        assert not np.allclose(larger, judged, atol=1e-3)
