@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dogs_vs_cats.settings.params import AugmentationSettings
-from dogs_vs_cats.training.augmentation import RandomAffine, build_augmentation
+from dogs_vs_cats.training.augmentation import RandomAffine, RandomColour, build_augmentation
 
 
 def _disc(size: int = 65) -> np.ndarray:
@@ -121,3 +121,16 @@ def test_each_other_change_is_of_training_images_alone_and_goes_on_from_a_saved_
     for state, value in zip(states, saved, strict=True):
         state.assign(value)
     assert np.array_equal(layer(images, training=True), second)
+
+
+def test_colours_change_by_factors_around_one() -> None:
+    images = np.random.default_rng(0).uniform(80, 150, (600, 8, 8, 3)).astype(np.float32)
+    changed = np.asarray(RandomColour(0.2, seed=1)(images, training=True))
+    brightness = changed.mean(axis=(1, 2, 3)) / images.mean(axis=(1, 2, 3))
+    # Relative to the brightness: grey values spread by the contrast, colours by contrast and saturation.
+    grey = changed.mean(axis=3).std(axis=(1, 2)) / images.mean(axis=3).std(axis=(1, 2)) / brightness
+    colour = changed.std(axis=3).mean(axis=(1, 2)) / images.std(axis=3).mean(axis=(1, 2)) / brightness / grey
+    for factor in (brightness, grey, colour):
+        assert 0.799 <= factor.min() < 0.82
+        assert 1.18 < factor.max() <= 1.201
+        assert factor.mean() == pytest.approx(1, abs=0.02)
