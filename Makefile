@@ -1,6 +1,6 @@
 # Targets with a text behind ## are listed by plain `make`.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu repro article tour test check bench format lock ui send submit clean
+.PHONY: help setup setup-gpu repro article best-transfer tour test check bench format lock ui send submit clean
 SHELL := /bin/bash
 
 VENV ?= .venv
@@ -38,6 +38,14 @@ repro: $(READY)  ## Set up, then run the whole workflow: dvc repro
 
 article: $(READY)  ## Run the article's own split and scaling, as a DVC experiment
 	$(IN_VENV) dvc exp run -S bottleneck.scaling=article -S split.test=0
+
+# EfficientNet-Lite2 at its own 260 pixels, its pooled features of each photo and of its mirror image.
+BEST_TRANSFER := -S decode.size=260 -S train_scratch.size=150 -S bottleneck.backbone=efficientnet_lite2 \
+	-S 'bottleneck.pooling=[average]' -S bottleneck.mirrored=true -S train_vgg16.solver=logistic \
+	-S 'train_vgg16.network.dense=[]' -S 'train_vgg16.network.dropout=[]' -S submission.model=vgg16
+
+best-transfer: $(READY)  ## Run the best transfer model's settings, as a DVC experiment
+	$(IN_VENV) dvc exp run $(BEST_TRANSFER)
 
 tour: $(READY)  ## Draw the pictures of docs/tour.md, after make repro
 	$(IN_VENV) dogs-vs-cats tour

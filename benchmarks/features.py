@@ -16,6 +16,7 @@ from dogs_vs_cats.models.pretrained.backbones import build_extractor, scaling_va
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.processes import Submit, worker_processes
 from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.settings.params import BottleneckSettings
 from tests.vgg16 import random_tensors
 
 SIZE = 150
@@ -39,7 +40,7 @@ def figures(options: Options) -> Iterator[Figure]:
         except ImportError as error:
             yield Figure("features", f"{name}'s forward pass", note=f"not installed: pip install {error.name}")
     with (
-        open_engine("ncnn", weights, "imagenet", BATCH, images) as extract,
+        open_engine(BottleneckSettings(engine="ncnn", batch=BATCH), weights, images) as extract,
         NcnnPool(vgg16_network(tensors), scaling_values("imagenet"), count_workers(SIZE)) as singly,
         worker_processes(count_workers(SIZE)) as submit,
     ):

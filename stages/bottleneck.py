@@ -4,7 +4,7 @@ from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.data.arrays import has_split
 from dogs_vs_cats.data.scaling import open_scaled
 from dogs_vs_cats.files import whole_folder
-from dogs_vs_cats.models.features import open_engine
+from dogs_vs_cats.models.features import mirrored, open_engine
 
 SPLITS = ("train", "validation", "test", "unlabelled")
 
@@ -22,17 +22,12 @@ def main() -> None:
     splits = {name: open_scaled(arguments.arrays, name, settings.size) for name in present}
     with (
         whole_folder(arguments.features) as folder,
-        open_engine(
-            settings.engine,
-            arguments.weights,
-            settings.scaling,
-            settings.batch,
-            splits["train"],
-            backbone=settings.backbone,
-        ) as extract,
+        open_engine(settings, arguments.weights, splits["train"]) as extract,
     ):
         for name, photos in splits.items():
             extract(photos, folder / f"{name}.npy")
+            if settings.mirrored:
+                extract(photos[:, :, ::-1], folder / f"{mirrored(name)}.npy")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ def main() -> None:
         from dogs_vs_cats.evaluation.submitting import predict_unlabelled
 
         prepared = Prepared(arguments.arrays, arguments.features)
-        submission = predict_unlabelled(prepared, arguments.models, arguments.settings.compare.seed)
+        settings = arguments.settings
+        submission = predict_unlabelled(prepared, arguments.models, settings.compare.seed, settings.submission.model)
     else:
         from dogs_vs_cats.evaluation.submission import nothing_to_predict
 

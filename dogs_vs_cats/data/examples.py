@@ -20,10 +20,12 @@ class Examples:
     Attributes:
         inputs: ``(n, ...)`` images or features, usually memory-mapped.
         labels: ``(n,)`` 0 for the first class, 1 for the second.
+        copies: how often each photo is among them: all photos once, then all of them again, and so on.
     """
 
     inputs: NDArray[Any]
     labels: NDArray[np.uint8]
+    copies: int = 1
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.labels):

@@ -1,6 +1,7 @@
 """What the trained models say of a split's photos."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from dogs_vs_cats.data.arrays import Dataset, open_split
@@ -14,18 +15,19 @@ from dogs_vs_cats.models.saved import Predictor, describing, load_predictor
 from dogs_vs_cats.paths import Prepared
 
 
-def load_predictors(models: Path, dataset: Dataset) -> dict[str, Predictor]:
-    """Load every kind of model, in the order of ``KINDS``.
+def load_predictors(models: Path, dataset: Dataset, kinds: Iterable[str] = KINDS) -> dict[str, Predictor]:
+    """Load trained models.
 
     Args:
         models: the folder that the training stages left.
         dataset: what they are to be used on.
+        kinds: which, in this order.
 
     Raises:
         WorkflowError: if a model is missing, or was trained on other classes or another size.
     """
     predictors: dict[str, Predictor] = {}
-    for kind in KINDS:
+    for kind in kinds:
         weights = models / f"{kind}.weights.h5"
         predictors[kind] = load_predictor(weights)
         check_fit(describing(weights), predictors[kind].description, dataset)

@@ -1,10 +1,13 @@
 """The whole model, as others use it."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from dogs_vs_cats.models.kinds import Description
 from dogs_vs_cats.models.networks.building import second_class
+from dogs_vs_cats.models.networks.views import average
 from dogs_vs_cats.models.opened import OpenNetwork
 
 
@@ -14,14 +17,20 @@ def exported(opened: OpenNetwork, description: Description) -> keras.Model:
     Returns:
         A model from ``(n, size, size, 3)`` uint8 RGB photos to ``(n,)`` float32 P(second class). It is not compiled.
     """
-    photos = layers.Input((description.size, description.size, 3), dtype="uint8", name="photos")
-    x = ops.cast(photos, "float32")
-    if opened.scale is not None:
-        x = opened.scale(x)
-    if opened.deciding is not None:
-        x = opened.seeing(x)
     # Not the trained object itself: Keras saves the optimizer and the loss that a model was compiled with, and where
     # this one is loaded, those of this project do not exist.
     network = description.build()
     network.set_weights(opened.trained.get_weights())
-    return keras.Model(photos, second_class(description.judge(network)(x)), name=f"photos_to_{description.kind}")
+    judge = description.judge(network)
+
+    def answer(x: Any) -> Any:
+        if opened.scale is not None:
+            x = opened.scale(x)
+        if opened.deciding is not None:
+            x = opened.seeing(x)
+        return second_class(judge(x))
+
+    photos = layers.Input((description.size, description.size, 3), dtype="uint8", name="photos")
+    x = ops.cast(photos, "float32")
+    second = average([answer(x), answer(ops.flip(x, axis=2))]) if description.mirrors else answer(x)
+    return keras.Model(photos, second, name=f"photos_to_{description.kind}")

@@ -1,11 +1,11 @@
 """Bottleneck features: every photo through the frozen backbone once, kept on disk."""
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,10 @@ from dogs_vs_cats.models.pretrained.backbones import Scaling, build_extractor, s
 from dogs_vs_cats.models.pretrained.weights import read_tensors
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.runtime import import_tensorflow
-from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName, check_size
+from dogs_vs_cats.settings.catalogue import check_size
+from dogs_vs_cats.settings.params import BottleneckSettings
+from dogs_vs_cats.settings.sections import Pooling
 
-Engine: TypeAlias = Literal["auto", "tensorflow", "ncnn"]
 Photos: TypeAlias = NDArray[np.uint8]
 Features: TypeAlias = NDArray[np.float32]
 Extract: TypeAlias = Callable[[Photos, Path], None]
@@ -85,24 +86,23 @@ def compare(found: Features, reference: Features) -> None:
         )
 
 
-def _with_tensorflow(weights: Path, scaling: Scaling, batch: int, size: int, backbone: BackboneName) -> Extract:
+def _with_tensorflow(weights: Path, settings: BottleneckSettings, size: int) -> Extract:
     import_tensorflow()
-    model = build_extractor(size, weights, scaling, backbone)
+    model = build_extractor(size, weights, settings.scaling, settings.backbone, settings.pooling)
 
     def extract_all(photos: Photos, out: Path) -> None:
         def batches() -> Iterator[tuple[int, Features]]:
-            for start in range(0, len(photos), batch):
-                inputs = np.asarray(photos[start : start + batch], dtype=np.float32)
+            for start in range(0, len(photos), settings.batch):
+                inputs = np.asarray(photos[start : start + settings.batch], dtype=np.float32)
                 yield start, np.asarray(model.predict_on_batch(inputs))
 
-        _write(photos, batches(), out, backbone)
+        _write(photos, batches(), out, settings.features(size))
 
     return extract_all
 
 
-def _write(photos: Photos, batches: Iterator[tuple[int, Features]], out: Path, backbone: BackboneName) -> None:
+def _write(photos: Photos, batches: Iterable[tuple[int, Features]], out: Path, shape: tuple[int, int, int]) -> None:
     """Write batches of features, which come in any order, at their places."""
-    shape = BACKBONES[backbone].features(photos.shape[1])
     pending = 0
     with (
         create_array(out, (len(photos), *shape), np.float32) as features,
@@ -119,77 +119,59 @@ def _write(photos: Photos, batches: Iterator[tuple[int, Features]], out: Path, b
 
 @contextmanager
 def open_engine(
-    engine: Engine,
-    weights: Path,
-    scaling: Scaling,
-    batch: int,
-    photos: Photos,
-    workers: int | None = None,
-    backbone: BackboneName = "vgg16",
+    settings: BottleneckSettings, weights: Path, photos: Photos, workers: int | None = None
 ) -> Iterator[Extract]:
     """Start what computes features, and check it.
 
     Args:
-        engine: ``tensorflow``; ``ncnn``: a single-threaded process a core, for VGG16; ``auto``: ncnn for VGG16, unless
-            TensorFlow sees a GPU or ncnn is missing, else TensorFlow.
+        settings: whose features, of photos scaled how, pooled how, by which engine. ``tensorflow``; ``ncnn``: a
+            single-threaded process a core, for VGG16; ``auto``: ncnn for VGG16, unless TensorFlow sees a GPU or ncnn is
+            missing, else TensorFlow.
         weights: the backbone's ``.weights.h5``.
-        scaling: as for ``backbones.scaling_values``.
-        batch: photos TensorFlow takes at a time.
         photos: (n, size, size, 3) uint8 RGB; on a few of these ncnn's features must be TensorFlow's.
         workers: processes of ncnn; ``None``: one a core. Features do not depend on it.
-        backbone: whose features.
 
     Yields:
         A function of photos (n, size, size, 3) uint8 and of a file, which writes the photos' features
-        (n, side, side, channels) float32 there, in the photos' order.
+        (n, *settings.features(size)) float32 there, in the photos' order.
 
     Raises:
-        WorkflowError: if ``decode.size`` is too small, the weights are missing or damaged, ncnn is asked for and
-            missing, or its features are not TensorFlow's.
+        WorkflowError: if the photos are too small, the weights are missing or damaged, ncnn is asked for and missing,
+            or its features are not TensorFlow's.
     """
-    size = photos.shape[1]
-    check_size(backbone, size)
-    if backbone != "vgg16":
-        if engine == "ncnn":
-            raise WorkflowError(
-                f"bottleneck.engine: ncnn computes VGG16 only, not {BACKBONES[backbone].title}; set it to tensorflow"
-            )
-        yield _with_tensorflow(weights, scaling, batch, size, backbone)
+    size, engine, scaling = photos.shape[1], settings.engine, settings.scaling
+    check_size(settings.backbone, size)
+    if settings.backbone != "vgg16":
+        yield _with_tensorflow(weights, settings, size)
         return
     tensors = read_tensors(weights)
     has_ncnn = importlib.util.find_spec("ncnn") is not None
     if engine == "ncnn" and not has_ncnn:
         raise WorkflowError("bottleneck.engine: ncnn is not installed on this platform; set it to tensorflow")
     if engine == "tensorflow" or not has_ncnn:
-        yield _with_tensorflow(weights, scaling, batch, size, backbone)
+        yield _with_tensorflow(weights, settings, size)
         return
     sample = _pick_sample(photos)
     has_gpu, reference = _ask_tensorflow(sample, weights, scaling)
     if engine == "auto" and has_gpu:
-        yield _with_tensorflow(weights, scaling, batch, size, backbone)
+        yield _with_tensorflow(weights, settings, size)
         return
     with NcnnPool(vgg16_for_many(tensors, size), scaling_values(scaling), workers or count_workers(size)) as pool:
         del tensors
         compare(np.concatenate([found for _, found in sorted(pool.compute(sample))]), reference)
-        yield lambda photos, out: _write(photos, pool.compute(photos), out, backbone)
+
+        def extract_all(photos: Photos, out: Path) -> None:
+            batches = ((start, _pooled(maps, settings.pooling)) for start, maps in pool.compute(photos))
+            _write(photos, batches, out, settings.features(size))
+
+        yield extract_all
 
 
-def extract(images: Photos, weights: Path, scaling: Scaling, engine: Engine, batch: int, out: Path) -> None:
-    """Write the photos' features; for more than one array of photos use ``open_engine``, which starts only once.
-
-    Args:
-        images: (n, size, size, 3) uint8 RGB.
-        weights: VGG16's ``.weights.h5``.
-        scaling: as for ``backbones.scaling_values``.
-        engine: as for ``open_engine``.
-        batch: photos TensorFlow takes at a time.
-        out: the ``.npy`` file to write, (n, size // 32, size // 32, 512) float32 in the photos' order.
-
-    Raises:
-        WorkflowError: as ``open_engine``.
-    """
-    with open_engine(engine, weights, scaling, batch, images) as extract_all:
-        extract_all(images, out)
+def _pooled(maps: Features, pooling: Sequence[Pooling] | None) -> Features:
+    if pooling is None:
+        return maps
+    values = {"average": maps.mean(axis=(1, 2), keepdims=True), "max": maps.max(axis=(1, 2), keepdims=True)}
+    return np.concatenate([values[name] for name in pooling], axis=-1)
 
 
 def open_features(features: Path, split: str, n: int | None = None) -> NDArray[np.float32]:
@@ -221,13 +203,19 @@ def open_features(features: Path, split: str, n: int | None = None) -> NDArray[n
     return found
 
 
-def open_bottleneck(arrays: Path, features: Path, split: str) -> Examples:
+def mirrored(split: str) -> str:
+    """Return what the features of a split's mirrored photos are called."""
+    return f"{split}_mirrored"
+
+
+def open_bottleneck(arrays: Path, features: Path, split: str, *, with_mirrored: bool = False) -> Examples:
     """The bottleneck features of a labelled split.
 
     Args:
         arrays: the folder that the decode stage left, for the labels.
         features: the folder that the bottleneck stage left.
         split: train, validation or test.
+        with_mirrored: whether those of the mirrored photos follow, in memory.
 
     Returns:
         ``(n, height, width, channels)`` float32 features and their labels, memory-mapped.
@@ -236,4 +224,8 @@ def open_bottleneck(arrays: Path, features: Path, split: str) -> Examples:
         WorkflowError: if either is missing, damaged, or of another length than the other.
     """
     labels = open_images(arrays, split).labels
-    return Examples(open_features(features, split, len(labels)), labels)
+    own = open_features(features, split, len(labels))
+    if not with_mirrored:
+        return Examples(own, labels)
+    others = open_features(features, mirrored(split), len(labels))
+    return Examples(np.concatenate([own, others]), np.concatenate([labels, labels]), copies=2)

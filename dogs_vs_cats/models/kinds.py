@@ -13,7 +13,7 @@ from dogs_vs_cats.data.arrays import Dataset, open_split, read_dataset
 from dogs_vs_cats.data.examples import Examples, open_images
 from dogs_vs_cats.data.scaling import open_scaled
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.features import open_bottleneck, open_features
+from dogs_vs_cats.models.features import mirrored, open_bottleneck, open_features
 from dogs_vs_cats.models.ncnn.engine import ChannelScaling
 from dogs_vs_cats.models.ncnn.networks import (
     Network,
@@ -23,7 +23,7 @@ from dogs_vs_cats.models.ncnn.networks import (
     vgg16_for_many,
     vgg16_network,
 )
-from dogs_vs_cats.models.pretrained.backbones import Scaling, build_backbone, scaling_values
+from dogs_vs_cats.models.pretrained.backbones import Scaling, build_backbone, pooled, scaling_values
 from dogs_vs_cats.models.pretrained.weights import read_tensors
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.catalogue import BACKBONES, SCRATCH, BackboneName
@@ -35,7 +35,7 @@ from dogs_vs_cats.settings.params import (
     TrainVgg16Settings,
     ViewsSettings,
 )
-from dogs_vs_cats.settings.sections import Resampling
+from dogs_vs_cats.settings.sections import Pooling, Resampling
 from dogs_vs_cats.settings.spaces import ScratchSearch, Vgg16Search
 
 if TYPE_CHECKING:
@@ -157,6 +157,15 @@ class Description(BaseModel, ABC):
         Raises:
             WorkflowError: if it is missing or damaged.
         """
+
+    def view_inputs(self, prepared: Prepared, split: str) -> list[NDArray[Any]]:
+        """Open what the trained network takes for each view of a split's photos; their log-odds are averaged."""
+        return [self.inputs(prepared, split)]
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether a photo's mirror image is a view of its own, which passes all of the model."""
+        return False
 
     @abstractmethod
     def examples(self, prepared: Prepared, split: str) -> Examples:
@@ -308,6 +317,8 @@ class TransferModel(Description):
         features: height, width and channels of one photo's features.
         backbone: whose features.
         scaling: how photos are scaled for the backbone.
+        pooling: how its maps are pooled; None: not at all.
+        mirrored: whether the mirror image of a photo is judged too.
         network: the head's settings.
     """
 
@@ -315,6 +326,8 @@ class TransferModel(Description):
     features: tuple[int, int, int]
     backbone: BackboneName = "vgg16"  # descriptions did not name it while there was but one
     scaling: Scaling
+    pooling: tuple[Pooling, ...] | None = None
+    mirrored: bool = False
     network: HeadSettings
 
     stage = "train_vgg16"
@@ -336,6 +349,8 @@ class TransferModel(Description):
             features=open_features(prepared.features, "train").shape[1:],
             backbone=bottleneck.backbone,
             scaling=bottleneck.scaling,
+            pooling=None if bottleneck.pooling is None else tuple(bottleneck.pooling),
+            mirrored=bottleneck.mirrored,
             network=settings.train_vgg16.network,
         )
 
@@ -358,7 +373,7 @@ class TransferModel(Description):
                 raise WorkflowError(f"{prepared.name(needed)}: missing; {cls._from_the_workflow()}")
         backbone = BACKBONES[settings.bottleneck.backbone]
         size = settings.bottleneck.size or dataset.size
-        expected = backbone.features(size)
+        expected = settings.bottleneck.features(size)
         for split in ("train", "validation"):
             shape = open_features(prepared.features, split, dataset.counts[split]).shape[1:]
             if shape != expected:
@@ -393,7 +408,7 @@ class TransferModel(Description):
         self.require_weights(backbone)
         from dogs_vs_cats.models.opened import open_backbone, to_side
 
-        frozen = build_backbone(self.backbone, self.side, backbone)
+        frozen = pooled(build_backbone(self.backbone, self.side, backbone), self.pooling)
         return open_backbone(
             frozen, network, self.scaling, self.backbone, to_side(self.size, self.side, self.resampling)
         )
@@ -403,8 +418,19 @@ class TransferModel(Description):
         return open_features(prepared.features, split, len(open_split(prepared.arrays, split).images))
 
     def examples(self, prepared: Prepared, split: str) -> Examples:
-        """Open the features with their labels."""
-        return open_bottleneck(prepared.arrays, prepared.features, split)
+        """Open the features with their labels; those of mirrored photos are learned from, too."""
+        learned = self.mirrored and split == "train"
+        return open_bottleneck(prepared.arrays, prepared.features, split, with_mirrored=learned)
+
+    def view_inputs(self, prepared: Prepared, split: str) -> list[NDArray[np.float32]]:
+        """Open the features of a split's photos, and of their mirror images."""
+        own = self.inputs(prepared, split)
+        return [own, open_features(prepared.features, mirrored(split), len(own))] if self.mirrored else [own]
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether a photo's mirror image is a view of its own."""
+        return self.mirrored
 
     def require_weights(self, backbone: Path) -> None:
         """Say how to get the backbone's weights."""
@@ -413,8 +439,8 @@ class TransferModel(Description):
 
     @property
     def suits_ncnn(self) -> bool:
-        """Whether the backbone is VGG16."""
-        return self.backbone == "vgg16"
+        """Whether the backbone is VGG16, and the head takes its maps of a photo as they are."""
+        return self.backbone == "vgg16" and self.pooling is None
 
     @property
     def channel_scaling(self) -> ChannelScaling:

@@ -1,5 +1,6 @@
 """Probabilities of photos' classes, a column a class: from a network's outputs, calibrated, and what they predict."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,17 @@ def class_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
         return outputs
     second = outputs[:, -1]
     return np.stack([1 - second, second], axis=1)
+
+
+def average_log_odds(views: Sequence[np.ndarray]) -> np.ndarray:
+    """Average the log-odds of probabilities, each (n, classes); one alone stays as it is."""
+    if len(views) == 1:
+        return views[0]
+    clipped = np.clip(np.asarray(views, dtype=np.float64), CLIP, 1 - CLIP)
+    if clipped.shape[-1] > 2:  # noqa: PLR2004 - more than two classes
+        whole: np.ndarray = softmax(np.log(clipped).mean(axis=0), axis=1)
+        return whole
+    return class_probabilities(expit(logit(clipped[..., 1:]).mean(axis=0)))
 
 
 def predicted(probabilities: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from dogs_vs_cats.data.arrays import release
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import reserve, whole_file
 from dogs_vs_cats.models.kinds import Description, parse_description
-from dogs_vs_cats.models.probabilities import class_probabilities
+from dogs_vs_cats.models.probabilities import average_log_odds, class_probabilities
 from dogs_vs_cats.paths import Prepared
 
 if TYPE_CHECKING:
@@ -87,9 +87,8 @@ class Predictor:
         Raises:
             WorkflowError: if arrays or features are missing or damaged, or the model's output is no probability.
         """
-        inputs = self.description.inputs(prepared, split)
-        probabilities = self.predict(inputs)
-        release(inputs)
+        views = self.description.view_inputs(prepared, split)
+        probabilities = average_log_odds([self.predict(inputs) for inputs in views])
         if not np.isfinite(probabilities).all():
             raise WorkflowError(
                 f"the {self.description.kind} model's output is not a number; its training diverged: lower its "

@@ -19,8 +19,10 @@ BackboneName = Literal[
     "mobilenet_v3",
     "efficientnet_b0",
     "efficientnet_v2_b0",
+    "efficientnet_lite0",
+    "efficientnet_lite2",
 ]
-Preprocessing = Literal["caffe", "tf", "torch", "built in"]
+Preprocessing = Literal["caffe", "tf", "torch", "lite", "built in"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,14 @@ class Scratch:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network of ``keras.applications`` whose bottleneck features a head is trained on.
+    """A network whose bottleneck features a head is trained on.
 
     Attributes:
         title: what people call it.
         paper: where it comes from.
-        build: its function in ``keras.applications``.
-        preprocessing: how its photos are scaled, by Keras's name of the mode; ``built in``: it scales them itself.
+        build: its function in ``keras.applications``; of EfficientNet-Lite its name.
+        preprocessing: how its photos are scaled, by Keras's name of the mode; ``lite``: as EfficientNet-Lite's are;
+            ``built in``: it scales them itself.
         minimum: pixels a side of the smallest photos it takes.
         channels: of its features.
         side: the features' height and width, from the photos' pixels a side.
@@ -130,6 +133,12 @@ BACKBONES: dict[BackboneName, Backbone] = {
     ),
     "efficientnet_v2_b0": Backbone(
         "EfficientNetV2B0", "Tan and Le 2021, arXiv 2104.00298", "EfficientNetV2B0", "built in", 32, 1280, _halved_up
+    ),
+    "efficientnet_lite0": Backbone(
+        "EfficientNet-Lite0", "Tan and Le 2019, arXiv 1905.11946", "efficientnet_lite0", "lite", 32, 1280, _halved_up
+    ),
+    "efficientnet_lite2": Backbone(
+        "EfficientNet-Lite2", "Tan and Le 2019, arXiv 1905.11946", "efficientnet_lite2", "lite", 32, 1280, _halved_up
     ),
 }
 """The networks whose features the transfer model takes."""

@@ -16,6 +16,7 @@ from dogs_vs_cats.settings.sections import (
     Keep,
     LossName,
     OptimizerName,
+    Pooling,
     PoolingEnd,
     Positive,
     Rate,
@@ -24,6 +25,7 @@ from dogs_vs_cats.settings.sections import (
     Section,
     Seed,
     Share,
+    Solver,
 )
 from dogs_vs_cats.settings.spaces import SearchSettings
 
@@ -105,9 +107,22 @@ class BottleneckSettings(Section):
 
     backbone: BackboneName = "vgg16"
     size: Annotated[int, Field(ge=16, le=1024)] | None = None
-    scaling: Literal["imagenet", "article"]
-    engine: Literal["auto", "tensorflow", "ncnn"]
-    batch: Count
+    scaling: Literal["imagenet", "article"] = "imagenet"
+    pooling: Annotated[list[Pooling], Field(min_length=1)] | None = None
+    mirrored: bool = False
+    engine: Literal["auto", "tensorflow", "ncnn"] = "auto"
+    batch: Count = 32
+
+    def features(self, size: int) -> tuple[int, int, int]:
+        """Height, width and channels of the features of one photo of ``size`` pixels a side."""
+        height, width, channels = BACKBONES[self.backbone].features(size)
+        return (height, width, channels) if self.pooling is None else (1, 1, channels * len(self.pooling))
+
+    @model_validator(mode="after")
+    def _mirrored_features_fit_into_memory(self) -> Self:
+        if self.mirrored and self.pooling is None:
+            raise ValueError("mirrored features are for pooled ones; set bottleneck.pooling, to [average, max] say")
+        return self
 
     @model_validator(mode="after")
     def _engine_knows_the_backbone(self) -> Self:
@@ -357,7 +372,18 @@ class TrainScratchSettings(TrainingSettings):
 class TrainVgg16Settings(TrainingSettings):
     """The head on the backbone's features, and its training."""
 
+    solver: Solver = "gradient"
     network: HeadSettings
+
+    @model_validator(mode="after")
+    def _solver_fits(self) -> Self:
+        network = self.network
+        if self.solver == "logistic" and (network.dense or network.output != "sigmoid"):
+            raise ValueError(
+                "solver logistic fits one layer with one output: set network.dense and network.dropout to [] and "
+                "network.output to sigmoid"
+            )
+        return self
 
 
 # ---------------------------------------------------------------- results
@@ -371,6 +397,12 @@ class CompareSettings(Section):
     calibration_bins: Annotated[int, Field(ge=2, le=100)]
     worst_mistakes: Annotated[int, Field(ge=0, le=100)]
     seed: Seed
+
+
+class SubmissionSettings(Section):
+    """Which model predicts the unlabelled photos."""
+
+    model: Literal["scratch", "vgg16"] | None = None
 
 
 class TrackingSettings(Section):
@@ -393,6 +425,7 @@ class Settings(Section):
     train_scratch: TrainScratchSettings
     train_vgg16: TrainVgg16Settings
     compare: CompareSettings
+    submission: SubmissionSettings = SubmissionSettings()
     tracking: TrackingSettings
     search: SearchSettings
 

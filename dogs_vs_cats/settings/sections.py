@@ -15,6 +15,8 @@ ScheduleName = Literal["time_decay", "constant", "cosine", "linear", "one_cycle"
 LossName = Literal["binary_crossentropy", "focal", "hinge", "squared"]
 PoolingEnd = Literal["flatten", "global_average"]
 Resampling = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Solver = Literal["gradient", "logistic"]
+Pooling = Literal["average", "max"]
 HeadPooling = Literal["flatten", "global_average", "global_max"]
 
 

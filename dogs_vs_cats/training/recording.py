@@ -14,11 +14,14 @@ from dogs_vs_cats.models.kinds import Description
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.paths import Prepared
-from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.params import Settings, TrainingSettings, TrainVgg16Settings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.tracked_runs import Run, end_abandoned, tracked_run
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
-from dogs_vs_cats.training.fitting import Training, train
+from dogs_vs_cats.training.fitting import Log, Training, train
+from dogs_vs_cats.training.logistic import solve
+
+_DESCRIBED = {"size", "sees", "resampling", "backbone", "scaling", "pooling", "mirrored"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def train_and_record(
         description.initialise(model, parts.training.inputs, section.seed)
         if checkpoint.finished:
             print(f"{checkpoint.folder}: this training had finished; its results are written again", flush=True)
-            result = train(model, parts, section, checkpoint=checkpoint.state)
+            result = _fit(model, parts, section, checkpoint.state)
             _write(model, description, result, parts, outputs)
             return
         for folder in checkpoint.abandoned():
@@ -69,13 +72,13 @@ def train_and_record(
             description.kind,
             settings.tracking,
             root,
-            params={**params, **description.model_dump(include={"size", "resampling", "backbone", "scaling"})},
+            params={**params, **description.model_dump(include=_DESCRIBED)},
             tags={**data_tags(dataset), "kind": description.kind},
             dataset=(dataset.source, dataset.digest),
             resume=checkpoint.run,
         ) as run:
             checkpoint.track_as(run.id)
-            result = train(model, parts, section, checkpoint=checkpoint.state, log=run.log_metrics)
+            result = _fit(model, parts, section, checkpoint.state, run.log_metrics)
             _write(model, description, result, parts, outputs)
             log_results(run, result, model)
             run.log_model(
@@ -89,6 +92,14 @@ def train_and_record(
                 },
             )
         checkpoint.finish(outputs.weights)
+
+
+def _fit(
+    model: keras.Model, parts: Parts, settings: TrainingSettings, checkpoint: Path | None, log: Log | None = None
+) -> Training:
+    if isinstance(settings, TrainVgg16Settings) and settings.solver == "logistic":
+        return solve(model, parts, settings, log)
+    return train(model, parts, settings, checkpoint=checkpoint, log=log)
 
 
 def _write(model: keras.Model, description: Description, result: Training, parts: Parts, outputs: Outputs) -> None:

@@ -2,6 +2,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -9,12 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.features import compare, extract, open_features
+from dogs_vs_cats.models.features import compare, open_engine, open_features
 from dogs_vs_cats.models.ncnn.engine import NcnnPool, count_workers
 from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork, vgg16_for_many, vgg16_network
 from dogs_vs_cats.models.ncnn.stacking import LARGEST_STACKED
 from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values
 from dogs_vs_cats.models.pretrained.weights import Tensor, write_weights
+from dogs_vs_cats.settings.params import BottleneckSettings
 from tests.vgg16 import random_photos, random_tensors
 
 
@@ -114,13 +116,19 @@ def test_an_error_while_computing_ends_the_processes(tensors: list[Tensor]) -> N
     assert _workers() == []
 
 
+def extract(photos: NDArray[np.uint8], weights: Path, out: Path, **settings: Any) -> None:
+    """Write the features of VGG16 by the settings of ``bottleneck``."""
+    with open_engine(BottleneckSettings.model_validate(settings), weights, photos) as extract_all:
+        extract_all(photos, out)
+
+
 def test_both_engines_write_the_same_features_and_auto_is_ncnn_on_a_cpu(
     tensors: list[Tensor], weights: Path, tmp_path: Path
 ) -> None:
     photos = random_photos(10, 70)
     # 10 photos by 4: the last batch is a partial one.
-    extract(photos, weights, "imagenet", "tensorflow", 4, tmp_path / "tensorflow.npy")
-    extract(photos, weights, "imagenet", "ncnn" if _gpus() else "auto", 4, tmp_path / "ncnn.npy")
+    extract(photos, weights, tmp_path / "tensorflow.npy", engine="tensorflow", batch=4)
+    extract(photos, weights, tmp_path / "ncnn.npy", engine="ncnn" if _gpus() else "auto", batch=4)
     by_tensorflow, by_ncnn = open_features(tmp_path, "tensorflow", 10), open_features(tmp_path, "ncnn", 10)
     assert by_ncnn.shape == (10, 2, 2, 512)
     assert np.array_equal(by_ncnn, _compute(tensors, photos))
@@ -128,7 +136,7 @@ def test_both_engines_write_the_same_features_and_auto_is_ncnn_on_a_cpu(
     # Different photos have different features, so an engine that mixed them up would not pass.
     distances = np.abs(by_ncnn[:, None] - by_tensorflow[None]).max(axis=(2, 3, 4))
     assert (distances.argmin(axis=0) == np.arange(10)).all()
-    extract(photos, weights, "imagenet", "tensorflow", 4, tmp_path / "again.npy")
+    extract(photos, weights, tmp_path / "again.npy", engine="tensorflow", batch=4)
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "tensorflow.npy").read_bytes()
 
 
@@ -137,11 +145,11 @@ def test_without_ncnn_auto_is_tensorflow_and_asking_for_it_is_an_error(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ncnn", None)  # what Python does for a package that can't be imported
     photos = random_photos(3, 32)
-    extract(photos, weights, "imagenet", "auto", 2, tmp_path / "auto.npy")
-    extract(photos, weights, "imagenet", "tensorflow", 2, tmp_path / "tensorflow.npy")
+    extract(photos, weights, tmp_path / "auto.npy", engine="auto", batch=2)
+    extract(photos, weights, tmp_path / "tensorflow.npy", engine="tensorflow", batch=2)
     assert (tmp_path / "auto.npy").read_bytes() == (tmp_path / "tensorflow.npy").read_bytes()
     with pytest.raises(WorkflowError, match="ncnn is not installed"):
-        extract(photos, weights, "imagenet", "ncnn", 2, tmp_path / "ncnn.npy")
+        extract(photos, weights, tmp_path / "ncnn.npy", engine="ncnn", batch=2)
 
 
 @pytest.mark.parametrize("scaling", ["imagenet", "article"])
@@ -190,16 +198,16 @@ def test_an_engine_that_disagrees_is_found_out_at_its_start(
     factor, *others = scaling_values("imagenet")
     monkeypatch.setattr("dogs_vs_cats.models.features.scaling_values", lambda _: (1.001 * factor, *others))
     with pytest.raises(WorkflowError, match=r"differ from TensorFlow's.*set bottleneck\.engine: tensorflow"):
-        extract(random_photos(5, 32), weights, "imagenet", "ncnn", 4, tmp_path / "out.npy")
+        extract(random_photos(5, 32), weights, tmp_path / "out.npy", engine="ncnn", batch=4)
     assert list(tmp_path.iterdir()) == []
     assert _workers() == []
 
 
 def test_nothing_is_left_when_the_photos_are_too_small_or_the_weights_missing(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkflowError, match=r"decode\.size is 24"):
-        extract(random_photos(2, 24), weights, "imagenet", "auto", 32, tmp_path / "out.npy")
+        extract(random_photos(2, 24), weights, tmp_path / "out.npy", engine="auto", batch=32)
     with pytest.raises(WorkflowError, match=r"nowhere\.weights\.h5: no such file"):
-        extract(random_photos(2, 32), tmp_path / "nowhere.weights.h5", "imagenet", "auto", 32, tmp_path / "out.npy")
+        extract(random_photos(2, 32), tmp_path / "nowhere.weights.h5", tmp_path / "out.npy", engine="auto", batch=32)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -231,3 +239,14 @@ def test_damaged_features_are_named(damage: str, tmp_path: Path) -> None:
         file.write_bytes({"half": content[: len(content) // 2], "empty": b"", "text": b"not an array"}[damage])
     with pytest.raises(WorkflowError, match=r"train\.npy: .*run: dvc repro bottleneck"):
         open_features(tmp_path, "train")
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "ncnn"])
+def test_pooled_features_are_means_and_maxima_of_the_maps(weights: Path, tmp_path: Path, engine: str) -> None:
+    photos = random_photos(5, 70)
+    extract(photos, weights, tmp_path / "maps.npy", engine=engine)
+    extract(photos, weights, tmp_path / "pooled.npy", engine=engine, pooling=["average", "max"])
+    maps, pooled = open_features(tmp_path, "maps", 5), open_features(tmp_path, "pooled", 5)
+    assert pooled.shape == (5, 1, 1, 1024)
+    assert np.allclose(pooled[:, 0, 0, :512], maps.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+    assert np.allclose(pooled[:, 0, 0, 512:], maps.max(axis=(1, 2)), rtol=1e-4, atol=1e-5)

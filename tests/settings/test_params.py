@@ -53,6 +53,9 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
             {"train_scratch.size": 16, "train_scratch.network.convolutions": [{"filters": 1, "kernel": 3}] * 5},
             ["halve train_scratch.size 16 to nothing"],
         ),
+        ({"submission.model": "best"}, ["submission.model is 'best'", "'scratch' or 'vgg16'"]),
+        ({"bottleneck.mirrored": True}, ["bottleneck", "set bottleneck.pooling"]),
+        ({"train_vgg16.solver": "logistic"}, ["train_vgg16", "set network.dense and network.dropout to []"]),
         ({"train_scratch.optimizer.schedule": "cosine"}, ["schedule cosine and time_decay both", "time_decay to 0.0"]),
         (
             {"train_scratch.optimizer.schedule": "cosine", "train_scratch.optimizer.time_decay": 0.0},

@@ -8,6 +8,7 @@ import yaml
 
 from dogs_vs_cats.models.features import open_engine
 from dogs_vs_cats.models.pretrained.weights import DIGEST, digest, read_tensors
+from dogs_vs_cats.settings.params import BottleneckSettings
 from tests.conftest import ROOT
 from tests.vgg16 import random_photos, random_tensors, write_release
 
@@ -35,7 +36,7 @@ def test_imagenet_weights_are_fetched_and_both_engines_agree_on_them(values: dic
     assert copied.read_bytes() == fetched.read_bytes()
     # Raises where ncnn's features are not TensorFlow's.
     photos = random_photos(4, 64)
-    with open_engine("ncnn", fetched, "imagenet", 4, photos) as extract:
+    with open_engine(BottleneckSettings(engine="ncnn"), fetched, photos) as extract:
         extract(photos, tmp_path / "features.npy")
 
 

