@@ -44,6 +44,7 @@ def main() -> None:
         rejected_ids = [PurePosixPath(photo.name).stem for photo in refused if photo.label is None]
         write_facts(images, ImagesFacts(source, classes, rejected_ids))
 
+    print(f"classes: {photos[0].told}")
     print("photos: " + ", ".join(f"{splits.count(split)} {split}" for split in SPLITS if split in splits))
     kept = f"{len(duplicates)} groups of {duplicates.sum()} photos in all, each kept in one split"
     print(f"duplicates: {kept if len(duplicates) else 'none'}")

@@ -14,6 +14,7 @@ from dogs_vs_cats.settings.sections import (
     Count,
     HeadPooling,
     Keep,
+    Layout,
     LossName,
     OptimizerName,
     Pooling,
@@ -60,6 +61,7 @@ class DownloadSettings(Section):
     source: Literal["drawn", "folder", "zip", "microsoft", "kaggle"]
     path: str | None
     test_path: str | None
+    layout: Layout = "auto"
     unpacked_limit_gb: Positive
     drawn: DrawnSettings
     microsoft: MicrosoftSettings

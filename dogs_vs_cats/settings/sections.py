@@ -17,6 +17,7 @@ PoolingEnd = Literal["flatten", "global_average"]
 Resampling = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Solver = Literal["gradient", "logistic"]
 Pooling = Literal["average", "max"]
+Layout = Literal["auto", "folders", "inner_folders", "names"]
 HeadPooling = Literal["flatten", "global_average", "global_max"]
 
 

@@ -6,25 +6,17 @@
 
 import json
 import os
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import filterfalse, pairwise
 from pathlib import Path
 from posixpath import splitext
 
 from dogs_vs_cats.data.raw.archives import Archive
+from dogs_vs_cats.data.raw.layouts import PHOTO_EXTENSIONS, divide, order_by_id, read_classes
 from dogs_vs_cats.data.spool import Names
 from dogs_vs_cats.errors import WorkflowError
-
-CLASSES = 2
-PHOTO_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
-
-_KAGGLE_NAME = re.compile(r"(cat|dog)\.\d+\.[a-z]+", re.IGNORECASE)
-_SPLIT_FOLDER = re.compile(r"train(ing)?|val(id|idation)?|test(ing)?\d*", re.IGNORECASE)
-_LAYOUTS = "name photos cat.N.jpg and dog.N.jpg, or put each class in a folder of its own"
+from dogs_vs_cats.settings.sections import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +35,16 @@ class Photo:
 
 
 class Photos:
-    """The photos of a source in order; in memory is the one that is looked at."""
+    """The photos of a source in order; in memory is the one that is looked at.
+
+    Attributes:
+        told: how their classes are told, for people.
+    """
 
     def __init__(
-        self, names: Names | list[str], label: Callable[[str], str | None], read: Callable[[str], bytes]
+        self, names: Names | list[str], label: Callable[[str], str | None], read: Callable[[str], bytes], told: str = ""
     ) -> None:
+        self.told = told
         self._names, self._label, self._read = names, label, read
 
     def __len__(self) -> int:
@@ -67,17 +64,46 @@ class Store:
     read: Callable[[str], bytes]
 
 
-def read_source(raw: Path) -> str:
-    """The name of the source that ``raw`` was fetched from.
+@dataclass(frozen=True)
+class SourceFacts:
+    """What ``fetch`` knew of a source and reading it takes.
+
+    Attributes:
+        source: ``download.source``.
+        layout: ``download.layout``.
+    """
+
+    source: str
+    layout: Layout = "auto"
+
+
+def write_facts(raw: Path, facts: SourceFacts) -> None:
+    """Write what reading a source takes, as ``source.json``; what is as by default is left out."""
+    default = asdict(SourceFacts(facts.source)) | {"source": None}
+    said = {key: value for key, value in asdict(facts).items() if value != default[key]}
+    (raw / "source.json").write_text(json.dumps(said) + "\n", encoding="utf-8")
+
+
+def read_facts(raw: Path) -> SourceFacts:
+    """Read what ``write_facts`` wrote.
 
     Raises:
         WorkflowError: if ``raw`` holds no complete download.
     """
     path = raw / "source.json"
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["source"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return SourceFacts(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
         raise WorkflowError(f"{path}: missing or unreadable; fetch the photos with: dvc repro -f download") from None
+
+
+def read_source(raw: Path) -> str:
+    """The name of the source that ``raw`` was fetched from.
+
+    Raises:
+        WorkflowError: if ``raw`` holds no complete download.
+    """
+    return read_facts(raw).source
 
 
 def labelled(raw: Path) -> Photos:
@@ -95,7 +121,8 @@ def labelled(raw: Path) -> Photos:
     """
     store = _stored_training(raw)
     names = Names(divide(store.names)[0])
-    return Photos(names, labelling(names, store.shown), store.read)
+    reading = read_classes(names, store.shown, read_facts(raw).layout)
+    return Photos(names, reading.label, store.read, str(reading))
 
 
 def unlabelled(raw: Path) -> Photos:
@@ -177,119 +204,3 @@ def _walk(folder: Path, prefix: str, *, links: bool) -> Iterator[str]:
                 )
             else:
                 yield name
-
-
-# ---------------------------------------------------------------- layouts
-
-
-def divide(names: Names | list[str]) -> tuple[Names | list[str], Names | list[str]]:
-    """Labelled and unlabelled names: Kaggle's train and test folders may come in one zip or folder."""
-    level = _common_level(names)
-    tops = {parts[level] for parts in map(_folders, names) if len(parts) > level}
-    is_test = re.compile(r"test\d*", re.IGNORECASE).fullmatch
-    tests = {top for top in tops if is_test(top)}
-    if {top.lower() for top in tops - tests} != {"train"} or not tests:
-        return names, []
-
-    def of_test(name: str) -> bool:
-        return not tests.isdisjoint(_folders(name)[level : level + 1])
-
-    test = Names(filter(of_test, names))
-    if not all(splitext(_base(name))[0].isdecimal() and len(_folders(name)) == level + 1 for name in test):
-        return names, []
-    return Names(filterfalse(of_test, names)), test
-
-
-def labelling(names: Names | list[str], shown: str) -> Callable[[str], str]:
-    """What tells a name's class; WorkflowError names what is of no class, or how many classes there are."""
-    if not names:
-        raise WorkflowError(f"{shown}: no photos ({', '.join(sorted(PHOTO_EXTENSIONS))}) in it; {_LAYOUTS}")
-    by_folder = partial(_class_folder, level=_class_level(names))
-    animals, folders = Counter(map(_animal_named, names)), Counter(map(by_folder, names))
-    both_by_name = None not in animals and len(animals) == CLASSES
-    some_by_name = bool(animals.keys() - {None})
-    if both_by_name or (some_by_name and len(folders.keys() - {None}) != CLASSES):
-        tell, found = _animal_named, animals
-    else:
-        tell, found = by_folder, folders
-    if None in found:
-        lost = next(name for name in names if tell(name) is None)
-        raise WorkflowError(f"{shown}: {lost} is of no class ({found[None]} such in all); {_LAYOUTS}")
-    classes = sorted(map(str, found))
-    spelled = {_spell(name) for name in classes}
-    listed = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")  # noqa: PLR2004
-    if len(spelled) != CLASSES:
-        counted = "only one class" if len(spelled) == 1 else f"{len(spelled)} classes"
-        raise WorkflowError(f"{shown}: {counted} of photos ({listed}), two are needed; {_LAYOUTS}")
-    if spelled == {"cats", "dogs"}:
-        return lambda name: _spell(str(tell(name)))
-    if all(map(_SPLIT_FOLDER.fullmatch, classes)):
-        raise WorkflowError(f"{shown}: its folders ({listed}) are named after splits, not classes; {_LAYOUTS}")
-    return lambda name: str(tell(name))
-
-
-def _class_folder(name: str, level: int) -> str | None:
-    folders = _folders(name)
-    return folders[level] if len(folders) > level else None
-
-
-def _animal_named(name: str) -> str | None:
-    match = _KAGGLE_NAME.fullmatch(_base(name))
-    return match[1].lower() if match else None
-
-
-def _spell(name: str) -> str:
-    return {"cat": "cats", "cats": "cats", "dog": "dogs", "dogs": "dogs"}.get(name.lower(), name)
-
-
-# Not pathlib, which puts the parts of every path it sees into Python's table of interned texts; that is copied whenever
-# it has filled up, and each thread keeps the room of a copy.
-def _folders(name: str) -> tuple[str, ...]:
-    return tuple(name.split("/")[:-1])
-
-
-def _base(name: str) -> str:
-    return name.rpartition("/")[2]
-
-
-def _common_level(names: Iterable[str]) -> int:
-    """How many leading folders all names share, at least one folder a name being left."""
-    paths = set(map(_folders, names))
-    level = 0
-    while all(len(path) > level + 1 for path in paths) and len({path[level] for path in paths}) == 1:
-        level += 1
-    return level
-
-
-def _class_level(names: Iterable[str]) -> int:
-    """The depth of the class folders: below folders that all share, and below train, validation and test folders."""
-    paths = set(map(_folders, names))
-    level = 0
-    while all(len(path) > level + 1 for path in paths):
-        tops = {path[level] for path in paths}
-        if len(tops) > 1 and not all(map(_SPLIT_FOLDER.fullmatch, tops)):
-            break
-        level += 1
-    return level
-
-
-def order_by_id(names: Iterable[str], shown: str) -> Names:
-    """Unlabelled names in the order of their ids; WorkflowError names one that has none, or two of one id."""
-    if lost := min(filterfalse(_has_id, names), default=None):
-        raise WorkflowError(f"{shown}: {lost} is not named by an integer id, such as 17.jpg; rename or remove it")
-    ordered = Names(names, key=_id)
-    for name, following in pairwise(ordered):
-        if _id(name) == _id(following):
-            raise WorkflowError(f"{shown}: {name} and {following} have the same id; keep one of them")
-    return ordered
-
-
-def _has_id(name: str) -> bool:
-    stem = splitext(_base(name))[0]
-    return stem.isascii() and stem.isdecimal()
-
-
-def _id(name: str) -> str:
-    """A text that sorts as the integer does, of any length: the number of its digits, then those."""
-    digits = splitext(_base(name))[0].lstrip("0")
-    return f"{len(digits):05} {digits}"

@@ -5,10 +5,10 @@ any, ``raw/test`` or ``raw/test.zip`` with the unlabelled ones. ``raw_photos`` r
 """
 
 import contextlib
-import json
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -16,11 +16,13 @@ from tqdm import tqdm
 from dogs_vs_cats.data.downloads import DISK_FULL, download
 from dogs_vs_cats.data.drawn.drawing import ANIMALS, Job, draw_files
 from dogs_vs_cats.data.raw.archives import Archive, check_photo_size
-from dogs_vs_cats.data.raw.raw_photos import Store, divide, folder_store, is_photo, labelling, order_by_id, zip_store
+from dogs_vs_cats.data.raw.layouts import divide, order_by_id, read_classes
+from dogs_vs_cats.data.raw.raw_photos import SourceFacts, Store, folder_store, is_photo, write_facts, zip_store
 from dogs_vs_cats.data.sources.kaggle import WITHOUT_NETWORK, download_competition
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_folder
 from dogs_vs_cats.settings.params import DownloadSettings
+from dogs_vs_cats.settings.sections import Layout
 
 _TEST_ZIP = re.compile(r"test\d*\.zip", re.IGNORECASE)
 
@@ -48,8 +50,7 @@ def fetch(settings: DownloadSettings, raw: Path, downloads: Path | None = None) 
                 _fetch_kaggle(settings, folder, downloads)
             else:
                 _fetch_local(settings, folder, raw)
-            facts = json.dumps({"source": settings.source}) + "\n"
-            (folder / "source.json").write_text(facts, encoding="utf-8")
+            write_facts(folder, SourceFacts(settings.source, settings.layout))
     except OSError as error:
         if error.errno in DISK_FULL:
             raise WorkflowError(f"{raw}: the disk is full; make room and run it again") from None
@@ -80,9 +81,9 @@ def _fetch_local(settings: DownloadSettings, target: Path, raw: Path) -> None:
         if raw.resolve().is_relative_to(place.resolve()) or place.resolve().is_relative_to(raw.resolve()):
             raise WorkflowError(f"{place}: the photos are copied to {raw}, so they cannot lie there; move them")
     if path.is_dir():
-        _copy_folder(path, target / "train", _check_labelled)
+        _copy_folder(path, target / "train", partial(_check_labelled, layout=settings.layout))
     else:
-        _copy_zip(path, target, settings.unpacked_limit_gb)
+        _copy_zip(path, target, settings)
     for test in given[1:]:
         (target / "test.zip").unlink(missing_ok=True)
         if test.is_dir():
@@ -99,9 +100,9 @@ def _existing(path: str | None, key: str) -> Path:
     return found
 
 
-def _check_labelled(store: Store) -> None:
+def _check_labelled(store: Store, layout: Layout) -> None:
     names, test_names = divide(store.names)
-    labelling(names, store.shown)
+    read_classes(names, store.shown, layout)
     order_by_id(test_names, store.shown)
 
 
@@ -125,12 +126,13 @@ def _copy_folder(folder: Path, target: Path, check: Callable[[Store], None]) -> 
         shutil.copyfile(folder / name, target / name, follow_symlinks=False)
 
 
-def _copy_zip(path: Path, target: Path, limit_gb: float, *, move: bool = False) -> None:
+def _copy_zip(path: Path, target: Path, settings: DownloadSettings, *, move: bool = False) -> None:
     """Leave a zip as ``train.zip``; or the train.zip and test.zip within it, as Kaggle packs them."""
-    archive = Archive(path)
+    archive, limit_gb = Archive(path), settings.unpacked_limit_gb
+    check = partial(_check_labelled, layout=settings.layout)
     inner = {PurePosixPath(name).name.lower(): name for name in archive.names if name.lower().endswith(".zip")}
     if "train.zip" not in inner or any(map(is_photo, archive.names)):
-        _check_zip(archive, limit_gb, _check_labelled)
+        _check_zip(archive, limit_gb, check)
         if move:
             path.replace(target / "train.zip")
         else:
@@ -138,7 +140,7 @@ def _copy_zip(path: Path, target: Path, limit_gb: float, *, move: bool = False) 
         return
     archive.check_size(limit_gb)
     archive.extract(inner["train.zip"], target / "train.zip")
-    _check_zip(Archive(target / "train.zip", f"{path}: {inner['train.zip']}"), limit_gb, _check_labelled)
+    _check_zip(Archive(target / "train.zip", f"{path}: {inner['train.zip']}"), limit_gb, check)
     for name in sorted(filter(_TEST_ZIP.fullmatch, inner))[:1]:
         archive.extract(inner[name], target / "test.zip")
         _check_zip(Archive(target / "test.zip", f"{path}: {inner[name]}"), limit_gb, _check_unlabelled)
@@ -153,13 +155,13 @@ def _check_zip(archive: Archive, limit_gb: float, check: Callable[[Store], None]
 
 def _fetch_microsoft(settings: DownloadSettings, target: Path, downloads: Path) -> None:
     path = download(settings.microsoft.url, settings.microsoft.sha256, downloads, advice=WITHOUT_NETWORK)
-    _copy_zip(path, target, settings.unpacked_limit_gb, move=True)
+    _copy_zip(path, target, settings, move=True)
 
 
 def _fetch_kaggle(settings: DownloadSettings, target: Path, downloads: Path) -> None:
     path = download_competition(settings.kaggle.competition, downloads)
     try:
-        _copy_zip(path, target, settings.unpacked_limit_gb, move=True)
+        _copy_zip(path, target, settings, move=True)
     finally:
         # What is wrong with it would still be wrong, and the client does not fetch again what is there.
         path.unlink(missing_ok=True)

@@ -144,6 +144,94 @@ def test_photos_that_are_not_of_two_classes_are_refused(
     assert_nothing_is_left(raw)
 
 
+IN_AND_OUT = ["in/cat.0.jpg", "in/dog.0.jpg", "out/cat.1.jpg", "out/dog.1.jpg"]
+MOVED = ["cats/cat.0.jpg", "cats/dog.7.jpg", "dogs/dog.0.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (
+            IN_AND_OUT,
+            "by folders 2 in and 2 out, but by names 2 cats and 2 dogs: in/cat.0.jpg is in or cats; say which is meant",
+        ),
+        (MOVED, "by folders 2 cats and 1 dogs, but by names 1 cats and 2 dogs: cats/dog.7.jpg is cats or dogs; say"),
+        ([*MOVED, "dogs/other.jpg"], "but by names 1 cats and 2 dogs and 1 of no class: cats/dog.7.jpg is"),
+        (["Cat/dog.1.jpg", "Dog/cat.1.jpg"], "Cat/dog.1.jpg is cats or dogs"),
+        (["cats/dog.7.jpg", "wolves/1.jpg"], "cats/dog.7.jpg is cats or dogs"),
+        (["train/cats/dog.7.jpg", "train/dogs/1.jpg", "val/cats/2.jpg"], "train/cats/dog.7.jpg is cats or dogs"),
+        (["birds/cat.0.jpg", "cats/cat.1.jpg", "dogs/dog.1.jpg"], "birds/cat.0.jpg is birds or cats"),
+        (
+            ["in/cats/0.jpg", "in/dogs/0.jpg", "out/cats/1.jpg", "out/dogs/1.jpg"],
+            "in/cats/0.jpg is in or cats; say which is meant with download.layout: folders or inner_folders",
+        ),
+    ],
+)
+def test_folders_and_names_that_contradict_each_other_are_told_with_both_readings(
+    tmp_path: Path, raw: Path, make: Make, download: Download, names: list[str], told: str
+) -> None:
+    path = make(tmp_path / "photos", names)
+    with pytest.raises(WorkflowError) as caught:
+        fetch(download(path), raw)
+    assert str(caught.value).startswith(f"{path}: its photos are by folders ")
+    assert told in str(caught.value)
+    assert_nothing_is_left(raw)
+
+
+@pytest.mark.parametrize(
+    ("names", "layout", "labels"),
+    [
+        (IN_AND_OUT, "folders", ["in", "in", "out", "out"]),
+        (IN_AND_OUT, "names", ["cats", "dogs", "cats", "dogs"]),
+        (MOVED, "folders", ["cats", "cats", "dogs"]),
+        (MOVED, "names", ["cats", "dogs", "dogs"]),
+        (["a/fox/1.jpg", "a/wolf/1.jpg", "b/fox/2.jpg"], "folders", ["a", "a", "b"]),
+        (["a/fox/1.jpg", "a/wolf/1.jpg", "b/fox/2.jpg"], "inner_folders", ["fox", "wolf", "fox"]),
+    ],
+)
+def test_the_layout_that_is_set_decides(
+    tmp_path: Path, raw: Path, make: Make, download: Download, names: list[str], layout: str, labels: list[str]
+) -> None:
+    fetch(download(make(tmp_path / "photos", names), layout=layout), raw)
+    assert [photo.label for photo in labelled(raw)] == labels
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "told"),
+    [
+        (["felines/cat.0.jpg", "hounds/dog.0.jpg"], ["felines", "hounds"], "by folders 1 felines and 1 hounds"),
+        (["a/cat.0.jpg", "a/x.jpg", "b/dog.0.jpg"], ["a", "a", "b"], "by folders 2 a and 1 b"),
+        (["cats/a/1.jpg", "cats/b/1.jpg", "dogs/a/1.jpg"], ["cats", "cats", "dogs"], "by folders 2 cats and 1 dogs"),
+        (["dogs/cat.1.jpg", "dogs/dog.0.jpg"], ["cats", "dogs"], "by names 1 cats and 1 dogs"),
+        (["d1/cat.0.jpg", "d2/dog.0.jpg", "d3/cat.1.jpg"], ["cats", "dogs", "cats"], "by names 2 cats and 1 dogs"),
+        (["train/cat.0.jpg", "val/dog.0.jpg"], ["cats", "dogs"], "by names 1 cats and 1 dogs"),
+    ],
+)
+def test_readings_that_do_not_contradict_each_other_are_no_error(
+    tmp_path: Path, raw: Path, make: Make, download: Download, names: list[str], labels: list[str], told: str
+) -> None:
+    fetch(download(make(tmp_path / "photos", names)), raw)
+    photos = labelled(raw)
+    assert ([photo.label for photo in photos], photos.told) == (labels, told)
+
+
+@pytest.mark.parametrize(
+    ("names", "layout", "told"),
+    [
+        (KAGGLE, "folders", "by download.layout folders: only one class of photos (train)"),
+        (MICROSOFT, "names", "by download.layout names: PetImages/Cat/0.jpg is of no class (3 such in all)"),
+        (["a/fox/1.jpg", "b/wolf/1.jpg", "c/fox/1.jpg"], "auto", "set download.layout to inner_folders (by inner fold"),
+    ],
+)
+def test_a_layout_that_does_not_fit_is_named(
+    tmp_path: Path, raw: Path, make: Make, download: Download, names: list[str], layout: str, told: str
+) -> None:
+    with pytest.raises(WorkflowError) as caught:
+        fetch(download(make(tmp_path / "photos", names), layout=layout), raw)
+    assert told in str(caught.value)
+    assert_nothing_is_left(raw)
+
+
 # ---------------------------------------------------------------- unlabelled photos
 
 
