@@ -4,7 +4,8 @@ from pathlib import Path, PurePosixPath
 
 from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.data.decoding.index import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
-from dogs_vs_cats.data.raw.raw_photos import labelled, read_source, unlabelled
+from dogs_vs_cats.data.raw.left_out import count_reasons
+from dogs_vs_cats.data.raw.raw_photos import labelled, read_facts, unlabelled
 from dogs_vs_cats.data.splits.exclusion import find_list, find_listed, leave_out, read_list
 from dogs_vs_cats.data.splits.intake import check_classes, choose_splits, lay_out, take_in
 from dogs_vs_cats.files import whole_file, whole_folder
@@ -23,7 +24,7 @@ def main() -> None:
         rejected="list to write",
     )
     settings = arguments.settings.split
-    source = read_source(arguments.raw)
+    source = read_facts(arguments.raw)
     photos = [labelled(arguments.raw), unlabelled(arguments.raw)]
     classes = sorted({str(photo.label) for photo in photos[0]})
     excluded: dict[str, str] = {}
@@ -35,14 +36,16 @@ def main() -> None:
         unsorted = images / ".unsorted"
         taken, refused = take_in(photos, unsorted)
         with whole_file(arguments.rejected) as rejected:
-            write_rejected(rejected, [*excluded.items(), *((photo.name, photo.reason) for photo in refused)])
+            reasons = [(photo.name, photo.reason) for photo in refused]
+            write_rejected(rejected, [*excluded.items(), *reasons, *source.left_out])
         check_classes(taken, refused)
         splits, duplicates = choose_splits(taken, settings)
+        unused = splits.count(None)
         if settings.exclude is not None:
             splits = leave_out(taken, splits, excluded, Path(settings.exclude))
         write_index(images, lay_out(taken, splits, unsorted, images))
         rejected_ids = [PurePosixPath(photo.name).stem for photo in refused if photo.label is None]
-        write_facts(images, ImagesFacts(source, classes, rejected_ids))
+        write_facts(images, ImagesFacts(source.source, classes, rejected_ids))
 
     print(f"classes: {photos[0].told}")
     print("photos: " + ", ".join(f"{splits.count(split)} {split}" for split in SPLITS if split in splits))
@@ -51,8 +54,14 @@ def main() -> None:
     if excluded:
         names = ", ".join([*excluded][:NAMED]) + (", ..." if len(excluded) > NAMED else "")
         print(f"excluded: {len(excluded)} photos by {settings.exclude} ({names}), all listed in {arguments.rejected}")
-    if refused:
-        print(f"rejected: {len(refused)} photos that do not decode, listed in {arguments.rejected}")
+    for what, listed in (("photos that do not decode", reasons), ("files that are no photos", source.left_out)):
+        if listed:
+            why = count_reasons(reason for _, reason in listed)
+            print(f"rejected: {len(listed)} {what}, listed in {arguments.rejected} ({why})")
+    if source.system_files:
+        print(f"rejected: {source.system_files} hidden system files, such as .DS_Store or Thumbs.db, not listed")
+    if unused:
+        print(f"not used: {unused} photos more than split.images ({settings.images})")
 
 
 if __name__ == "__main__":

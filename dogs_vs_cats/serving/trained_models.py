@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogs_vs_cats.data.arrays import read_dataset
+from dogs_vs_cats.data.raw.left_out import why_left_out
 from dogs_vs_cats.data.raw.raw_photos import folder_store
 from dogs_vs_cats.data.scaling import scale
 from dogs_vs_cats.errors import WorkflowError
@@ -224,7 +225,9 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
         if path.is_file():
             found.append(path)
         elif path.is_dir():
-            names = folder_store(path, links=True).names
+            store = folder_store(path, links=True)
+            # A link that leads nowhere is told as a photo that cannot be read.
+            names = sorted([*store.names, *(name for name, _ in store.left_out.files if why_left_out(name) is None)])
             if not names:
                 raise WorkflowError(f"{path}: no photos in this folder; name one with .jpg, .png or the like in it")
             found += [path / name for name in names]

@@ -170,8 +170,9 @@ def test_photos_of_folders_in_a_folder_are_found(tmp_path: Path) -> None:
     for name in ("b/2.JPG", "a.png", ".hidden.jpg", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "lost.jpg").symlink_to(tmp_path / "nowhere")
     assert find_photos([tmp_path, tmp_path / "notes.txt"]) == [
-        tmp_path / "a.png", tmp_path / "b/2.JPG", tmp_path / "notes.txt",
+        tmp_path / "a.png", tmp_path / "b/2.JPG", tmp_path / "lost.jpg", tmp_path / "notes.txt",
     ]  # fmt: skip
 
 

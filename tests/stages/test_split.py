@@ -17,7 +17,9 @@ import pytest
 import yaml
 from PIL import Image
 
+from dogs_vs_cats.data.sources.fetching import fetch
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings.params import Settings
 from stages import split
 
 ROOT = Path(__file__).parent.parent.parent
@@ -183,6 +185,67 @@ def test_what_does_not_decode_is_listed_with_its_reason(workspace: Workspace) ->
     }
     assert len(workspace.index()) == len(good) + 1
     assert json.loads((workspace.images / "dataset.json").read_text())["unlabelled_rejected"] == ["2", "10"]
+
+
+@pytest.mark.parametrize("source", ["folder", "zip"])
+def test_every_file_of_a_source_is_accounted_for(
+    workspace: Workspace, settings: Settings, capsys: pytest.CaptureFixture[str], source: str
+) -> None:
+    formats = {"jfif": "JPEG", "jpe": "JPEG", "avif": "AVIF", "jp2": "JPEG2000", "ppm": "PPM", "webp": "WEBP"}
+    entries = {f"cats/{number}.jpg": photo(number) for number in range(20)}
+    entries |= {f"dogs/{number}.{ending}": photo(100 + number, formats[ending])
+                for number, ending in enumerate([*formats] * 3)}  # fmt: skip
+    entries |= {
+        "cats/90.jpg": b"",
+        "cats/91.jpg": photo(91)[:700],
+        "cats/92.cr2": b"raw",
+        "dogs/93": b"",
+        "dogs/94": b"",
+    }
+    entries |= {"cats/.DS_Store": b"", "cats/Thumbs.db": b"", "__MACOSX/cats/._1.jpg": b""}
+    path = workspace.folder / "photos"
+    if source == "zip":
+        zipped(path, entries)
+    else:
+        for name, data in entries.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+    fetch(settings.download.model_copy(update={"source": source, "path": str(path)}), workspace.raw)
+    workspace.split()
+    assert workspace.reasons() == {
+        "cats/90.jpg": "no bytes",
+        "cats/91.jpg": "truncated",
+        "cats/92.cr2": "the ending .cr2 is not read",
+        "dogs/93": "no ending, such as .jpg",
+        "dogs/94": "no ending, such as .jpg",
+    }
+    assert Counter(row["class"] for row in workspace.index()) == {"cats": 20, "dogs": 18}
+    printed = capsys.readouterr().out
+    assert "2 photos that do not decode, listed in" in printed
+    assert "(no bytes: 1, truncated: 1)" in printed
+    assert f"rejected: 3 files that are no photos, listed in {workspace.rejected}" in printed
+    assert "(no ending, such as .jpg: 2, the ending .cr2 is not read: 1)" in printed
+    assert "rejected: 3 hidden system files, such as .DS_Store or Thumbs.db, not listed" in printed
+    assert "not used" not in printed
+
+
+def test_photos_over_the_limit_are_counted(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace.source(cats_and_dogs())
+    workspace.split(images=20)
+    assert "not used: 20 photos more than split.images (20)" in capsys.readouterr().out
+
+
+def test_a_class_of_heic_photos_without_their_reader_names_it(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    heic = (ROOT / "tests/data/decoding/two_colours.heic").read_bytes()
+    workspace.source({name: heic if "dog" in name else data for name, data in cats_and_dogs().items()})
+    told = (
+        r"dog\.0\.jpg: a HEIC photo: pi-heif is not installed; run make setup, or pip install pi-heif; none of the 20"
+    )
+    with pytest.raises(WorkflowError, match=told):
+        workspace.split()
 
 
 def test_a_class_that_is_rejected_as_a_whole_stops_the_stage(workspace: Workspace) -> None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from dogs_vs_cats.errors import missing_package
+
 # The formats photos come in. Pillow reads more, some through other programs (EPS) or as containers of containers.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # More than any camera that photographs pets makes. Decoded it takes 400 MB, in each thread or process.
 PIXEL_LIMIT = 100_000_000
 RESAMPLING = {
@@ -20,6 +22,8 @@ RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+# ISO/IEC 23008-12, annex B: what begins a HEIC file. AVIF's container is the same, and may begin likewise.
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"})
 # Pixels that scaled decoding leaves a side at least, and how many times those that are asked for.
 _SCALED_SIDE, _SCALED_TIMES = 600, 2
 # The orientations, as cameras note them, of photos to be turned by a quarter.
@@ -170,17 +174,29 @@ def _load(data: bytes, side: int | None) -> tuple[Image.Image, tuple[int, int]]:
 def _open(data: bytes) -> Image.Image:
     """Read the header only, which says the size before any pixel takes memory."""
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        return Image.open(io.BytesIO(data), formats=("HEIF",) if _is_heic(data) else FORMATS)
     except UnidentifiedImageError as error:
         raise RefusedPhotoError("not a picture") from error
     except Image.DecompressionBombError as error:
         pixels = re.search(r"\d+", str(error))
         named = pixels.group() if pixels else "too many"
         raise RefusedPhotoError(f"{named} pixels, more than the limit of {PIXEL_LIMIT}") from error
-    except MemoryError:
+    except (MemoryError, RefusedPhotoError):
         raise
     except Exception as error:
         raise RefusedPhotoError(_damage(error)) from error
+
+
+def _is_heic(data: bytes) -> bool:
+    """Whether a file is HEIC; its reader is then known to Pillow, or the photo is refused by the reader's name."""
+    if data[4:8] != b"ftyp" or data[8:12] not in _HEIC_BRANDS or b"avif" in data[16 : int.from_bytes(data[:4])]:
+        return False
+    try:
+        import pi_heif
+    except ImportError:
+        raise RefusedPhotoError(str(missing_package("a HEIC photo", "pi-heif"))) from None
+    pi_heif.register_heif_opener()
+    return True
 
 
 def _damage(error: Exception) -> str:

@@ -8,12 +8,12 @@ from functools import cached_property, partial
 from itertools import filterfalse, pairwise
 from posixpath import splitext
 
+from dogs_vs_cats.data.raw.left_out import PHOTO_EXTENSIONS, LeftOut, count_reasons
 from dogs_vs_cats.data.spool import Names
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.sections import Layout
 
 CLASSES = 2
-PHOTO_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"})
 
 _ANIMALS = {"cats", "dogs"}
 _KAGGLE_NAME = re.compile(r"(cat|dog)\.\d+\.[a-z0-9]+", re.IGNORECASE)
@@ -81,32 +81,31 @@ def divide(names: Names | list[str]) -> tuple[Names | list[str], Names | list[st
     return Names(filterfalse(of_test, names)), test
 
 
-def read_classes(names: Names | list[str], shown: str, layout: Layout) -> Reading:
+def read_classes(names: Names | list[str], shown: str, layout: Layout, left_out: LeftOut | None = None) -> Reading:
     """Find how a source's photos tell their classes. Folders win where the names of files could be meant as well.
 
     Args:
         names: of the labelled photos.
         shown: what to call the source in error messages.
         layout: ``download.layout``.
+        left_out: the source's other files.
 
     Returns:
         A complete reading.
 
     Raises:
-        WorkflowError: naming the photo that is of no class, how many classes there are, or both readings where one
-            contradicts the other and ``layout`` is auto.
+        WorkflowError: naming the photo that is of no class, how many classes there are, why no file of a class is read,
+            or both readings where one contradicts the other and ``layout`` is auto.
     """
     if not names:
-        raise WorkflowError(f"{shown}: no photos ({', '.join(sorted(PHOTO_EXTENSIONS))}) in it; {_LAYOUTS}")
-    tells: dict[str, Callable[[str], str | None]] = {
-        "folders": partial(_class_folder, level=_class_level(names)),
-        "inner_folders": _inner_folder,
-        "names": _animal_named,
-    }
+        endings = ", ".join(sorted(PHOTO_EXTENSIONS))
+        raise WorkflowError(f"{shown}: no photos ({endings}) in it{left_out or ''}; {_LAYOUTS}")
+    tells = _tells(names)
     told = Counter(tuple(tell(name) for tell in tells.values()) for name in names)
     readings = {key: Reading(key, tell, _marginal(told, place)) for place, (key, tell) in enumerate(tells.items())}
     folders, inner, by_name = readings.values()
     if layout != "auto":
+        _check_nothing_is_lost(readings[layout], names, left_out, shown)
         return _complete(readings[layout], names, f"{shown}: by download.layout {layout}: ", _LAYOUTS)
     for place, other in ((2, by_name), (1, inner)):
         if (pair := _contradiction({(labels[0], labels[place]) for labels in told}, folders, other)) is not None:
@@ -117,8 +116,37 @@ def read_classes(names: Names | list[str], shown: str, layout: Layout) -> Readin
             )
     some_by_name = by_name.spelled and len(folders.counts.keys() - {None}) != CLASSES
     reading = by_name if not folders.complete and (by_name.complete or some_by_name) else folders
+    _check_nothing_is_lost(reading, names, left_out, shown)
     inner_too = f", or set download.layout to inner_folders ({inner})" if inner.complete else ""
     return _complete(reading, names, f"{shown}: ", f"{_LAYOUTS}{inner_too}")
+
+
+def _tells(names: Iterable[str]) -> dict[str, Callable[[str], str | None]]:
+    return {
+        "folders": partial(_class_folder, level=_class_level(names)),
+        "inner_folders": _inner_folder,
+        "names": _animal_named,
+    }
+
+
+def _check_nothing_is_lost(reading: Reading, names: Iterable[str], left_out: LeftOut | None, shown: str) -> None:
+    """Raise a WorkflowError that names the classes of which no file is read, where the photos are all of one class."""
+    if len(reading.spelled) != 1 or left_out is None:
+        return
+    depth = min(len(_folders(name)) for name in names)
+    others = [(name, reason) for name, reason in left_out.files if len(_folders(name)) >= depth]
+    tell = _tells([*names, *(name for name, _ in others)])[reading.layout]
+    kept = {_spell(str(tell(name))) for name in names}
+    lost: dict[str, list[str]] = {}
+    for name, reason in others:
+        if (label := tell(name)) is not None and _spell(label) not in kept:
+            lost.setdefault(_spell(label), []).append(reason)
+    if lost:
+        told = ", nor ".join(
+            f"of the {len(reasons)} files of {label} ({count_reasons(reasons)})"
+            for label, reasons in sorted(lost.items())
+        )
+        raise WorkflowError(f"{shown}: none {told} is read; convert them to JPEG or PNG")
 
 
 def _marginal(told: Counter[tuple[str | None, ...]], place: int) -> Counter[str | None]:

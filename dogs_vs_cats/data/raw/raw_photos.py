@@ -6,14 +6,14 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from posixpath import splitext
 
 from dogs_vs_cats.data.raw.archives import Archive
-from dogs_vs_cats.data.raw.layouts import PHOTO_EXTENSIONS, divide, order_by_id, read_classes
+from dogs_vs_cats.data.raw.layouts import divide, order_by_id, read_classes
+from dogs_vs_cats.data.raw.left_out import LeftOut, is_system, why_left_out
 from dogs_vs_cats.data.spool import Names
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.sections import Layout
@@ -57,11 +57,19 @@ class Photos:
 
 @dataclass(frozen=True)
 class Store:
-    """Photos in one place, a folder or a zip, whatever they mean."""
+    """Photos in one place, a folder or a zip, whatever they mean.
+
+    Attributes:
+        shown: what to call the place in messages.
+        names: of its photos.
+        read: from a name to the file's bytes.
+        left_out: its other files.
+    """
 
     shown: str
     names: Names | list[str]
     read: Callable[[str], bytes]
+    left_out: LeftOut
 
 
 @dataclass(frozen=True)
@@ -71,16 +79,20 @@ class SourceFacts:
     Attributes:
         source: ``download.source``.
         layout: ``download.layout``.
+        left_out: name and reason of each file that is not taken for a photo.
+        system_files: how many hidden ones of operating systems there are.
     """
 
     source: str
     layout: Layout = "auto"
+    left_out: Sequence[tuple[str, str]] = ()
+    system_files: int = 0
 
 
 def write_facts(raw: Path, facts: SourceFacts) -> None:
     """Write what reading a source takes, as ``source.json``; what is as by default is left out."""
     default = asdict(SourceFacts(facts.source)) | {"source": None}
-    said = {key: value for key, value in asdict(facts).items() if value != default[key]}
+    said = {key: value for key, value in asdict(facts).items() if value and value != default[key]}
     (raw / "source.json").write_text(json.dumps(said) + "\n", encoding="utf-8")
 
 
@@ -145,12 +157,6 @@ def unlabelled(raw: Path) -> Photos:
     return Photos(order_by_id(names, store.shown), lambda _: None, store.read)
 
 
-def is_photo(name: str) -> bool:
-    """Whether a name has a photo's extension and is not hidden."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
-    return not hidden and splitext(name)[1].lower() in PHOTO_EXTENSIONS
-
-
 def _stored_training(raw: Path) -> Store:
     store = _stored(raw, "train")
     if store is None:
@@ -161,41 +167,65 @@ def _stored_training(raw: Path) -> Store:
 def _stored(raw: Path, name: str) -> Store | None:
     if (raw / name).is_dir():
         # Where DVC can make no other kind, it replaces the files by links into its cache.
-        return folder_store(raw / name, links=True)
+        store = folder_store(raw / name, links=True)
+        if store.left_out.files:
+            file, reason = store.left_out.files[0]
+            raise WorkflowError(f"{raw / name / file}: {reason}; fetch the photos with: dvc repro -f download")
+        return store
     if (raw / f"{name}.zip").is_file():
         return zip_store(Archive(raw / f"{name}.zip"))
     return None
 
 
 def zip_store(archive: Archive) -> Store:
-    """The photos in a zip."""
-    return Store(archive.shown, [name for name in archive.names if is_photo(name)], archive.read)
+    """The photos in a zip, and its other files."""
+    left_out = LeftOut()
+    return Store(archive.shown, list(filter(left_out.takes, archive.names)), archive.read, left_out)
 
 
 def folder_store(folder: Path, *, links: bool = False) -> Store:
-    """The photos in a folder; links in it are refused unless ``links``."""
+    """The photos in a folder and in folders in it, and its other files.
+
+    Args:
+        folder: where to look.
+        links: whether to follow links. Those that lead nowhere are left out in any case.
+
+    Returns:
+        The photos, sorted by name, and the others.
+
+    Raises:
+        WorkflowError: naming a link that must not be followed, or a photo that is no file or has an unprintable name.
+        OSError: if a folder cannot be listed.
+    """
+    left_out = LeftOut()
 
     def read(name: str) -> bytes:
-        # Not by pathlib: see _folders.
+        # Not by pathlib: see layouts.
         with open(f"{folder}/{name}", "rb") as file:  # noqa: PTH123
             return file.read()
 
-    return Store(str(folder), Names(_walk(folder, "", links=links)), read)
+    return Store(str(folder), Names(_walk(folder, "", left_out, links=links)), read, left_out)
 
 
-def _walk(folder: Path, prefix: str, *, links: bool) -> Iterator[str]:
-    """Names of the photos in a folder, in no order; hidden files and other kinds are left out."""
+def _walk(folder: Path, prefix: str, left_out: LeftOut, *, links: bool) -> Iterator[str]:
+    """Names of the photos in a folder, in no order."""
     with os.scandir(folder / prefix) as entries:
         for entry in entries:
             name = f"{prefix}{entry.name}"
-            if entry.name.startswith("."):
-                continue
-            if entry.is_symlink() and not links:
+            reason = why_left_out(name)
+            if entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110 - see layouts
+                left_out.add(name, "a link that leads nowhere")
+            elif entry.is_symlink() and not links and not is_system(name):
                 raise WorkflowError(f"{folder / name}: is a link; put the photos themselves into the folder")
-            if entry.is_dir():
-                yield from _walk(folder, f"{name}/", links=links)
-            elif not is_photo(name):
-                continue
+            elif entry.is_dir():
+                try:
+                    yield from _walk(folder, f"{name}/", left_out, links=links)
+                except PermissionError:
+                    if not is_system(name):
+                        raise
+                    left_out.add(name, "not readable")
+            elif reason is not None:
+                left_out.add(name, reason if entry.is_file() else "not a regular file")
             elif not entry.is_file():
                 raise WorkflowError(f"{folder / name}: is not a regular file; remove it from the folder")
             elif not name.isprintable():

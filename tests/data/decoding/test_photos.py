@@ -1,15 +1,19 @@
 """What is decoded, what is refused and why, and what a fingerprint is good for."""
 
 import io
+import shutil
 import struct
+import sys
 import warnings
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from dogs_vs_cats.data.decoding.photos import (
+    FORMATS,
     PIXEL_LIMIT,
     Fingerprint,
     Refusal,
@@ -17,7 +21,10 @@ from dogs_vs_cats.data.decoding.photos import (
     decode,
     inspect,
 )
+from dogs_vs_cats.data.raw.left_out import PHOTO_EXTENSIONS
 from tests.conftest import encoded
+
+HEIC = Path(__file__).with_name("two_colours.heic")
 
 
 def picture(seed: int = 0, width: int = 96, height: int = 64) -> Image.Image:
@@ -80,11 +87,48 @@ def test_grey_and_palette_pictures_become_rgb(mode: str) -> None:
     )
 
 
-@pytest.mark.parametrize("picture_format", ["BMP", "GIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize(
+    "picture_format", ["AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP"]
+)
 def test_every_usual_format_is_read(picture_format: str) -> None:
     colour = np.array((40, 120, 200))
     data = encoded(Image.new("RGB", (20, 20), tuple(colour.tolist())), picture_format, quality=95)
     assert np.abs(decode(data, 16, "bilinear") - colour).max() < 8
+
+
+def test_the_endings_that_are_looked_at_are_those_of_the_formats_that_are_read() -> None:
+    Image.init()
+    formats = {*FORMATS, "MPO"}  # a JPEG with more pictures in it
+    known = {ending for ending, format_ in Image.registered_extensions().items() if format_ in formats}
+    known -= {".dib", ".pfm"}  # no header; numbers rather than colours
+    assert known | {".heic", ".heif", ".hif"} == PHOTO_EXTENSIONS
+
+
+@pytest.mark.parametrize("called", ["iphone.heic", "renamed.jpg"])
+def test_a_heic_photo_is_read_whatever_it_is_called(tmp_path: Path, called: str) -> None:
+    path = shutil.copy(HEIC, tmp_path / called)
+    decoded = decode(Path(path).read_bytes(), 64, "nearest")
+    assert np.abs(decoded[8, 8].astype(int) - (200, 40, 40)).max() < 12
+    assert np.abs(decoded[56, 8].astype(int) - (30, 60, 220)).max() < 12
+    known = fingerprint(HEIC.read_bytes())
+    assert (known.width, known.height) == (64, 48)
+
+
+def test_a_heic_photo_without_its_reader_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    assert reason(HEIC.read_bytes()).endswith("pi-heif is not installed; run make setup, or pip install pi-heif")
+
+
+@pytest.mark.parametrize("kept", [20, 100, 300, 440])
+def test_a_damaged_heic_photo_is_refused(kept: int) -> None:
+    assert reason(HEIC.read_bytes()[:kept])
+
+
+def test_an_avif_that_begins_like_heic_is_read_without_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    avif = encoded(picture(), "AVIF")
+    assert avif[8:12] == b"avif"
+    assert decode(avif[:8] + b"mif1" + avif[12:], 10, "nearest").shape == (10, 10, 3)
 
 
 def test_cmyk_photos_become_rgb() -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from dogs_vs_cats.data.raw.raw_photos import labelled, read_source, unlabelled
+from dogs_vs_cats.data.raw.left_out import PHOTO_EXTENSIONS
+from dogs_vs_cats.data.raw.raw_photos import labelled, read_facts, read_source, unlabelled
 from dogs_vs_cats.data.sources.fetching import fetch
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import DownloadSettings, Settings
@@ -117,6 +118,97 @@ def test_clutter_is_not_copied_from_a_folder(tmp_path: Path, raw: Path, download
     fetch(download(make_folder(tmp_path / "photos", [*MICROSOFT, *CLUTTER])), raw)
     copied = {str(path.relative_to(raw)) for path in raw.rglob("*") if path.is_file()}
     assert copied == {"source.json", *(f"train/{name}" for name in MICROSOFT)}
+
+
+def test_every_file_that_is_no_photo_is_kept_in_mind_with_its_reason(
+    tmp_path: Path, raw: Path, make: Make, download: Download
+) -> None:
+    others = {
+        "cats/1.cr2": "the ending .cr2 is not read",
+        "dogs/2.PSD": "the ending .psd is not read",
+        "dogs/3": "no ending, such as .jpg",
+        "cats/more.zip": "an archive within the source; unpack it",
+        "notes.tar.gz": "an archive within the source; unpack it",
+        "readme[1].txt": "the ending .txt is not read",
+        "cats/.hidden.jpg": "hidden: its name, or a folder's, begins with a dot",
+        ".cache/dogs/9.jpg": "hidden: its name, or a folder's, begins with a dot",
+    }
+    system = [
+        ".DS_Store",
+        "cats/.DS_Store",
+        "cats/Thumbs.db",
+        "dogs/desktop.ini",
+        "__MACOSX/cats/1.jpg",
+        "cats/._1.jpg",
+    ]
+    system += [".git/config", "dogs/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg"]
+    path = make(tmp_path / "photos", ["cats/1.jpg", "dogs/1.jpg", *others, *system])
+    fetch(download(path), raw)
+    facts = read_facts(raw)
+    assert dict(facts.left_out) == others
+    assert facts.system_files == len(system)
+    assert [photo.name for photo in labelled(raw)] == ["cats/1.jpg", "dogs/1.jpg"]
+
+
+def test_what_is_in_a_folder_and_no_file_is_told(tmp_path: Path, raw: Path, download: Download) -> None:
+    folder = make_folder(tmp_path / "photos", MICROSOFT)
+    os.mkfifo(folder / "PetImages" / "pipe")
+    (folder / "PetImages" / ".locked").mkdir(mode=0)
+    fetch(download(folder), raw)
+    assert read_facts(raw).left_out == [["PetImages/pipe", "not a regular file"]]
+
+
+@pytest.mark.parametrize("ending", sorted(PHOTO_EXTENSIONS))
+def test_every_ending_of_a_photo_is_read(
+    tmp_path: Path, raw: Path, make: Make, download: Download, ending: str
+) -> None:
+    fetch(download(make(tmp_path / "photos", [f"cats/1{ending}", f"dogs/1{ending.upper()}"])), raw)
+    assert (len(labelled(raw)), read_facts(raw).left_out) == (2, ())
+    (tmp_path / "named").mkdir()
+    fetch(download(make(tmp_path / "named" / "photos", [f"cat.1{ending}", f"dog.1{ending}"])), raw)
+    assert [photo.label for photo in labelled(raw)] == ["cats", "dogs"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (
+            ["cats/1.jpg", "cats/2.jpg", "dogs/1.cr2", "dogs/2.cr2", "dogs/3", "a.txt"],
+            ": none of the 3 files of dogs (the ending .cr2 is not read: 2, no ending, such as .jpg: 1) is read",
+        ),
+        (["train/cat.0.cr2", "train/dog.0.jpg"], ": none of the 1 files of cats (the ending .cr2 is not read: 1) is"),
+        (
+            ["a/fox/1.jpg", "a/wolf/1.nef", "a/yak/1.nef"],
+            "none of the 1 files of wolf (the ending .nef is not read: 1), nor of the 1 files of yak (",
+        ),
+        (["train/fox/1.jpg", "train/wolf/1.nef", "val/fox/2.jpg"], "none of the 1 files of wolf"),
+        (["cats/1.cr2", "dogs/1.cr2"], "no photos (.apng, "),
+        (["cats/1.cr2", "dogs/1.cr2"], ") in it; not read: the ending .cr2 is not read: 2; name photos cat.N.jpg"),
+    ],
+)
+def test_a_class_of_which_no_file_is_read_is_named_with_the_reason(
+    tmp_path: Path, raw: Path, make: Make, download: Download, names: list[str], told: str
+) -> None:
+    path = make(tmp_path / "photos", names)
+    with pytest.raises(WorkflowError) as caught:
+        fetch(download(path), raw)
+    assert str(caught.value).startswith(str(path))
+    assert told in str(caught.value)
+    assert "only one class" not in str(caught.value)
+    assert_nothing_is_left(raw)
+
+
+def test_unlabelled_photos_that_others_replace_are_told(
+    tmp_path: Path, raw: Path, make: Make, download: Download
+) -> None:
+    path = make(tmp_path / "photos", [*KAGGLE, "test/2.jpg", "a.csv"])
+    fetch(download(path, test_path=str(make_zip(tmp_path / "unlabelled", ["1.jpg", "b.csv"]))), raw)
+    assert read_facts(raw).left_out == [
+        ["a.csv", "the ending .csv is not read"],
+        ["b.csv", "the ending .csv is not read"],
+        ["test/2.jpg", "download.test_path is used instead"],
+    ]
+    assert [photo.name for photo in unlabelled(raw)] == ["1.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -263,10 +355,15 @@ def test_a_zip_of_zips_is_taken_apart(tmp_path: Path, raw: Path, download: Downl
         for inner in (train, test):
             archive.write(inner, inner.name)
         archive.writestr("sample_submission.csv", "id,label\n1,0.5\n")
+        archive.writestr("test2.zip", b"")
     fetch(download(path), raw)
     assert sorted(path.name for path in raw.iterdir()) == ["source.json", "test.zip", "train.zip"]
     assert len(labelled(raw)) == len(KAGGLE)
     assert [photo.name for photo in unlabelled(raw)] == ["test/1.jpg"]
+    assert read_facts(raw).left_out == [
+        ["sample_submission.csv", "the ending .csv is not read"],
+        ["test2.zip", "an archive within the source; unpack it"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -329,12 +426,33 @@ def test_a_folder_around_the_output_is_refused(raw: Path, download: Download) ->
 
 def test_links_in_a_folder_are_refused_by_name(tmp_path: Path, raw: Path, download: Download) -> None:
     outside = make_folder(tmp_path / "outside", ["secret.jpg"])
-    for target in (outside / "secret.jpg", outside, tmp_path / "missing"):
+    for target in (outside / "secret.jpg", outside):
         folder = make_folder(tmp_path / f"photos-{target.name}", MICROSOFT)
         (folder / "PetImages" / "Cat" / "7.jpg").symlink_to(target)
         with pytest.raises(WorkflowError, match=r"PetImages/Cat/7\.jpg: is a link"):
             fetch(download(folder), raw)
     assert_nothing_is_left(raw)
+
+
+def test_a_link_that_leads_nowhere_is_left_out_and_told(tmp_path: Path, raw: Path, download: Download) -> None:
+    folder = make_folder(tmp_path / "photos", MICROSOFT)
+    (folder / "PetImages" / "Cat" / "7.jpg").symlink_to(tmp_path / "missing")
+    (folder / "PetImages" / "Cat" / "8.jpg").symlink_to("8.jpg")
+    fetch(download(folder), raw)
+    assert read_facts(raw).left_out == [
+        ["PetImages/Cat/7.jpg", "a link that leads nowhere"],
+        ["PetImages/Cat/8.jpg", "a link that leads nowhere"],
+    ]
+    assert len(labelled(raw)) == len(MICROSOFT)
+
+
+def test_a_copied_photo_whose_link_leads_nowhere_is_an_error(tmp_path: Path, raw: Path, download: Download) -> None:
+    fetch(download(make_folder(tmp_path / "photos", MICROSOFT)), raw)
+    path = raw / "train" / MICROSOFT[0]
+    path.unlink()
+    path.symlink_to(tmp_path / "an emptied cache")
+    with pytest.raises(WorkflowError, match=r"Cat/0\.jpg: a link that leads nowhere; .*dvc repro -f download"):
+        labelled(raw)
 
 
 def test_photos_that_dvc_replaced_by_links_are_read(tmp_path: Path, raw: Path, download: Download) -> None:
