@@ -1,13 +1,16 @@
 """Which photo goes where; duplicates stay together, what does not decode is listed."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.data.decoding.index import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
 from dogs_vs_cats.data.raw.left_out import count_reasons
-from dogs_vs_cats.data.raw.raw_photos import labelled, read_facts, unlabelled
+from dogs_vs_cats.data.raw.raw_photos import SourceFacts, labelled, read_facts, unlabelled
 from dogs_vs_cats.data.splits.exclusion import find_list, find_listed, leave_out, read_list
-from dogs_vs_cats.data.splits.intake import check_classes, choose_splits, lay_out, take_in
+from dogs_vs_cats.data.splits.intake import ChosenSplits, check_classes, choose_splits, find_across, lay_out, take_in
 from dogs_vs_cats.files import whole_file, whole_folder
 
 # Excluded photos whose names are printed; the list of rejected photos has all of them.
@@ -35,33 +38,59 @@ def main() -> None:
     with whole_folder(arguments.images) as images:
         unsorted = images / ".unsorted"
         taken, refused = take_in(photos, unsorted)
+        reasons = [(photo.name, photo.reason) for photo in refused]
+        listed = [*excluded.items(), *reasons, *source.left_out]
         with whole_file(arguments.rejected) as rejected:
-            reasons = [(photo.name, photo.reason) for photo in refused]
-            write_rejected(rejected, [*excluded.items(), *reasons, *source.left_out])
+            write_rejected(rejected, listed)
         check_classes(taken, refused)
-        splits, duplicates = choose_splits(taken, settings)
-        unused = splits.count(None)
+        chosen = choose_splits(taken, settings)
+        splits, unused = chosen.splits, chosen.splits.count(None)
         if settings.exclude is not None:
             splits = leave_out(taken, splits, excluded, Path(settings.exclude))
+        across = find_across(taken, splits, chosen.groups) if chosen.own else []
+        if across:
+            with whole_file(arguments.rejected) as rejected:
+                write_rejected(rejected, [*listed, *across])
         write_index(images, lay_out(taken, splits, unsorted, images))
         rejected_ids = [PurePosixPath(photo.name).stem for photo in refused if photo.label is None]
         write_facts(images, ImagesFacts(source.source, classes, rejected_ids))
 
     print(f"classes: {photos[0].told}")
     print("photos: " + ", ".join(f"{splits.count(split)} {split}" for split in SPLITS if split in splits))
-    kept = f"{len(duplicates)} groups of {duplicates.sum()} photos in all, each kept in one split"
-    print(f"duplicates: {kept if len(duplicates) else 'none'}")
+    tell_duplicates(chosen, across, arguments.rejected)
     if excluded:
         names = ", ".join([*excluded][:NAMED]) + (", ..." if len(excluded) > NAMED else "")
         print(f"excluded: {len(excluded)} photos by {settings.exclude} ({names}), all listed in {arguments.rejected}")
-    for what, listed in (("photos that do not decode", reasons), ("files that are no photos", source.left_out)):
-        if listed:
-            why = count_reasons(reason for _, reason in listed)
-            print(f"rejected: {len(listed)} {what}, listed in {arguments.rejected} ({why})")
-    if source.system_files:
-        print(f"rejected: {source.system_files} hidden system files, such as .DS_Store or Thumbs.db, not listed")
+    tell_rejected(reasons, source, arguments.rejected)
     if unused:
         print(f"not used: {unused} photos more than split.images ({settings.images})")
+
+
+def tell_duplicates(chosen: ChosenSplits, across: Sequence[tuple[str, str]], rejected: Path) -> None:
+    """Print which splits were kept, and how many photos have duplicates."""
+    if chosen.own:
+        cut = "".join(
+            f", {split} is cut from train" for split in SPLITS[1:3] if split in {*chosen.splits} - {*chosen.own}
+        )
+        print(f"split: the source's own {', '.join(chosen.own)} kept as they are (split.own: auto){cut}")
+    sizes = np.bincount(chosen.groups)
+    several = sizes[sizes > 1]
+    where = "not moved between the source's own splits" if across else "each kept in one split"
+    print(
+        f"duplicates: {f'{len(several)} groups of {several.sum()} photos in all, {where}' if len(several) else 'none'}"
+    )
+    if across:
+        print(f"duplicates: {len(across)} photos with one in another split, listed in {rejected}")
+
+
+def tell_rejected(refused: Sequence[tuple[str, str]], source: SourceFacts, rejected: Path) -> None:
+    """Print how many files are not used, by reason."""
+    for what, listed in (("photos that do not decode", refused), ("files that are no photos", source.left_out)):
+        if listed:
+            why = count_reasons(reason for _, reason in listed)
+            print(f"rejected: {len(listed)} {what}, listed in {rejected} ({why})")
+    if source.system_files:
+        print(f"rejected: {source.system_files} hidden system files, such as .DS_Store or Thumbs.db, not listed")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,7 @@ class SplitSettings(Section):
     seed: Seed
     near_duplicate_bits: Annotated[int, Field(ge=0, le=7)]
     exclude: Annotated[str, Field(min_length=1)] | None = None
+    own: Literal["auto", "ignore"] = "auto"
 
     @model_validator(mode="after")
     def _something_is_left_to_train_on(self) -> Self:

@@ -320,6 +320,153 @@ def test_photos_of_one_name_and_odd_names_are_kept_apart(workspace: Workspace) -
     assert json.loads((workspace.images / "dataset.json").read_text())["classes"] == ["bees", "wasps"]
 
 
+def divided(**counts: int) -> dict[str, bytes]:
+    """Photos of two classes in folders of splits, so many of each class."""
+    return {
+        f"pets/{folder}/{kind}/{number}.jpg": photo(10_000 * place + 1000 * side + number)
+        for place, (folder, count) in enumerate(counts.items())
+        for side, kind in enumerate(("cats", "dogs"))
+        for number in range(count)
+    }
+
+
+def of_folder(workspace: Workspace, photos: dict[str, bytes]) -> Counter[tuple[str, str]]:
+    """How many photos of each folder of the source are in each split."""
+    names = {data: name.split("/")[1] for name, data in photos.items()}
+    return Counter((names[(workspace.images / row["file"]).read_bytes()], row["split"]) for row in workspace.index())
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [("train", "val", "test"), ("Training", "VALID", "Test"), ("TRAIN", "validation", "test")],
+)
+def test_a_sources_own_splits_are_kept(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], train: str, validation: str, test: str
+) -> None:
+    photos = divided(**{train: 6, validation: 5, test: 10})
+    workspace.source(photos)
+    workspace.split()
+    assert of_folder(workspace, photos) == {(train, "train"): 12, (validation, "validation"): 10, (test, "test"): 20}
+    assert "split: the source's own test, train, validation kept as they are" in capsys.readouterr().out
+
+
+def test_splits_inside_of_class_folders_are_kept_too(workspace: Workspace) -> None:
+    photos = divided(train=6, val=5, test=10)
+    swapped = {f"{pets}/{kind}/{folder}/{name}": data for path, data in photos.items()
+               for pets, folder, kind, name in [path.split("/")]}  # fmt: skip
+    workspace.source(swapped)
+    workspace.split()
+    assert of_folder(workspace, photos) == {("train", "train"): 12, ("val", "validation"): 10, ("test", "test"): 20}
+
+
+def test_kaggles_names_in_own_splits_are_kept_too(workspace: Workspace) -> None:
+    photos = {f"pets/{folder}/{kind[:3]}.{name}": data for path, data in divided(train=6, val=5).items()
+              for _, folder, kind, name in [path.split("/")]}  # fmt: skip
+    workspace.source(photos)
+    workspace.split(test=0.0)
+    assert of_folder(workspace, photos) == {("train", "train"): 12, ("val", "validation"): 10}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected", "told"),
+    [
+        (
+            {"train": 20, "test": 5},
+            {("train", "train"): 32, ("train", "validation"): 8, ("test", "test"): 10},
+            "validation is cut from train",
+        ),
+        (
+            {"train": 20, "val": 5},
+            {("train", "train"): 36, ("train", "test"): 4, ("val", "validation"): 10},
+            "test is cut from train",
+        ),
+    ],
+)
+def test_what_a_sources_own_splits_lack_is_cut_from_training(
+    workspace: Workspace,
+    capsys: pytest.CaptureFixture[str],
+    given: dict[str, int],
+    expected: dict[tuple[str, str], int],
+    told: str,
+) -> None:
+    photos = divided(**given)
+    workspace.source(photos)
+    workspace.split()
+    assert of_folder(workspace, photos) == expected
+    assert told in capsys.readouterr().out
+
+
+def test_own_splits_are_mixed_where_they_are_to_be_ignored(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = divided(train=10, test=10)
+    workspace.source(photos)
+    workspace.split(own="ignore")
+    assert Counter(row["split"] for row in workspace.index()) == {"train": 28, "validation": 8, "test": 4}
+    assert "own" not in capsys.readouterr().out
+
+
+def test_own_splits_are_kept_beside_unlabelled_photos(workspace: Workspace) -> None:
+    photos = divided(train=20, val=5) | {"pets/test/1.jpg": photo(7001), "pets/test/2.jpg": photo(7002)}
+    workspace.source(photos)
+    workspace.split()
+    assert of_folder(workspace, photos) == {
+        ("train", "train"): 36, ("train", "test"): 4, ("val", "validation"): 10, ("test", "unlabelled"): 2,
+    }  # fmt: skip
+
+
+def test_a_limit_holds_for_each_of_the_own_splits(workspace: Workspace) -> None:
+    photos = divided(train=20, val=10, test=10)
+    workspace.source(photos)
+    workspace.split(images=40)
+    assert of_folder(workspace, photos) == {("train", "train"): 20, ("val", "validation"): 10, ("test", "test"): 10}
+
+
+def test_duplicates_across_own_splits_are_listed_and_not_moved(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = divided(train=6, val=5, test=5)
+    photos["pets/test/cats/copy.jpg"] = photos["pets/train/cats/0.jpg"]
+    photos["pets/val/dogs/copy.png"] = photo(1001, "PNG")  # of train/dogs/1.jpg
+    photos["pets/train/dogs/again.jpg"] = photos["pets/train/dogs/2.jpg"]
+    workspace.source(photos)
+    workspace.split()
+    assert Counter(row["split"] for row in workspace.index()) == {"train": 13, "validation": 11, "test": 11}
+    assert workspace.reasons() == {
+        "pets/test/cats/copy.jpg": "kept in test, though nearly equal to pets/train/cats/0.jpg in train",
+        "pets/train/cats/0.jpg": "kept in train, though nearly equal to pets/test/cats/copy.jpg in test",
+        "pets/train/dogs/1.jpg": "kept in train, though nearly equal to pets/val/dogs/copy.png in validation",
+        "pets/val/dogs/copy.png": "kept in validation, though nearly equal to pets/train/dogs/1.jpg in train",
+    }
+    printed = capsys.readouterr().out
+    assert "duplicates: 3 groups of 6 photos in all, not moved between the source's own splits" in printed
+    assert f"duplicates: 4 photos with one in another split, listed in {workspace.rejected}" in printed
+
+
+@pytest.mark.parametrize(
+    ("leave", "told"),
+    [
+        (
+            "pets/val/dogs",
+            "split: the source's own validation photos are none of class dogs; add some, or set split.own",
+        ),
+        ("pets/train/cats", "split: the source's own train photos are none of class cats"),
+        (
+            "pets/train",
+            "split: the source has test and validation folders, none to train on; add one, or set split.own",
+        ),
+    ],
+)
+def test_own_splits_that_lack_a_class_or_training_are_refused(workspace: Workspace, leave: str, told: str) -> None:
+    photos = divided(train=6, val=5, test=5)
+    workspace.source({name: data for name, data in photos.items() if not name.startswith(f"{leave}/")})
+    with pytest.raises(WorkflowError) as caught:
+        workspace.split()
+    assert told in str(caught.value)
+    assert not workspace.left_over()
+    workspace.split(own="ignore")
+
+
 def run(command: Iterable[str], before: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "stages.split", *command],

@@ -17,7 +17,8 @@ CLASSES = 2
 
 _ANIMALS = {"cats", "dogs"}
 _KAGGLE_NAME = re.compile(r"(cat|dog)\.\d+\.[a-z0-9]+", re.IGNORECASE)
-_SPLIT_FOLDER = re.compile(r"train(ing)?|val(id|idation)?|test(ing)?\d*", re.IGNORECASE)
+_SPLIT_FOLDER = re.compile(r"(train)(?:ing)?|(val)(?:id|idation)?|(test)(?:ing)?\d*", re.IGNORECASE)
+_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _LAYOUTS = "name photos cat.N.jpg and dog.N.jpg, or put each class in a folder of its own"
 _MOST_LISTED = 10
 
@@ -69,7 +70,7 @@ def divide(names: Names | list[str]) -> tuple[Names | list[str], Names | list[st
     tops = {parts[level] for parts in map(_folders, names) if len(parts) > level}
     is_test = re.compile(r"test\d*", re.IGNORECASE).fullmatch
     tests = {top for top in tops if is_test(top)}
-    if {top.lower() for top in tops - tests} != {"train"} or not tests:
+    if not {"train"} <= {_split_named(top) for top in tops - tests} <= {"train", "validation"} or not tests:
         return names, []
 
     def of_test(name: str) -> bool:
@@ -79,6 +80,28 @@ def divide(names: Names | list[str]) -> tuple[Names | list[str], Names | list[st
     if not all(splitext(_base(name))[0].isdecimal() and len(_folders(name)) == level + 1 for name in test):
         return names, []
     return Names(filterfalse(of_test, names)), test
+
+
+def own_splits(names: Names | list[str]) -> Callable[[str], str] | None:
+    """Find the train, validation and test folders that a source came with.
+
+    Args:
+        names: of the labelled photos.
+
+    Returns:
+        From a photo's name to its split; None where the source is not divided so.
+    """
+    paths = set(map(_folders, names))
+    for level in range(min(map(len, paths), default=0)):
+        splits = {path[level]: _split_named(path[level]) for path in paths}
+        if None not in splits.values() and len(set(splits.values())) > 1:
+            return lambda name, level=level, splits=splits: str(splits[_folders(name)[level]])  # type: ignore[misc]
+    return None
+
+
+def _split_named(folder: str) -> str | None:
+    match = _SPLIT_FOLDER.fullmatch(folder)
+    return _SPLITS[match[match.lastindex or 0].lower()] if match else None
 
 
 def read_classes(names: Names | list[str], shown: str, layout: Layout, left_out: LeftOut | None = None) -> Reading:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from dogs_vs_cats.data.raw.archives import Archive
-from dogs_vs_cats.data.raw.layouts import divide, order_by_id, read_classes
+from dogs_vs_cats.data.raw.layouts import divide, order_by_id, own_splits, read_classes
 from dogs_vs_cats.data.raw.left_out import LeftOut, is_system, why_left_out
 from dogs_vs_cats.data.spool import Names
 from dogs_vs_cats.errors import WorkflowError
@@ -27,11 +27,13 @@ class Photo:
         name: its path inside the source, with forward slashes.
         label: its class; None for an unlabelled photo.
         read: returns the bytes of the file; raises WorkflowError if the source is damaged there.
+        split: train, validation or test, where the source came divided so.
     """
 
     name: str
     label: str | None
     read: Callable[[], bytes]
+    split: str | None = None
 
 
 class Photos:
@@ -42,9 +44,15 @@ class Photos:
     """
 
     def __init__(
-        self, names: Names | list[str], label: Callable[[str], str | None], read: Callable[[str], bytes], told: str = ""
+        self,
+        names: Names | list[str],
+        label: Callable[[str], str | None],
+        read: Callable[[str], bytes],
+        told: str = "",
+        split: Callable[[str], str | None] | None = None,
     ) -> None:
         self.told = told
+        self._split = split or (lambda _: None)
         self._names, self._label, self._read = names, label, read
 
     def __len__(self) -> int:
@@ -52,7 +60,7 @@ class Photos:
 
     def __iter__(self) -> Iterator[Photo]:
         for name in self._names:
-            yield Photo(name, self._label(name), partial(self._read, name))
+            yield Photo(name, self._label(name), partial(self._read, name), self._split(name))
 
 
 @dataclass(frozen=True)
@@ -134,7 +142,7 @@ def labelled(raw: Path) -> Photos:
     store = _stored_training(raw)
     names = Names(divide(store.names)[0])
     reading = read_classes(names, store.shown, read_facts(raw).layout)
-    return Photos(names, reading.label, store.read, str(reading))
+    return Photos(names, reading.label, store.read, str(reading), own_splits(names))
 
 
 def unlabelled(raw: Path) -> Photos:

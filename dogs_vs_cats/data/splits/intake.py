@@ -3,7 +3,7 @@
 import os
 import shutil
 from array import array
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat, tee
@@ -17,7 +17,7 @@ from dogs_vs_cats.data.decoding.many import in_threads
 from dogs_vs_cats.data.decoding.photos import Fingerprint, Refusal, inspect
 from dogs_vs_cats.data.raw.raw_photos import Photo, Photos
 from dogs_vs_cats.data.splits.dictionary_encoding import DictionaryEncoded
-from dogs_vs_cats.data.splits.splitting import assign_splits, group_duplicates
+from dogs_vs_cats.data.splits.splitting import assign_splits, group_duplicates, keep_splits
 from dogs_vs_cats.data.spool import Spool
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import SplitSettings
@@ -32,12 +32,14 @@ class TakenPhoto:
         label: its class; None for an unlabelled photo.
         fingerprint: of its bytes.
         number: its place in the source's order, from 0; the name of the file that its bytes are in for now.
+        split: that the source came with, if any.
     """
 
     name: str
     label: str | None
     fingerprint: Fingerprint
     number: int
+    split: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def take_in(sources: Sequence[Photos], folder: Path) -> tuple[Spool[TakenPhoto],
         # Not by pathlib, whose table of texts each thread would come to hold a copy of: see raw_photos.
         with open(f"{folder}/{number}", "wb") as file:  # noqa: PTH123
             file.write(data)
-        return TakenPhoto(photo.name, photo.label, result, number)
+        return TakenPhoto(photo.name, photo.label, result, number, photo.split)
 
     refused = []
 
@@ -101,7 +103,22 @@ def check_classes(taken: Iterable[TakenPhoto], refused: Sequence[RefusedPhoto]) 
             )
 
 
-def choose_splits(taken: Spool[TakenPhoto], settings: SplitSettings) -> tuple[Sequence[str | None], np.ndarray]:
+@dataclass(frozen=True)
+class ChosenSplits:
+    """The split of each photo.
+
+    Attributes:
+        splits: of each; None for one that is not used.
+        groups: (n,) the labelled photos' groups of duplicates.
+        own: the splits that the source came with and that were kept.
+    """
+
+    splits: Sequence[str | None]
+    groups: np.ndarray
+    own: list[str]
+
+
+def choose_splits(taken: Spool[TakenPhoto], settings: SplitSettings) -> ChosenSplits:
     """Choose the split of each photo; the unlabelled ones are a split of their own, never compared with the others.
 
     Args:
@@ -109,19 +126,46 @@ def choose_splits(taken: Spool[TakenPhoto], settings: SplitSettings) -> tuple[Se
         settings: the ``split`` section.
 
     Returns:
-        The split of each photo, None for one that is not used; and the sizes of the groups of duplicates, from 2.
+        The split of each photo, and which are duplicates.
 
     Raises:
-        WorkflowError: if there are too few photos for the settings.
+        WorkflowError: if there are too few photos for the settings, or a split of the source's own lacks a class.
     """
     hashes = array("Q", (photo.fingerprint.perceptual_hash for photo in taken if photo.label is not None))
     groups = group_duplicates(np.frombuffer(hashes, dtype=np.uint64), settings.near_duplicate_bits)
     del hashes
     # Read anew, now that the hashes have made room.
     labels = DictionaryEncoded(photo.label for photo in taken if photo.label is not None)
-    splits = assign_splits(labels, groups, settings)
-    sizes = np.bincount(groups)
-    return DictionaryEncoded(chain(splits, repeat("unlabelled", len(taken) - len(splits)))), sizes[sizes > 1]
+    given: DictionaryEncoded[str | None] = DictionaryEncoded(photo.split for photo in taken if photo.label is not None)
+    own = sorted({split for split in given if split is not None}) if settings.own == "auto" else []
+    splits = keep_splits(labels, given, groups, settings) if own else assign_splits(labels, groups, settings)
+    unlabelled = repeat("unlabelled", len(taken) - len(splits))
+    return ChosenSplits(DictionaryEncoded(chain(splits, unlabelled)), groups, own)
+
+
+def find_across(taken: Iterable[TakenPhoto], splits: Sequence[str | None], groups: np.ndarray) -> list[tuple[str, str]]:
+    """Find the photos with a duplicate in another split.
+
+    Args:
+        taken: the photos, the labelled ones first.
+        splits: of each; None for one that is not used.
+        groups: (n,) the labelled photos' groups of duplicates.
+
+    Returns:
+        The name of each, and what to say of it.
+    """
+    several = np.bincount(groups) > 1
+    members: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    for photo, split, group in zip(taken, splits, groups.tolist(), strict=False):  # the unlabelled are in no group
+        if split is not None and several[group]:
+            members[group].append((photo.name, split))
+    told = []
+    for group in members.values():
+        for name, split in group:
+            other = next(((name, split_) for name, split_ in group if split_ != split), None)
+            if other is not None:
+                told.append((name, f"kept in {split}, though nearly equal to {other[0]} in {other[1]}"))
+    return told
 
 
 def lay_out(

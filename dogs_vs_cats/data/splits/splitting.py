@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, pairwise, repeat
+from itertools import groupby, pairwise, product, repeat
 
 import numpy as np
 
@@ -131,6 +131,53 @@ def assign_splits(labels: Sequence[str], groups: np.ndarray, settings: SplitSett
     return assigned
 
 
+def keep_splits(
+    labels: Sequence[str], given: Sequence[str | None], groups: np.ndarray, settings: SplitSettings
+) -> DictionaryEncoded[str | None]:
+    """Keep the splits that photos came with; what is missing of validation and test is cut from training.
+
+    Args:
+        labels: as for ``assign_splits``.
+        given: the split of each photo.
+        groups: as for ``assign_splits``. Duplicates in different splits stay there.
+        settings: the ``split`` section. Its shares are of the training photos.
+
+    Returns:
+        As ``assign_splits``; a limit on the photos holds for each split in proportion.
+
+    Raises:
+        WorkflowError: as ``assign_splits``, or if none are for training or a split lacks a class.
+    """
+    splits = sorted(set(map(str, given)))
+    ignore = "or set split.own to ignore"
+    if "train" not in splits:
+        raise WorkflowError(
+            f"split: the source has {' and '.join(splits)} folders, none to train on; add one, {ignore}"
+        )
+    present = set(zip(given, labels, strict=True))
+    for split, label in product(splits, sorted(set(labels))):
+        if (split, label) not in present:
+            raise WorkflowError(f"split: the source's own {split} photos are none of class {label}; add some, {ignore}")
+    numbers = np.fromiter(map(splits.index, map(str, given)), dtype=np.int64, count=len(labels))
+    within = np.unique(groups * len(splits) + numbers, return_inverse=True)[1].astype(np.int32)
+    kinds = DictionaryEncoded(f"{split} {label}" for split, label in zip(given, labels, strict=True))
+    assigned: DictionaryEncoded[str | None] = DictionaryEncoded(repeat(None, len(labels)))
+    for photo in _choose(_shuffle(within, settings.seed), within, kinds, settings.images).tolist():
+        assigned[photo] = given[photo]
+    missing = {split: share for split, share in _held_out(settings).items() if split not in splits}
+    if any(missing.values()):
+        cut = settings.model_copy(update={"images": None, "validation": 0.0, "test": 0.0, **missing})
+        training = [photo for photo, split in enumerate(assigned) if split == "train"]
+        parts = assign_splits(DictionaryEncoded(labels[photo] for photo in training), within[training], cut)
+        for photo, part in zip(training, parts, strict=True):
+            assigned[photo] = part
+    return assigned
+
+
+def _held_out(settings: SplitSettings) -> dict[str, float]:
+    return {"validation": settings.validation, "test": settings.test}
+
+
 def _shuffle(groups: np.ndarray, seed: int) -> np.ndarray:
     """The photos in a random order, each followed at once by the others of its group."""
     shuffled = np.arange(len(groups), dtype=np.int32)
@@ -188,10 +235,9 @@ def _apportion(total: int, counts: Counter[str]) -> Counter[str]:
 
 def _shares(counts: Mapping[str, int], settings: SplitSettings) -> dict[str, Counter[str]]:
     """How many photos of each class each split is to have; at least one."""
-    shares = {"validation": settings.validation, "test": settings.test}
     room = {
         split: Counter({label: max(1, round(count * share)) for label, count in counts.items()})
-        for split, share in shares.items()
+        for split, share in _held_out(settings).items()
         if share > 0
     }
     left = Counter(counts)
