@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.catalogue import BACKBONES, SCRATCH, BackboneName, ScratchName, smallest_photos
@@ -62,10 +62,24 @@ class DownloadSettings(Section):
     path: str | None
     test_path: str | None
     layout: Layout = "auto"
+    zip_encoding: str = "auto"
     unpacked_limit_gb: Positive
     drawn: DrawnSettings
     microsoft: MicrosoftSettings
     kaggle: KaggleSettings
+
+    @field_validator("zip_encoding")
+    @classmethod
+    def _encoding_is_known(cls, name: str) -> str:
+        letters = bytes(range(32, 127))
+        try:
+            # Others, such as UTF-16, are none that the names in a zip may have.
+            known = name == "auto" or letters.decode(name) == letters.decode("ascii")
+        except (LookupError, UnicodeError):
+            known = False
+        if not known:
+            raise ValueError("no such encoding of names in a zip; choose auto, or one such as cp437, cp866, gbk, cp932")
+        return name
 
     @model_validator(mode="after")
     def _path_is_given(self) -> Self:

@@ -2,6 +2,7 @@
 
 import re
 import stat
+import struct
 import threading
 import zipfile
 import zlib
@@ -22,6 +23,10 @@ HIGHEST_RATIO = 200
 RATIO_COUNTS_ABOVE = GIGABYTE // 10
 
 _ENCRYPTED = 0x1
+_UTF8 = 0x800
+# APPNOTE.TXT 6.3.10, sections 4.5.1 and 4.6.9: extra fields, and that of names in UTF-8, by WinRAR and Info-ZIP.
+_EXTRA_HEADER = struct.Struct("<HH")
+_UNICODE_PATH = 0x7075
 _BAD_DATA = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
@@ -31,16 +36,17 @@ class Archive:
     The names an entry is known by are its cleaned ones: relative, with forward slashes, no ``.`` in them.
     """
 
-    def __init__(self, path: Path, shown: str | None = None) -> None:
+    def __init__(self, path: Path, shown: str | None = None, encoding: str = "auto") -> None:
         """Open a zip file and check its table of contents.
 
         Args:
             path: the zip file.
             shown: what to call it in error messages, its path by default.
+            encoding: of the names that are not marked as UTF-8; auto: UTF-8 all the same.
 
         Raises:
-            WorkflowError: if it is no zip, is truncated, or has an entry that is encrypted, a link, named twice
-                or named so that it would leave the folder it is unpacked into.
+            WorkflowError: if it is no zip, is truncated, or has an entry that is encrypted, a link, named twice, named
+                in another encoding or so that it would leave the folder it is unpacked into.
         """
         self.path = path
         self.shown = shown or str(path)
@@ -48,13 +54,14 @@ class Archive:
         # zipfile counts its open entries without a lock of its own.
         self._lock = threading.Lock()
         self._entries: dict[str, zipfile.ZipInfo] = {}
-        for entry in self._zip.infolist():
-            name = _clean_name(entry.filename, self.shown)
+        entries = self._zip.infolist()
+        for written, entry in zip(_names(entries, self.shown, encoding), entries, strict=True):
+            name = _clean_name(written, self.shown)
             if entry.flag_bits & _ENCRYPTED:
                 raise WorkflowError(f"{self.shown}: {name} is encrypted; make a zip without a password")
             if stat.S_ISLNK(entry.external_attr >> 16):
                 raise WorkflowError(f"{self.shown}: {name} is a link; make a zip of the files themselves")
-            if entry.is_dir():
+            if written.endswith("/"):
                 continue
             if name in self._entries:
                 raise WorkflowError(f"{self.shown}: {name} is in it more than once; make a zip with each photo once")
@@ -158,11 +165,65 @@ def _open(path: Path, shown: str) -> zipfile.ZipFile:
         raise WorkflowError(f"{shown}: not a zip file; name another one, or get it again") from None
 
 
+def _names(entries: Iterable[zipfile.ZipInfo], shown: str, encoding: str) -> list[str]:
+    """The entries' names as they are meant, with forward slashes."""
+    names: list[str] = []
+    other: list[bytes] = []
+    for entry in entries:
+        try:
+            names.append(_name(entry, encoding))
+        except UnicodeDecodeError as error:
+            other.append(bytes(error.object))
+    if other:
+        raise WorkflowError(f"{shown}: {_in_another_encoding(other[0], len(other), encoding)}")
+    # Windows programs that write its own separator write it throughout; elsewhere a backslash is a letter like others.
+    if any("\\" in name for name in names) and not any("/" in name for name in names):
+        return [name.replace("\\", "/") for name in names]
+    return names
+
+
+def _name(entry: zipfile.ZipInfo, encoding: str) -> str:
+    if entry.flag_bits & _UTF8:
+        return entry.orig_filename
+    # zipfile takes all others for code page 437, which has a letter for each byte.
+    raw = entry.orig_filename.encode("cp437")
+    extra = entry.extra
+    while len(extra) >= _EXTRA_HEADER.size:
+        kind, size = _EXTRA_HEADER.unpack_from(extra)
+        data, extra = extra[_EXTRA_HEADER.size :][:size], extra[_EXTRA_HEADER.size + size :]
+        if kind == _UNICODE_PATH and data[1:5] == zlib.crc32(raw).to_bytes(4, "little"):
+            return data[5:].decode("utf-8")
+    return raw.decode("utf-8" if encoding == "auto" else encoding)
+
+
+def _in_another_encoding(name: bytes, count: int, encoding: str) -> str:
+    """What to say of the first of the names that an encoding cannot read."""
+    said = "are not in UTF-8" if encoding == "auto" else f"are not in {encoding}, which download.zip_encoding names"
+    readings = {code: _decoded(name, code) for code in ("cp866", "cp1251", "gbk", "cp932", "cp437")}
+    likely = ", ".join(f"{reading!r} in {code}" for code, reading in readings.items() if reading)
+    return (
+        f"the names of {count} entries {said}: {name!r} is the first ({likely}); set download.zip_encoding to their "
+        "encoding, or make the zip again with names in UTF-8"
+    )
+
+
+def _decoded(name: bytes, encoding: str) -> str | None:
+    try:
+        return name.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+
+
 def _clean_name(name: str, shown: str) -> str:
     """A safe relative name, or an error: nothing here is unpacked, but others will make files of these names."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    if name.startswith("/") or ".." in parts or "\\" in name or re.match(r"[A-Za-z]:", name) or not parts:
+    if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or re.match(r"[A-Za-z]:", name) or not parts:
         raise WorkflowError(f"{shown}: the name {name!r} leaves the folder it is unpacked into; use another zip")
+    if "\\" in name:
+        raise WorkflowError(
+            f"{shown}: the name {name!r} has a backslash, which separates folders on Windows only, and others "
+            "have '/'; make the zip again with '/' throughout"
+        )
     if not name.isprintable():
         raise WorkflowError(f"{shown}: the name {name!r} has characters that cannot be printed; rename the photo")
     return str(PurePosixPath(*parts))

@@ -87,12 +87,14 @@ class SourceFacts:
     Attributes:
         source: ``download.source``.
         layout: ``download.layout``.
+        zip_encoding: ``download.zip_encoding``.
         left_out: name and reason of each file that is not taken for a photo.
         system_files: how many hidden ones of operating systems there are.
     """
 
     source: str
     layout: Layout = "auto"
+    zip_encoding: str = "auto"
     left_out: Sequence[tuple[str, str]] = ()
     system_files: int = 0
 
@@ -181,7 +183,7 @@ def _stored(raw: Path, name: str) -> Store | None:
             raise WorkflowError(f"{raw / name / file}: {reason}; fetch the photos with: dvc repro -f download")
         return store
     if (raw / f"{name}.zip").is_file():
-        return zip_store(Archive(raw / f"{name}.zip"))
+        return zip_store(Archive(raw / f"{name}.zip", encoding=read_facts(raw).zip_encoding))
     return None
 
 

@@ -53,7 +53,8 @@ def fetch(settings: DownloadSettings, raw: Path, downloads: Path | None = None) 
             else:
                 left_out = _fetch_local(settings, folder, raw)
             others = merged(left_out)
-            write_facts(folder, SourceFacts(settings.source, settings.layout, others.files, others.system))
+            facts = SourceFacts(settings.source, settings.layout, settings.zip_encoding, others.files, others.system)
+            write_facts(folder, facts)
     except OSError as error:
         if error.errno in DISK_FULL:
             raise WorkflowError(f"{raw}: the disk is full; make room and run it again") from None
@@ -94,7 +95,9 @@ def _fetch_local(settings: DownloadSettings, target: Path, raw: Path) -> list[Le
         if test.is_dir():
             store = _copy_folder(test, target / "test", _check_unlabelled)
         else:
-            store = _check_zip(Archive(test), settings.unpacked_limit_gb, _check_unlabelled)
+            store = _check_zip(
+                Archive(test, encoding=settings.zip_encoding), settings.unpacked_limit_gb, _check_unlabelled
+            )
             shutil.copyfile(test, target / "test.zip")
         left_out.append(store.left_out)
     return left_out
@@ -144,7 +147,8 @@ def _copy_zip(
     Returns:
         Its other files, and the names of its unlabelled photos.
     """
-    archive, limit_gb = Archive(path), settings.unpacked_limit_gb
+    encoding, limit_gb = settings.zip_encoding, settings.unpacked_limit_gb
+    archive = Archive(path, encoding=encoding)
     check = partial(_check_labelled, layout=settings.layout)
     outer = zip_store(archive)
     inner = {PurePosixPath(name).name.lower(): name for name in archive.names if name.lower().endswith(".zip")}
@@ -157,11 +161,11 @@ def _copy_zip(
         return [store.left_out], [*divide(store.names)[1]]
     archive.check_size(limit_gb)
     archive.extract(inner["train.zip"], target / "train.zip")
-    stores = [_check_zip(Archive(target / "train.zip", f"{path}: {inner['train.zip']}"), limit_gb, check)]
+    stores = [_check_zip(Archive(target / "train.zip", f"{path}: {inner['train.zip']}", encoding), limit_gb, check)]
     tests = sorted(filter(_TEST_ZIP.fullmatch, inner))[:1]
     for name in tests:
         archive.extract(inner[name], target / "test.zip")
-        test = Archive(target / "test.zip", f"{path}: {inner[name]}")
+        test = Archive(target / "test.zip", f"{path}: {inner[name]}", encoding)
         stores.append(_check_zip(test, limit_gb, _check_unlabelled))
     taken = {inner[name] for name in ("train.zip", *tests)}
     others = [(name, reason) for name, reason in outer.left_out.files if name not in taken]

@@ -2,7 +2,9 @@
 
 import io
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,13 +43,99 @@ def test_threads_read_one_archive_at_the_same_time(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../cat.0.jpg", "train/../../cat.0.jpg", "/etc/cat.0.jpg", "C:/cat.0.jpg", "C:cat.0.jpg", "train\\cat.0.jpg"],
+    [
+        *("../cat.0.jpg", "train/../../cat.0.jpg", "/etc/cat.0.jpg", "C:/cat.0.jpg", "C:cat.0.jpg"),
+        *("..\\..\\cat.0.jpg", "train\\..\\..\\cat.0.jpg", "\\cat.0.jpg", "\\\\server\\cat.0.jpg", "C:\\cat.0.jpg"),
+    ],
 )
 def test_names_that_leave_the_folder_are_refused(path: Path, name: str) -> None:
     _zipped(path, {"train/dog.0.jpg": b"dog", name: b"cat"})
     with pytest.raises(WorkflowError, match="leaves the folder") as caught:
         Archive(path)
     assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["..\\..\\cat.0.jpg", "cats\\..\\..\\cat.0.jpg", "\\cat.0.jpg", "C:\\cat.0.jpg"])
+def test_names_that_leave_the_folder_are_refused_in_a_windows_zip_too(path: Path, name: str) -> None:
+    _zipped(path, {"dogs\\dog.0.jpg": b"dog", name: b"cat"})
+    with pytest.raises(WorkflowError, match="leaves the folder"):
+        Archive(path)
+
+
+def test_a_backslash_is_a_separator_where_every_entry_has_it(path: Path) -> None:
+    archive = Archive(
+        _zipped(path, {"pets\\cats\\": b"", "pets\\cats\\0.jpg": b"cat", "pets\\a.txt": b"", "b.txt": b""})
+    )
+    assert archive.names == ["pets/cats/0.jpg", "pets/a.txt", "b.txt"]
+    assert archive.read("pets/cats/0.jpg") == b"cat"
+
+
+@pytest.mark.parametrize("name", ["train\\cat.0.jpg", "train/a\\b.jpg", "a\\b"])
+def test_a_backslash_among_slashes_is_called_so(path: Path, name: str) -> None:
+    _zipped(path, {"train/dog.0.jpg": b"dog", name: b"cat"})
+    with pytest.raises(WorkflowError, match="has a backslash, which separates folders on Windows only") as caught:
+        Archive(path)
+    assert repr(name) in str(caught.value)
+
+
+def _zipped_raw(path: Path, names: list[bytes], extra: bytes = b"") -> Path:
+    """A zip with names as they are given, not marked as UTF-8."""
+    placeholders = [bytes([65 + place]) * len(name) for place, name in enumerate(names)]
+    with zipfile.ZipFile(path, "w") as archive:
+        for place, placeholder in enumerate(placeholders):
+            entry = zipfile.ZipInfo(placeholder.decode())
+            entry.extra = extra
+            archive.writestr(entry, bytes([place]))
+    data = path.read_bytes()
+    for placeholder, name in zip(placeholders, names, strict=True):
+        data = data.replace(placeholder, name)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "names", [["Кошки/1.jpg", "Собаки/1.jpg"], ["猫/é😀.jpg", "plain.jpg"], ["表/1.jpg", "犬/2.jpg"]]
+)
+def test_names_in_utf8_are_read_without_its_mark(path: Path, names: list[str]) -> None:
+    archive = Archive(_zipped_raw(path, [name.encode() for name in names]))
+    assert archive.names == names
+    assert archive.read(names[1]) == b"\x01"
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (["Кошки/1.jpg", "Собаки/1.jpg"], "cp866"),
+        (["Кошки/1.jpg", "Собаки/1.jpg"], "cp1251"),
+        (["狗/1.jpg", "猫/1.jpg"], "gbk"),  # 猫 would be è
+        (["表\\1.jpg", "犬\\1.jpg"], "cp932"),  # the second byte of 表 is a backslash's
+        (["für/1.jpg", "wider/1.jpg"], "cp437"),
+    ],
+)
+def test_names_in_another_encoding_need_the_setting_that_names_it(path: Path, names: list[str], encoding: str) -> None:
+    _zipped_raw(path, [name.encode(encoding) for name in names])
+    with pytest.raises(WorkflowError, match=r"photos\.zip: the names of [12] entries are not in UTF-8: b'") as caught:
+        Archive(path)
+    assert f"{names[0]!r} in {encoding}" in str(caught.value)
+    assert "set download.zip_encoding" in str(caught.value)
+    assert Archive(path, encoding=encoding).names == [name.replace("\\", "/") for name in names]
+
+
+def test_an_encoding_that_does_not_fit_is_named(path: Path) -> None:
+    _zipped_raw(path, ["Кошки/1.jpg".encode("cp866"), b"dogs/1.jpg"])
+    with pytest.raises(WorkflowError, match=r"of 1 entries are not in gb2312, which download\.zip_encoding names"):
+        Archive(path, encoding="gb2312")
+
+
+def test_a_name_that_is_marked_as_utf8_is_not_read_in_another_encoding(path: Path) -> None:
+    assert Archive(_zipped(path, {"Кошки/1.jpg": b"cat"}), encoding="gbk").names == ["Кошки/1.jpg"]
+
+
+def test_a_name_in_the_field_for_utf8_is_read(path: Path) -> None:
+    raw, meant = "Кошки/1.jpg".encode("cp866"), "Кошки/1.jpg".encode()
+    field = b"\x01" + zlib.crc32(raw).to_bytes(4, "little") + meant
+    extra = b"UT\x01\x00\x00" + struct.pack("<HH", 0x7075, len(field)) + field
+    assert Archive(_zipped_raw(path, [raw], extra)).names == ["Кошки/1.jpg"]
 
 
 def test_names_that_break_a_list_are_refused(path: Path) -> None:

@@ -348,6 +348,20 @@ def test_train_and_test_folders_may_come_together(tmp_path: Path, raw: Path, mak
     assert [photo.name for photo in unlabelled(raw)] == ["dogs-vs-cats/test/1.jpg", "dogs-vs-cats/test/2.jpg"]
 
 
+def test_a_zips_encoding_is_kept_for_later_stages(tmp_path: Path, raw: Path, download: Download) -> None:
+    kinds = {"кошки": "AAAAA", "собаки": "BBBBBB"}
+    path = make_zip(tmp_path / "photos", [f"{kind}/1.png" for kind in kinds.values()])
+    data = path.read_bytes()
+    for kind, placeholder in kinds.items():
+        data = data.replace(placeholder.encode(), kind.encode("cp866"))
+    path.write_bytes(data)
+    with pytest.raises(WorkflowError, match=r"photos\.zip: the names of 2 entries are not in UTF-8"):
+        fetch(download(path), raw)
+    assert_nothing_is_left(raw)
+    fetch(download(path, zip_encoding="cp866"), raw)
+    assert [photo.label for photo in labelled(raw)] == ["кошки", "собаки"]
+
+
 def test_a_zip_of_zips_is_taken_apart(tmp_path: Path, raw: Path, download: Download) -> None:
     train, test = make_zip(tmp_path / "train", KAGGLE), make_zip(tmp_path / "test", ["test/1.jpg"])
     path = tmp_path / "competition.zip"
