@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,3 +49,11 @@ def test_a_local_file_with_other_weights_stops_the_stage(values: dict[str, Any],
     assert done.stderr.startswith("error: weights.path ")
     assert done.stderr.count("\n") == 1
     assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.h5", "params.yaml"]
+
+
+def test_a_device_or_pipe_is_refused_at_once(values: dict[str, Any], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/zero"), tmp_path / "pipe"):
+        done = _run(values, tmp_path / "out.weights.h5", path)
+        told = f"error: weights.path {path}: is a device, a pipe or a socket, no file; correct it\n"
+        assert (done.returncode, done.stderr) == (1, told)

@@ -6,7 +6,8 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
@@ -24,10 +25,13 @@ RATIO_COUNTS_ABOVE = GIGABYTE // 10
 
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
+_LOCAL_HEADER = 30  # bytes, without the name
+# Of the record at a zip's end: its bytes without a comment, and with one; where the number of entries is; and what that
+# is where it stands elsewhere.
+_SHORTEST_END, _LONGEST_END, _TOTAL, _IN_ZIP64 = 22, 22 + 2**16, 10, 2**16 - 1
 # APPNOTE.TXT 6.3.10, sections 4.5.1 and 4.6.9: extra fields, and that of names in UTF-8, by WinRAR and Info-ZIP.
 _EXTRA_HEADER = struct.Struct("<HH")
 _UNICODE_PATH = 0x7075
-_BAD_DATA = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
 
 class Archive:
@@ -55,6 +59,7 @@ class Archive:
         self._lock = threading.Lock()
         self._entries: dict[str, zipfile.ZipInfo] = {}
         entries = self._zip.infolist()
+        _check_contents(entries, path, self.shown)
         for written, entry in zip(_names(entries, self.shown, encoding), entries, strict=True):
             name = _clean_name(written, self.shown)
             if entry.flag_bits & _ENCRYPTED:
@@ -104,12 +109,9 @@ class Archive:
             list(names), desc=f"checking {Path(self.shown).name}", unit="photo", disable=None, leave=False
         ):
             check_photo_size(f"{self.shown}: {name}", self._entries[name].file_size)
-            try:
-                with self._zip.open(self._entries[name]) as stream:
-                    while stream.read(CHUNK):
-                        pass
-            except _BAD_DATA as error:
-                raise self._damaged(name, error) from None
+            with self._told(name), self._zip.open(self._entries[name]) as stream:
+                while stream.read(CHUNK):
+                    pass
 
     def read(self, name: str) -> bytes:
         """The content of one entry.
@@ -118,24 +120,40 @@ class Archive:
             WorkflowError: if it is damaged or larger than a photo can be.
         """
         check_photo_size(f"{self.shown}: {name}", self._entries[name].file_size)
-        try:
-            with self._lock:
-                return self._zip.read(self._entries[name])
-        except _BAD_DATA as error:
-            raise self._damaged(name, error) from None
+        with self._lock, self._told(name):
+            return self._zip.read(self._entries[name])
 
     def extract(self, name: str, target: Path) -> None:
         """Write one entry, a zip within this one, to a file of its own, in constant memory."""
-        try:
-            with self._zip.open(self._entries[name]) as stream, target.open("wb") as file:
-                while chunk := stream.read(CHUNK):
-                    file.write(chunk)
-        except _BAD_DATA as error:
-            raise self._damaged(name, error) from None
+        with self._told(name):
+            stream = self._zip.open(self._entries[name])
+        with target.open("wb") as file, stream:
+            while True:
+                with self._told(name):
+                    chunk = stream.read(CHUNK)
+                if not chunk:
+                    return
+                file.write(chunk)
 
-    def _damaged(self, name: str, error: Exception) -> WorkflowError:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return WorkflowError(f"{self.shown}: {name} is damaged ({reason}); get the zip again")
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Name the zip and the entry where reading it fails, in whatever way: damaged data bring out anything."""
+        try:
+            yield
+        except MemoryError:
+            raise
+        except NotImplementedError as error:
+            method = self._entries[name].compress_type
+            raise WorkflowError(
+                f"{self.shown}: {name} is packed in a way that is not read (method {method}: {error}); "
+                "make the zip again with the usual compression"
+            ) from None
+        except Exception as error:  # noqa: BLE001
+            raise WorkflowError(f"{self.shown}: {name} is damaged ({_reason(error)}); get the zip again") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def check_photo_size(shown: str, size: int) -> None:
@@ -157,12 +175,44 @@ def _open(path: Path, shown: str) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
         raise WorkflowError(f"{shown}: no such file; correct the path") from None
-    except (*_BAD_DATA, OverflowError, UnicodeDecodeError):
-        with path.open("rb") as file:
-            start = file.read(4)
-        if start == b"PK\x03\x04":
-            raise WorkflowError(f"{shown}: truncated, its table of contents is missing; get the zip again") from None
-        raise WorkflowError(f"{shown}: not a zip file; name another one, or get it again") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files bring out anything
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # the system's: no permission, say
+        if _end_record(path):
+            told = f"its table of contents is damaged ({_reason(error)}); get the zip again"
+        else:
+            with path.open("rb") as file:
+                told = "not a zip file; name another one, or get it again"
+                if file.read(4) == b"PK\x03\x04":
+                    told = "truncated, its table of contents is missing; get the zip again"
+        raise WorkflowError(f"{shown}: {told}") from None
+
+
+def _check_contents(entries: Sequence[zipfile.ZipInfo], path: Path, shown: str) -> None:
+    """Refuse a table of contents that does not have as many entries as the zip says, or whose entries overlap."""
+    said = int.from_bytes(_end_record(path)[_TOTAL : _TOTAL + 2], "little")
+    if said not in (len(entries) % 2**16, _IN_ZIP64):
+        raise WorkflowError(
+            f"{shown}: its table of contents is damaged (it has {len(entries)} entries of {said}); get the zip again"
+        )
+    ends = 0
+    for entry in sorted(entries, key=lambda entry: entry.header_offset):
+        if entry.header_offset < ends:
+            raise WorkflowError(
+                f"{shown}: {entry.filename!r} overlaps with another entry, so one of them is damaged; get the zip again"
+            )
+        ends = entry.header_offset + _LOCAL_HEADER + entry.compress_size
+
+
+def _end_record(path: Path) -> bytes:
+    """What a zip ends with, empty where that is missing."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_END))
+        end = file.read()
+    at = end.rfind(b"PK\x05\x06")
+    return b"" if at < 0 or len(end) - at < _SHORTEST_END else end[at:]
 
 
 def _names(entries: Iterable[zipfile.ZipInfo], shown: str, encoding: str) -> list[str]:

@@ -107,6 +107,8 @@ def _existing(path: str | None, key: str) -> Path:
     found = Path(path or "").expanduser()
     if path is None or not found.exists():
         raise WorkflowError(f"{path}: no such file or folder; correct {key}")
+    if not (found.is_file() or found.is_dir()):
+        raise WorkflowError(f"{path}: is a device, a pipe or a socket, no file or folder; correct {key}")
     return found
 
 

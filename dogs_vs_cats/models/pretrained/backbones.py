@@ -106,6 +106,8 @@ def fetch_backbone(name: BackboneName, path: Path, local: Path | None = None) ->
     Raises:
         WorkflowError: if the local file is not this backbone's, or the release cannot be reached.
     """
+    if local is not None and local.exists() and not (local.is_file() or local.is_dir()):
+        raise WorkflowError(f"weights.path {local}: is a device, a pipe or a socket, no file; correct it")
     if name == "vgg16":
         fetch_vgg16(path, local)
         return

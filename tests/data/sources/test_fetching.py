@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import zipfile
@@ -411,6 +412,32 @@ def test_a_missing_path_is_named(tmp_path: Path, raw: Path, download: Download) 
     with pytest.raises(WorkflowError, match=r"nowhere: no such file or folder; correct download\.test_path"):
         fetch(download(path, test_path=str(tmp_path / "nowhere")), raw)
     assert_nothing_is_left(raw)
+
+
+def test_what_is_no_file_and_no_folder_is_refused_at_once(tmp_path: Path, raw: Path, download: Download) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        for path in (Path("/dev/zero"), Path("/dev/null"), pipe, tmp_path / "socket"):
+            for source in ("zip", "folder"):
+                with pytest.raises(WorkflowError, match=r"is a device, a pipe or a socket.*; correct download\.path"):
+                    fetch(download(path, source=source), raw)
+            photos = tmp_path / "photos.zip"
+            make_zip(photos, KAGGLE)
+            with pytest.raises(WorkflowError, match=r"a pipe or a socket.*; correct download\.test_path"):
+                fetch(download(photos, test_path=str(path)), raw)
+    assert_nothing_is_left(raw)
+
+
+def test_a_home_folder_is_expanded(
+    tmp_path: Path, raw: Path, download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    make_folder(tmp_path / "photos", MICROSOFT)
+    make_zip(tmp_path / "test", ["1.jpg"])
+    fetch(download(Path("~/photos"), source="folder", test_path="~/test.zip"), raw)
+    assert (len(labelled(raw)), len(unlabelled(raw))) == (3, 1)
 
 
 def test_a_folder_for_a_zip_or_the_reverse_says_what_to_set(tmp_path: Path, raw: Path, download: Download) -> None:
