@@ -1,5 +1,6 @@
 """Which photo goes where; duplicates stay together, what does not decode is listed."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +16,8 @@ from dogs_vs_cats.files import whole_file, whole_folder
 
 # Excluded photos whose names are printed; the list of rejected photos has all of them.
 NAMED = 10
+# How many times as many photos one class has as the other where a warning says so.
+UNEVEN = 2
 
 
 def main() -> None:
@@ -51,12 +54,14 @@ def main() -> None:
         if across:
             with whole_file(arguments.rejected) as rejected:
                 write_rejected(rejected, [*listed, *across])
+        counts = Counter(photo.label for photo, split in zip(taken, splits, strict=True) if split in SPLITS[:3])
         write_index(images, lay_out(taken, splits, unsorted, images))
         rejected_ids = [PurePosixPath(photo.name).stem for photo in refused if photo.label is None]
         write_facts(images, ImagesFacts(source.source, classes, rejected_ids))
 
     print(f"classes: {photos[0].told}")
     print("photos: " + ", ".join(f"{splits.count(split)} {split}" for split in SPLITS if split in splits))
+    tell_uneven_classes(counts)
     tell_duplicates(chosen, across, arguments.rejected)
     if excluded:
         names = ", ".join([*excluded][:NAMED]) + (", ..." if len(excluded) > NAMED else "")
@@ -64,6 +69,17 @@ def main() -> None:
     tell_rejected(reasons, source, arguments.rejected)
     if unused:
         print(f"not used: {unused} photos more than split.images ({settings.images})")
+
+
+def tell_uneven_classes(counts: Counter[str | None]) -> None:
+    """Print a warning where one class has far more photos than the other."""
+    (larger, many), (smaller, few) = counts.most_common()
+    if many >= UNEVEN * few:
+        share = f"{100 * many / (many + few):.0f} %"
+        print(
+            f"warning: {many} photos of {larger} and {few} of {smaller}: always saying {larger} is right on {share}; "
+            f"add photos of {smaller}, or compare accuracies with that"
+        )
 
 
 def tell_duplicates(chosen: ChosenSplits, across: Sequence[tuple[str, str]], rejected: Path) -> None:

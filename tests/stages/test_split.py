@@ -235,6 +235,26 @@ def test_photos_over_the_limit_are_counted(workspace: Workspace, capsys: pytest.
     assert "not used: 20 photos more than split.images (20)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("cats", "dogs", "told"),
+    [
+        (60, 10, "warning: 60 photos of cats and 10 of dogs: always saying cats is right on 86 %; add photos of dogs"),
+        (10, 20, "warning: 20 photos of dogs and 10 of cats: always saying dogs is right on 67 %; add photos of cats"),
+        (19, 10, None),
+        (10, 10, None),
+    ],
+)
+def test_uneven_classes_draw_a_warning(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], cats: int, dogs: int, told: str | None
+) -> None:
+    photos = {f"cats/{number}.jpg": photo(number) for number in range(cats)}
+    photos |= {f"dogs/{number}.jpg": photo(1000 + number) for number in range(dogs)}
+    workspace.source(photos, {f"{number}.jpg": photo(7000 + number) for number in range(30)})
+    workspace.split()
+    printed = capsys.readouterr().out
+    assert told in printed if told else "warning" not in printed
+
+
 def test_a_class_of_heic_photos_without_their_reader_names_it(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
