@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import yaml
-
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings.reading import parse_yaml, read_text
 from dogs_vs_cats.tracking.devices import device_tags
 
 _LIBRARIES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "scipy", "scikit-learn", "pillow", "dvc", "mlflow")
@@ -48,12 +48,12 @@ def made_from(params: Path, counts: Mapping[str, int]) -> Making:
         params: ``params.yaml``.
         counts: photos in each split.
     """
-    settings = yaml.safe_load(params.read_text(encoding="utf-8"))
+    settings = parse_yaml(read_text(params), str(params))
     commit, changed, committed = None, False, settings
-    with suppress(OSError, subprocess.SubprocessError, yaml.YAMLError):
+    with suppress(OSError, subprocess.SubprocessError, WorkflowError):
         commit = _git("rev-parse", "HEAD").strip()
         changed = bool(_git("status", "--porcelain", "--untracked-files=no", "--", "dogs_vs_cats", "stages").strip())
-        committed = yaml.safe_load(_git("show", f"HEAD:./{params.name}"))
+        committed = parse_yaml(_git("show", f"HEAD:./{params.name}"), params.name)
     tags = device_tags()
     # The tracker's address may hold a password, and changes no result.
     kept = {section: values for section, values in settings.items() if section != "tracking"}
@@ -124,7 +124,7 @@ def _override(value: object) -> str:
         return "{" + ",".join(f"{key}:{_override(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(_override(item) for item in value) + "]"
-    # A plain word needs no quotes, unless it would be read as something else: true, null.
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z_./][\w./-]*", value) and yaml.safe_load(value) == value:
+    # A plain word needs no quotes, unless Hydra would read it as something else.
+    if isinstance(value, str) and re.fullmatch(r"(?!(?i:true|false|null|inf|nan)$)[A-Za-z_/][\w./-]*", value):
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -18,6 +18,7 @@ from dogs_vs_cats.reports.making import changed_settings, overrides
 from dogs_vs_cats.search.plan import Plan
 from dogs_vs_cats.search.sampling import trial_settings
 from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.settings.reading import parse_yaml, read_text
 
 _WIDTH = 4096
 """Characters a line: what is longer would be broken."""
@@ -46,17 +47,19 @@ def promote(params: Path, changed: Mapping[str, object]) -> None:
     yaml.indent(mapping=2, sequence=4, offset=2)
     # ruamel would write nothing for null, which is easily taken for a mistake.
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
-    document = yaml.load(params.read_text(encoding="utf-8"))
+    text = read_text(params)
+    parse_yaml(text, str(params))  # in whose words a fault is told
+    document = yaml.load(text)
     for name, value in changed.items():
         *path, key = name.split(".")
         section = document
         for part in path:
             section = section[part]
         _set(section, key, value)
-    text = io.StringIO()
-    yaml.dump(document, text)
+    written = io.StringIO()
+    yaml.dump(document, written)
     with whole_file(params) as file:
-        file.write_text(text.getvalue(), encoding="utf-8")
+        file.write_text(written.getvalue(), encoding="utf-8")
         load_settings(file)
 
 

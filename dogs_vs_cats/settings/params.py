@@ -1,15 +1,15 @@
 """``params.yaml`` as strict models, one class a section; the file is checked as a whole before any work starts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.catalogue import BACKBONES, SCRATCH, BackboneName, ScratchName, smallest_photos
+from dogs_vs_cats.settings.reading import parse_yaml, read_text, shortened
 from dogs_vs_cats.settings.sections import (
     Count,
     HeadPooling,
@@ -17,6 +17,7 @@ from dogs_vs_cats.settings.sections import (
     Layout,
     LossName,
     OptimizerName,
+    PathName,
     Pooling,
     PoolingEnd,
     Positive,
@@ -29,6 +30,8 @@ from dogs_vs_cats.settings.sections import (
     Solver,
 )
 from dogs_vs_cats.settings.spaces import SearchSettings
+
+_MOST_LINES = 20
 
 # ---------------------------------------------------------------- data
 
@@ -59,8 +62,8 @@ class DownloadSettings(Section):
     """Where the labelled photos come from."""
 
     source: Literal["drawn", "folder", "zip", "microsoft", "kaggle"]
-    path: str | None
-    test_path: str | None
+    path: PathName | None
+    test_path: PathName | None
     layout: Layout = "auto"
     zip_encoding: str = "auto"
     unpacked_limit_gb: Positive
@@ -91,7 +94,7 @@ class DownloadSettings(Section):
 class WeightsSettings(Section):
     """The backbone's ImageNet weights: a local file, or null for Keras's release (and VGG16's mirror)."""
 
-    path: str | None
+    path: PathName | None
 
 
 class SplitSettings(Section):
@@ -102,7 +105,7 @@ class SplitSettings(Section):
     test: Share
     seed: Seed
     near_duplicate_bits: Annotated[int, Field(ge=0, le=7)]
-    exclude: Annotated[str, Field(min_length=1)] | None = None
+    exclude: Annotated[PathName, Field(min_length=1)] | None = None
     own: Literal["auto", "ignore"] = "auto"
 
     @model_validator(mode="after")
@@ -473,20 +476,32 @@ def _size(own: int | None, key: str, stored: int) -> tuple[int, str]:
     return (stored, "decode.size") if own is None else (own, key)
 
 
-def _describe(file: str, problems: Iterable[Any]) -> str:
+def _key(values: object, location: Iterable[Any]) -> str:
+    """The dotted name of a location; Pydantic names there the members of a union too, which the user does not know."""
+    keys = []
+    for part in location:
+        if isinstance(values, Mapping) and part != "[key]":
+            keys.append(str(part))
+            values = values.get(part)
+        elif isinstance(values, list) and isinstance(part, int):
+            keys.append(str(part))
+            values = values[part]
+    return ".".join(keys) or "the whole file"
+
+
+def _describe(file: str, values: object, problems: list[Any]) -> str:
     lines = []
     for problem in problems:
-        # Pydantic names the members of a union inside the location; the user knows only the keys.
-        keys = [str(part) for part in problem["loc"] if isinstance(part, int) or part.isidentifier()]
-        key = ".".join(keys) or "the whole file"
         message = problem["msg"].removeprefix("Value error, ")
         message = message[0].lower() + message[1:].replace("valid dictionary or instance of ", "mapping, see ")
         if problem["type"] == "extra_forbidden":
             message = "unknown key; remove it or correct its name"
         given = problem["input"]
-        shown = "" if isinstance(given, dict | list) or problem["type"] == "missing" else f" is {given!r}"
-        lines.append(f"{file}: {key}{shown}: {message}")
-    return "\n".join(dict.fromkeys(lines))
+        shown = "" if isinstance(given, dict | list) or problem["type"] == "missing" else f" is {shortened(given)}"
+        lines.append(f"{file}: {_key(values, problem['loc'])}{shown}: {message}")
+    lines = list(dict.fromkeys(lines))
+    more = len(lines) - _MOST_LINES
+    return "\n".join(lines[:_MOST_LINES] + [f"{file}: {more} more lines like these"] * (more > 0))
 
 
 def parse_settings(values: object, file: str = "params.yaml") -> Settings:
@@ -505,7 +520,7 @@ def parse_settings(values: object, file: str = "params.yaml") -> Settings:
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise WorkflowError(_describe(file, error.errors())) from None
+        raise WorkflowError(_describe(file, values, error.errors())) from None
 
 
 def load_settings(path: Path) -> Settings:
@@ -520,10 +535,4 @@ def load_settings(path: Path) -> Settings:
     Raises:
         WorkflowError: if the file is missing, is no YAML, or any value in it is not allowed.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WorkflowError(f"{path}: no such file; run from the project's folder, or restore it from git") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise WorkflowError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return parse_settings(values, path.name)
+    return parse_settings(parse_yaml(read_text(path), str(path)), path.name)

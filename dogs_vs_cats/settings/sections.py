@@ -1,8 +1,22 @@
 """What every section of ``params.yaml`` is made of."""
 
-from typing import Annotated, Literal
+import unicodedata
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+T = TypeVar("T")
+
+
+def _expands(path: str) -> str:
+    """Check that a ``~`` in a path stands for somebody's home."""
+    try:
+        Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no home folder for {Path(path).parts[0]}; write the whole path") from None
+    return path
+
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -18,10 +32,18 @@ Resampling = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Solver = Literal["gradient", "logistic"]
 Pooling = Literal["average", "max"]
 Layout = Literal["auto", "folders", "inner_folders", "names"]
+PathName = Annotated[str, AfterValidator(_expands)]
 HeadPooling = Literal["flatten", "global_average", "global_max"]
 
 
 class Section(BaseModel):
-    """Base of every section: no unknown keys, no silent conversions, no change after loading."""
+    """Base of every section: no unknown keys, no silent conversions, nothing infinite, no change after loading."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_written(cls, value: T) -> T:
+        if isinstance(value, str) and any(unicodedata.category(letter) == "Cc" for letter in value):
+            raise ValueError("it has a control character, such as a line break or NUL; remove that")
+        return value
