@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import digest_of, locked
+from dogs_vs_cats.settings.addresses import redacted
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -77,7 +78,7 @@ def download(
             raise WorkflowError(f"{part}: another run is downloading it; wait until that one has ended") from None
         except _GivenUpError as error:
             kept = f". What came so far is kept in {part}: run it again to go on" if _size(file) else ""
-            raise WorkflowError(f"{url}: {error}{kept}. {advice}") from None
+            raise WorkflowError(f"{redacted(url)}: {error}{kept}. {advice}") from None
         except OSError as error:
             if error.errno in DISK_FULL:
                 part.unlink()
@@ -86,8 +87,8 @@ def download(
             if part.exists() and part.stat().st_size == 0:
                 part.unlink()
     raise WorkflowError(
-        f"{url}: the file has SHA-256 {digest}, not {sha256}, and was removed. Run it again; if it stays so, the file "
-        "has changed at its source: check it, and set download.microsoft.sha256 to its digest"
+        f"{redacted(url)}: the file has SHA-256 {digest}, not {sha256}, and was removed. Run it again; if it stays so, "
+        "the file has changed at its source: check it, and set download.microsoft.sha256 to its digest"
     )
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings.addresses import redacted
 from dogs_vs_cats.settings.reading import parse_yaml, read_text
 from dogs_vs_cats.tracking.devices import device_tags
 
@@ -55,17 +56,24 @@ def made_from(params: Path, counts: Mapping[str, int]) -> Making:
         changed = bool(_git("status", "--porcelain", "--untracked-files=no", "--", "dogs_vs_cats", "stages").strip())
         committed = parse_yaml(_git("show", f"HEAD:./{params.name}"), params.name)
     tags = device_tags()
-    # The tracker's address may hold a password, and changes no result.
-    kept = {section: values for section, values in settings.items() if section != "tracking"}
+    # No result depends on these two.
+    kept = {section: _shown(values) for section, values in settings.items() if section not in ("tracking", "search")}
     return Making(
         commit=commit,
         changed=changed,
-        command=repeating_command(changed_settings(committed, kept)),
+        command=repeating_command(changed_settings(_shown(committed), kept)),
         settings=kept,
         versions=packages(),
         machine=tags.get("gpu", tags["cpu"]),
         counts=counts,
     )
+
+
+def _shown(values: object) -> object:
+    """Return settings with every address in them redacted."""
+    if isinstance(values, dict):
+        return {key: _shown(value) for key, value in values.items()}
+    return redacted(values) if isinstance(values, str) and "://" in values else values
 
 
 def packages(more: Sequence[str] = ()) -> dict[str, str]:

@@ -38,7 +38,7 @@ def parse_arguments(kind: Kind) -> argparse.Namespace:
     study = parser.add_argument_group("the study")
     study.add_argument("--trials", type=int, help="trials that the study is to have finished")
     study.add_argument("--study", default=kind, help="its name (%(default)s)")
-    study.add_argument("--storage", help="any Optuna storage (dogs_vs_cats.search.storage, else optuna.db here)")
+    study.add_argument("--storage", help="sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE (search.storage)")
     study.add_argument("--images", type=int, help=f"training photos a trial sees (search.{kind}.images)")
     study.add_argument("--epochs", type=int, help=f"epochs a trial has at most (search.{kind}.epochs)")
     if kind == "scratch":

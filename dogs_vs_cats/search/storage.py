@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, S
 
 from dogs_vs_cats.errors import WorkflowError, missing_package
 from dogs_vs_cats.search.plan import OWNER, RUN
-from dogs_vs_cats.tracking.connection import redacted
+from dogs_vs_cats.settings.addresses import absolute, redacted, storage_fault, without_secrets
 
 DEFAULT_DATABASE = "optuna.db"
 SQLITE_SECONDS = 120
@@ -29,9 +29,15 @@ STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
 
 def storage_url(given: str | None, root: Path) -> str:
-    """The storage's URL; a SQLite file with its absolute path, ``optuna.db`` in ``root`` where none is given."""
+    """The storage's URL; a SQLite file with its absolute path, ``optuna.db`` in ``root`` where none is given.
+
+    Raises:
+        WorkflowError: for what is no database's address.
+    """
     url = given or f"sqlite:///{DEFAULT_DATABASE}"
-    return f"sqlite:///{root.resolve() / url.removeprefix('sqlite:///')}" if url.startswith("sqlite:///") else url
+    if fault := storage_fault(url):
+        raise WorkflowError(f"--storage {redacted(url)}: {fault}")
+    return absolute(url, root)
 
 
 def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
@@ -119,7 +125,7 @@ def storage_errors(url: str) -> Iterator[None]:
         yield
     except STORAGE_ERRORS as error:
         cause = error.__cause__ or error
-        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+        reason = without_secrets(str(getattr(cause, "orig", None) or cause)).strip().splitlines()[0]
         raise WorkflowError(
             f"{redacted(url)}: the study's storage does not answer ({reason}); finished trials are kept there: "
             "run the same command again to go on"

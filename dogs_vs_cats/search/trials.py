@@ -17,6 +17,7 @@ from dogs_vs_cats.search.plan import OWNER, RUN, Plan, Trained
 from dogs_vs_cats.search.sampling import suggest
 from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
 from dogs_vs_cats.search.studies import CUT_OFF, REASON, join_study, not_needed, owner, ranked, why_failed
+from dogs_vs_cats.settings.addresses import without_secrets
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +85,9 @@ def run_trial(plan: Plan) -> Outcome:
             except STORAGE_ERRORS as error:
                 raise _StorageLostError(error) from error
             except Exception as error:
-                trial.set_user_attr(REASON, f"{type(error).__name__}: {error}".splitlines()[0][:2000])
+                trial.set_user_attr(
+                    REASON, f"{type(error).__name__}: {without_secrets(str(error))}".splitlines()[0][:2000]
+                )
                 raise
 
         try:

@@ -13,6 +13,7 @@ from dogs_vs_cats.data.decoding.photos import RESAMPLING
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.serving.classifying import Classifier, Compute
+from dogs_vs_cats.settings.addresses import redacted
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.settings.sections import Resampling
 from dogs_vs_cats.tracking.connection import is_new_database, quiet_mlflow, reason
@@ -59,7 +60,9 @@ def open_registered(uri: str, project: Path) -> Classifier:
     settings = load_settings(project / "params.yaml").tracking
     address = tracking_uri(settings, project)
     if is_new_database(address):
-        raise WorkflowError(f"{uri}: no MLflow database at {address}; train and register models with: dvc repro")
+        raise WorkflowError(
+            f"{uri}: no MLflow database at {redacted(address)}; train and register models with: dvc repro"
+        )
     quiet_mlflow()
     from mlflow.exceptions import MlflowException
 

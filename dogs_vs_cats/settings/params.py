@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings.addresses import redacted, storage_fault, tracking_fault
 from dogs_vs_cats.settings.catalogue import BACKBONES, SCRATCH, BackboneName, ScratchName, smallest_photos
 from dogs_vs_cats.settings.reading import parse_yaml, read_text, shortened
 from dogs_vs_cats.settings.sections import (
@@ -489,6 +490,10 @@ def _key(values: object, location: Iterable[Any]) -> str:
     return ".".join(keys) or "the whole file"
 
 
+def _shown(given: object) -> object:
+    return redacted(given) if isinstance(given, str) and "://" in given else given
+
+
 def _describe(file: str, values: object, problems: list[Any]) -> str:
     lines = []
     for problem in problems:
@@ -497,7 +502,9 @@ def _describe(file: str, values: object, problems: list[Any]) -> str:
         if problem["type"] == "extra_forbidden":
             message = "unknown key; remove it or correct its name"
         given = problem["input"]
-        shown = "" if isinstance(given, dict | list) or problem["type"] == "missing" else f" is {shortened(given)}"
+        shown = (
+            "" if isinstance(given, dict | list) or problem["type"] == "missing" else f" is {shortened(_shown(given))}"
+        )
         lines.append(f"{file}: {_key(values, problem['loc'])}{shown}: {message}")
     lines = list(dict.fromkeys(lines))
     more = len(lines) - _MOST_LINES
@@ -518,9 +525,17 @@ def parse_settings(values: object, file: str = "params.yaml") -> Settings:
         WorkflowError: a line for each key that is unknown, missing, of a wrong type or out of range.
     """
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
     except ValidationError as error:
         raise WorkflowError(_describe(file, values, error.errors())) from None
+    addresses = (
+        ("tracking.uri", settings.tracking.uri, tracking_fault),
+        ("search.storage", settings.search.storage, storage_fault),
+    )
+    faults = [(key, uri, fault(uri)) for key, uri, fault in addresses if uri is not None]
+    if lines := [f"{file}: {key}: {redacted(uri)}: {fault}" for key, uri, fault in faults if fault]:
+        raise WorkflowError("\n".join(lines))
+    return settings
 
 
 def load_settings(path: Path) -> Settings:

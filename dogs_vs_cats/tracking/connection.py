@@ -8,9 +8,10 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from filelock import FileLock
+
+from dogs_vs_cats.settings.addresses import is_local, without_secrets
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,7 +35,7 @@ def is_refusal(error: Exception) -> bool:
 
 def reason(error: BaseException) -> str:
     """Say in a few words why MLflow did not take an operation."""
-    text = re.sub(r"//[^/@\s]+@", "//***@", " ".join(str(error).split()))
+    text = without_secrets(" ".join(str(error).split()))
     for pattern, words in (
         ("Connection refused", "connection refused"),
         ("timed out|timeout", "no answer in time"),
@@ -48,19 +49,6 @@ def reason(error: BaseException) -> str:
         if re.search(pattern, text):
             return words
     return text[:160] or type(error).__name__
-
-
-def is_local(uri: str) -> bool:
-    """Whether MLflow is reached through a database rather than a server."""
-    return urlsplit(uri).scheme.partition("+")[0] in {"sqlite", "postgresql", "mysql", "mssql"}
-
-
-def redacted(uri: str) -> str:
-    """The address without the user name and password in it."""
-    parts = urlsplit(uri)
-    if parts.password is None and parts.username is None:
-        return uri
-    return urlunsplit(parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}"))
 
 
 def quiet_mlflow() -> None:
@@ -81,7 +69,7 @@ def quiet_mlflow() -> None:
 
 def database_file(uri: str) -> Path | None:
     """The file of a SQLite database; None for anything else."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:////") else None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]) if uri.startswith("sqlite:////") else None
 
 
 def connect(uri: str, root: Path, timeout_seconds: float) -> "MlflowClient":

@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogs_vs_cats.tracking.connection import connect, is_local
+from dogs_vs_cats.settings.addresses import is_local
+from dogs_vs_cats.tracking.connection import connect
 from dogs_vs_cats.tracking.operations import (
     DATASET_DIGEST_LENGTH,
     ENTRIES_AT_ONCE,

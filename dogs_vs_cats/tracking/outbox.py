@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dogs_vs_cats.tracking.connection import DATABASE_SECONDS, is_new_database, is_refusal, reason, redacted
+from dogs_vs_cats.settings.addresses import redacted
+from dogs_vs_cats.tracking.connection import DATABASE_SECONDS, is_new_database, is_refusal, reason
 from dogs_vs_cats.tracking.delivery import MlflowRun, NoSuchVersionError
 from dogs_vs_cats.tracking.operations import AnyOperation, Artifact, Logged, Reopen, Start, together
 from dogs_vs_cats.tracking.unsent import SEND_COMMAND, Journal

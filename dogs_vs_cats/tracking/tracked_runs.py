@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.settings.addresses import absolute, redacted, tracking_fault, without_secrets
 from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.connection import connect, quiet_mlflow, reason
 from dogs_vs_cats.tracking.delivery import MlflowRun
@@ -52,17 +53,14 @@ def tracking_uri(settings: TrackingSettings, root: Path) -> str:
         with its absolute path, since DVC runs stages in copies of the project.
 
     Raises:
-        WorkflowError: for a folder, which MLflow no longer writes to.
+        WorkflowError: for what is no address, or one that MLflow cannot keep runs at.
     """
-    uri = settings.uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{DEFAULT_DATABASE}"
-    if uri.startswith("sqlite:///") and uri != "sqlite:///:memory:":
-        return f"sqlite:///{root.resolve() / uri.removeprefix('sqlite:///')}"
-    if ("://" not in uri or uri.startswith("file:")) and os.environ.get("MLFLOW_ALLOW_FILE_STORE", "") != "true":
-        raise WorkflowError(
-            f"tracking.uri: {uri}: MLflow no longer keeps runs in a folder; "
-            "use null (mlflow.db here), sqlite:///FILE or the address of a server"
-        )
-    return uri
+    variable = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = settings.uri or variable or f"sqlite:///{DEFAULT_DATABASE}"
+    if fault := tracking_fault(uri):
+        setting = "tracking.uri" if settings.uri else "MLFLOW_TRACKING_URI"
+        raise WorkflowError(f"{setting}: {redacted(uri)}: {fault}")
+    return absolute(uri, root)
 
 
 @contextmanager
@@ -138,7 +136,7 @@ def tracked_run(
             yield run
         except BaseException as error:
             status = _status(error)
-            run.set_tags({"error": f"{type(error).__name__}: {error}"})
+            run.set_tags({"error": f"{type(error).__name__}: {without_secrets(str(error))}"})
             raise
         finally:
             if sampler is not None:

@@ -16,7 +16,8 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.tracking.connection import is_refusal, reason, redacted
+from dogs_vs_cats.settings.addresses import absolute, redacted, tracking_fault
+from dogs_vs_cats.tracking.connection import is_refusal, reason
 from dogs_vs_cats.tracking.delivery import MlflowRun, NoSuchParentError, NoSuchVersionError
 from dogs_vs_cats.tracking.operations import (
     OPERATION,
@@ -144,6 +145,8 @@ def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> Ite
     Raises:
         WorkflowError: if MLflow does not take something; what is left can be sent again.
     """
+    if uri is not None and (fault := tracking_fault(uri)):
+        raise WorkflowError(f"--uri {redacted(uri)}: {fault}")
     folders = list(_folders(root))
     for position, folder in enumerate(folders):
         name = folder.name
@@ -153,7 +156,7 @@ def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> Ite
         except Timeout:
             yield f"{name}: its run still goes on; send it when that has ended"
             continue
-        target = uri or (folder / "uri").read_text(encoding="utf-8")
+        target = absolute(uri, root) if uri else (folder / "uri").read_text(encoding="utf-8")
         try:
             for line in _send_one(folder, root, target, timeout_seconds):
                 yield f"{name}: {line}"

@@ -251,3 +251,10 @@ def test_where_runs_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_become_flat_parameters() -> None:
     nested = {"a": {"b": {"c": 1.5}}, "d": [1, 2], "e": [{"f": True}], "g": [], "h": "text"}
     assert flattened(nested) == {"a.b.c": "1.5", "d": "[1, 2]", "e.0.f": "true", "g": "[]", "h": "text"}
+
+
+def test_an_error_is_kept_without_the_passwords_in_it(root: Path) -> None:
+    with suppress(RuntimeError), tracked_run("scratch", tracking(), root, params={}) as run:
+        raise RuntimeError("no answer from postgresql://me:p/w@host/db?password=hunter2")
+    found = client(tracking(), root).get_run(run.id)
+    assert found.data.tags["error"] == "RuntimeError: no answer from postgresql://***@host/db?***"
