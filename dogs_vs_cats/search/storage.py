@@ -1,6 +1,8 @@
 """Optuna's storage: opened so that a trial whose process is gone is noticed, with errors a user can act on."""
 
 import logging
+import re
+import shlex
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +15,7 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from dogs_vs_cats.errors import WorkflowError, missing_package
@@ -24,6 +26,13 @@ DEFAULT_DATABASE = "optuna.db"
 SQLITE_SECONDS = 120
 """How long a worker waits for another one's write."""
 _TRIES = 10
+_CORRECT = "correct --storage, or search.storage in params.yaml"
+# Faults that another try does not mend, whenever they come; and those of an address that may be right.
+_LASTING = r"read-?only|not a database|malformed|ermission denied"
+_PASSING = (
+    r"refused|timed? ?out|resolve host|unreachable|No route|reset|closed|terminat|locked|starting up|shutting down|"
+    r"recovery mode|too many|already exists|No space|disk"
+)
 
 STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 
@@ -49,10 +58,10 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
             is marked as failed and run again by whichever process looks next.
 
     Raises:
-        WorkflowError: if it is not there, or does not answer.
+        WorkflowError: if it is not there, is something else's, cannot be opened or does not answer.
     """
     quiet_optuna()
-    options: dict[str, object] = {"connect_args": {"timeout": SQLITE_SECONDS}}
+    options: dict[str, Any] = {"connect_args": {"timeout": SQLITE_SECONDS}}
     if not url.startswith("sqlite:"):
         # A connection that the server has closed is noticed before it is used.
         options = {"pool_pre_ping": True}
@@ -68,7 +77,8 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
             heartbeat_stale_trial_callback=queue_again,
         )
 
-    with storage_errors(url):
+    with storage_errors(url, opening=True):
+        _check_tables(url, options)
         storage = _patiently(opened)
     if url.startswith("sqlite:"):
         _take_turns(storage.engine)
@@ -118,23 +128,67 @@ def _take_turns(engine: Engine) -> None:
     engine.dispose()  # connections from before
 
 
+def _check_tables(url: str, options: Mapping[str, Any]) -> None:
+    """Refuse a database of another program: Optuna would put its tables there before it notices."""
+    engine = create_engine(url, **options)
+    try:
+        tables = set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    if "alembic_version" in tables and "studies" not in tables:
+        raise WorkflowError(f"{redacted(url)}: the database is of another program, such as MLflow; {_CORRECT}")
+
+
 @contextmanager
-def storage_errors(url: str) -> Iterator[None]:
-    """Turn a storage's errors into one line that names it."""
+def storage_errors(url: str, *, opening: bool = False) -> Iterator[None]:
+    """Turn a storage's errors into one line that names it.
+
+    Args:
+        url: the storage's address.
+        opening: whether it was not used yet, so that what fails may be the address.
+    """
     try:
         yield
     except STORAGE_ERRORS as error:
         cause = error.__cause__ or error
         reason = without_secrets(str(getattr(cause, "orig", None) or cause)).strip().splitlines()[0]
+        if re.search(_LASTING, reason) or (opening and not re.search(_PASSING, reason)):
+            reason = _why_not(url, reason)
+            raise WorkflowError(f"{redacted(url)}: the study's storage cannot be used ({reason}); {_CORRECT}") from None
         raise WorkflowError(
             f"{redacted(url)}: the study's storage does not answer ({reason}); finished trials are kept there: "
             "run the same command again to go on"
+        ) from None
+    except RuntimeError as error:
+        if "table schema" not in str(error):
+            raise
+        if "storage upgrade" in str(error):
+            raise WorkflowError(
+                f"{redacted(url)}: the study's storage was made by an older Optuna; copy it, then run: "
+                f"optuna storage upgrade --storage {shlex.quote(redacted(url))}"
+            ) from None
+        raise WorkflowError(
+            f"{redacted(url)}: the study's storage was made by a newer Optuna than {optuna.__version__}; "
+            f"use that version, or {_CORRECT}"
         ) from None
     except ImportError as error:
         driver = getattr(error.__cause__, "name", error.name)  # Optuna raises an ImportError of its own from it
         if driver == "psycopg":
             raise missing_package(redacted(url), "psycopg[binary]") from None
-        raise WorkflowError(f"{redacted(url)}: the storage's driver is not installed ({driver})") from None
+        package = "mysqlclient" if driver == "MySQLdb" else driver
+        raise WorkflowError(
+            f"{redacted(url)}: the storage's driver is not installed ({driver}); run pip install {package}"
+        ) from None
+
+
+def _why_not(url: str, reason: str) -> str:
+    """Say why a SQLite file cannot be opened, where SQLite itself does not."""
+    if not (url.startswith("sqlite:") and "unable to open" in reason):
+        return reason
+    file = Path(make_url(url).database or "")
+    if file.is_dir():
+        return "it is a folder, not a file"
+    return reason if file.parent.is_dir() else f"there is no folder {file.parent}"
 
 
 def quiet_optuna() -> None:

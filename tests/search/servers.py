@@ -53,6 +53,16 @@ class Postgresql:
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
 
+    def ask_for_a_password(self, user: str, password: str) -> None:
+        """Make a user who has to give one."""
+        import psycopg
+
+        with psycopg.connect(f"host=127.0.0.1 port={self.port} user=me dbname=postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE {user} SUPERUSER LOGIN PASSWORD '{password}'")
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"host all {user} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self._run("pg_ctl", "-D", str(self._data), "reload")
+
     def _run(self, program: str, *options: str) -> None:
         command = [*self._user, str(self._binaries / program), *options]
         # Not into a pipe: the server would hold it open.

@@ -1,0 +1,128 @@
+"""Storages that cannot be used: one line says why, and what to do."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from optuna.storages import RDBStorage
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.search.storage import open_storage, storage_errors
+from tests.mlflow_server import put_database
+from tests.search.servers import Postgresql, postgresql
+
+CORRECT = "correct --storage, or search.storage in params.yaml"
+pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+
+
+def refusal(url: str) -> str:
+    with pytest.raises(WorkflowError) as told:
+        open_storage(url, 60)
+    return str(told.value)
+
+
+def change(file: Path, statement: str) -> None:
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(statement)
+
+
+def made(file: Path) -> str:
+    url = f"sqlite:///{file}"
+    open_storage(url, 60)
+    return url
+
+
+def test_an_older_schema_names_the_command_that_upgrades_it(tmp_path: Path) -> None:
+    url = made(tmp_path / "my studies.db")
+    change(tmp_path / "my studies.db", "UPDATE alembic_version SET version_num = 'v3.0.0.d'")
+    assert refusal(url) == (
+        f"{url}: the study's storage was made by an older Optuna; copy it, then run: "
+        f"optuna storage upgrade --storage '{url}'"
+    )
+
+
+def test_a_newer_schema_is_told(tmp_path: Path) -> None:
+    url = made(tmp_path / "optuna.db")
+    change(tmp_path / "optuna.db", "UPDATE alembic_version SET version_num = 'v9.9.9.a'")
+    assert f"{url}: the study's storage was made by a newer Optuna than " in refusal(url)
+
+
+def test_another_programs_database_is_left_as_it_is(tmp_path: Path) -> None:
+    url = put_database(tmp_path)
+    before = (tmp_path / "mlflow.db").read_bytes()
+    assert refusal(url) == f"{url}: the database is of another program, such as MLflow; {CORRECT}"
+    assert (tmp_path / "mlflow.db").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("text.db", "file is not a database"),
+        ("damaged.db", "database disk image is malformed"),
+        ("folder", "it is a folder, not a file"),
+        ("nowhere/optuna.db", "there is no folder {}/nowhere"),
+    ],
+)
+def test_a_file_that_holds_no_studies_is_told(tmp_path: Path, place: str, told: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text.db").write_text("notes on cats\n" * 100)
+    made(tmp_path / "damaged.db")
+    with (tmp_path / "damaged.db").open("r+b") as file:
+        file.seek(100)
+        file.write(b"x" * 3000)
+    url = f"sqlite:///{tmp_path}/{place}"
+    assert refusal(url) == f"{url}: the study's storage cannot be used ({told.format(tmp_path)}); {CORRECT}"
+
+
+def test_a_read_only_file_is_told_when_it_is_written_to(tmp_path: Path) -> None:
+    made(tmp_path / "optuna.db")
+    url = f"sqlite:///file:{tmp_path}/optuna.db?mode=ro&uri=true"
+    storage = open_storage(url, 60)
+    told = rf"cannot be used \(attempt to write a readonly database\); {CORRECT}"
+    with pytest.raises(WorkflowError, match=told), storage_errors(url):
+        storage.create_new_study([])
+
+
+def test_a_driver_that_is_missing_is_named() -> None:
+    told = refusal("mysql+pymysql://me:secret@host/db")
+    assert told.endswith("the storage's driver is not installed (pymysql); run pip install pymysql")
+    assert "secret" not in told
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
+    folder = tmp_path_factory.mktemp("postgresql")
+    for parent in (folder, folder.parent, folder.parent.parent):
+        parent.chmod(0o755)  # the server is another user where root runs the tests
+    with postgresql(folder) as running:
+        running.ask_for_a_password("careful", "right")
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("user", "database", "told"),
+    [
+        ("me", "missing", 'database "missing" does not exist'),
+        ("nobody", "postgres", 'role "nobody" does not exist'),
+        ("careful:wrong", "postgres", 'password authentication failed for user "careful"'),
+        ("careful:wr%2Fong", "postgres", 'password authentication failed for user "careful"'),
+    ],
+)
+def test_what_a_server_refuses_is_no_silence(server: Postgresql, user: str, database: str, told: str) -> None:
+    said = refusal(f"postgresql+psycopg://{user}@127.0.0.1:{server.port}/{database}")
+    assert said.startswith(
+        f"postgresql+psycopg://***@127.0.0.1:{server.port}/{database}: the study's storage cannot be"
+    )
+    assert told in said
+    assert said.endswith(CORRECT)
+    assert "wr" not in said
+
+
+def test_the_right_password_opens_it(server: Postgresql) -> None:
+    storage = open_storage(f"postgresql+psycopg://careful:right@127.0.0.1:{server.port}/postgres", 60)
+    assert isinstance(storage, RDBStorage)
+    assert storage.get_all_studies() == []
+    storage.remove_session()
+    storage.engine.dispose()
