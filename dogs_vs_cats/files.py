@@ -21,7 +21,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Offer a place to write a file: moved to ``path`` when the block ends well, removed when it does not.
 
     Args:
-        path: where the file goes; its folder is made, a file already there is replaced.
+        path: where the file goes; its folder is made, a file already there is replaced. A link is replaced too, not
+            followed: DVC may have made it, to its cache, whose files must not change.
 
     Yields:
         The path to write to: hidden, in the same folder. It is on the disk before it is moved.
@@ -56,7 +57,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        if path.exists():
+        if path.is_symlink():
+            path.unlink()
+        elif path.exists():
             shutil.rmtree(path)
         partial.replace(path)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dogs_vs_cats.files import temporary_folder, whole_file, whole_folder
+from tests.conftest import ROOT
 
 
 def test_a_file_appears_when_it_is_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
@@ -68,6 +70,28 @@ def test_a_failed_write_names_the_output_and_not_the_hidden_file(tmp_path: Path)
     with pytest.raises(OSError, match="full") as hidden, whole_folder(path) as folder, whole_file(folder / "a.npy"):
         raise OSError(errno.ENOSPC, "full")
     assert hidden.value.filename == str(path / "a.npy")
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    # As DVC links outputs to its cache.
+    cached, path = tmp_path / "cached", tmp_path / "report.txt"
+    cached.write_text("old")
+    path.symlink_to(cached)
+    with whole_file(path) as partial:
+        partial.write_text("new")
+    assert (path.is_symlink(), path.read_text(), cached.read_text()) == (False, "new", "old")
+    folder, link = tmp_path / "folder", tmp_path / "images"
+    folder.mkdir()
+    link.symlink_to(folder)
+    with whole_folder(link) as made:
+        (made / "new").touch()
+    assert (link.is_symlink(), [*link.iterdir()], [*folder.iterdir()]) == (False, [link / "new"], [])
+
+
+def test_the_library_makes_no_temporary_folder_that_a_killed_process_leaves_for_ever() -> None:
+    makers = re.compile(r"TemporaryDirectory|mkdtemp|NamedTemporaryFile|mkstemp")
+    found = [path for path in (ROOT / "dogs_vs_cats").rglob("*.py") if makers.search(path.read_text(encoding="utf-8"))]
+    assert found == [ROOT / "dogs_vs_cats" / "files.py"]
 
 
 def test_a_temporary_folder_is_gone_after_the_block_and_others_of_killed_processes_with_it(

@@ -2,6 +2,7 @@
 
 import io
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -32,10 +33,10 @@ def changes(plan: Plan, trial: FrozenTrial) -> dict[str, object]:
 
 
 def promote(params: Path, changed: Mapping[str, object]) -> None:
-    """Write settings into ``params.yaml``; its comments, its order and all other settings stay as they are.
+    """Write settings into ``params.yaml``; its comments, its order, its mode and all other settings stay as they are.
 
     Args:
-        params: the file.
+        params: the file; where it is a link, the file that it leads to is written.
         changed: values by dotted names.
 
     Raises:
@@ -58,8 +59,9 @@ def promote(params: Path, changed: Mapping[str, object]) -> None:
         _set(section, key, value)
     written = io.StringIO()
     yaml.dump(document, written)
-    with whole_file(params) as file:
+    with whole_file(params.resolve()) as file:
         file.write_text(written.getvalue(), encoding="utf-8")
+        shutil.copymode(params, file)
         load_settings(file)
 
 

@@ -1,12 +1,11 @@
 """A trained model as one that others serve: with its decoding, its calibration and its code, in MLflow's format."""
 
 import json
-import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.files import digest_of
+from dogs_vs_cats.files import digest_of, temporary_folder
 from dogs_vs_cats.reports.publishing import CHAMPION
 from dogs_vs_cats.serving.trained_models import TrainedModel
 from dogs_vs_cats.settings.params import TrackingSettings
@@ -41,8 +40,8 @@ def write_photo_model(trained: TrainedModel, folder: Path) -> None:
         "scaling": description.channel_scaling,
         "side": description.side,
     }
-    with tempfile.TemporaryDirectory() as temporary:
-        network = Path(temporary) / "network"
+    with temporary_folder() as temporary:
+        network = temporary / "network"
         network.mkdir()
         trained.network().write(network)
         (network / "classifier.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")

@@ -1,7 +1,6 @@
 """Models out of MLflow's registry, opened for photos by TensorFlow."""
 
 import re
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.data.decoding.photos import RESAMPLING
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import temporary_folder
 from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.serving.classifying import Classifier, Compute
 from dogs_vs_cats.settings.addresses import redacted
@@ -100,9 +100,9 @@ def _find(mlflow: "MlflowClient", match: re.Match[str]) -> "ModelVersion":
 def _load(version: "ModelVersion", address: str) -> Any:
     import mlflow
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         # Not by its models:/ address, which MLflow looks up where the whole process and its children are pointed at.
-        path = mlflow.artifacts.download_artifacts(version.source, dst_path=folder, tracking_uri=address)
+        path = mlflow.artifacts.download_artifacts(version.source, dst_path=str(folder), tracking_uri=address)
         if "keras" not in mlflow.models.get_model_info(path).flavors:
             raise WorkflowError(f"{URI_PREFIX}{version.name}/{version.version}: {_OTHER}")
         import_tensorflow()

@@ -1,7 +1,6 @@
 """The models that the workflow trained in a project's folder, opened for photos; on a CPU without TensorFlow."""
 
 import importlib.util
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from dogs_vs_cats.data.raw.raw_photos import folder_store
 from dogs_vs_cats.data.scaling import scale
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation.comparison import Comparison
-from dogs_vs_cats.files import digest_of
+from dogs_vs_cats.files import digest_of, temporary_folder
 from dogs_vs_cats.models.kinds import KINDS, Description, check_fit
 from dogs_vs_cats.models.ncnn.engine import NcnnPool, compute, count_workers
 from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork
@@ -175,10 +174,10 @@ def open_trained(trained: TrainedModel, *, engine: Engine = "auto", photos: int 
     if engine == "tensorflow" or (engine == "auto" and not by_ncnn):
         yield _classifier(trained, by_keras(trained.keras_model()))
     elif photos <= trained.description.few_photos:
-        with tempfile.TemporaryDirectory() as folder:
-            trained.network().write(Path(folder))
+        with temporary_folder() as folder:
+            trained.network().write(folder)
             scaling = trained.description.channel_scaling
-            yield _classifier(trained, lambda batch: compute(folder, scaling, _seen(trained, batch))[:, -1])
+            yield _classifier(trained, lambda batch: compute(str(folder), scaling, _seen(trained, batch))[:, -1])
     else:
         workers = count_workers(trained.description.side)
         with NcnnPool(trained.network(many=True), trained.description.channel_scaling, workers) as pool:

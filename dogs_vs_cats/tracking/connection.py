@@ -119,6 +119,7 @@ def _create_database(database: Path, root: Path) -> None:
     """Create MLflow's tables beside the place and move them there: a creation that was cut off can't be mended."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    database = database.resolve()  # it may be a link to where there is room
     partial = database.with_name(f".{database.name}.partial")
     partial.unlink(missing_ok=True)
     partial.parent.mkdir(parents=True, exist_ok=True)

@@ -2,14 +2,14 @@
 
 import json
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dogs_vs_cats.files import temporary_folder
 from dogs_vs_cats.tracking.logged_models import save_model
 from dogs_vs_cats.tracking.operations import Artifact, Logged, Record
 from dogs_vs_cats.tracking.outbox import Outbox, tell_once
@@ -26,6 +26,7 @@ class Run:
         self.id = ""
         """The run's id in MLflow, or ``unsent-...`` while MLflow does not know it."""
         self._outbox = outbox
+        self._open = ExitStack()
         self._folder: Path | None = None
         self._files = 0
 
@@ -123,7 +124,7 @@ class Run:
         """A new path for one payload. A disk that takes no more costs the payload, not the training."""
         try:
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="dogs-vs-cats-"))
+                self._folder = self._open.enter_context(temporary_folder())
             self._files += 1
             path = self._folder / str(self._files) / name
             path.parent.mkdir()
@@ -133,8 +134,7 @@ class Run:
 
     def remove_files(self) -> None:
         """Remove the payloads, delivered or not."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._open.close()
 
 
 def flattened(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:

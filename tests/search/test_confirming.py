@@ -1,6 +1,7 @@
 """Confirming a study's best trial, and what becomes of it; real trainings on few small pictures."""
 
 import json
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,19 @@ def test_promoting_keeps_every_comment_and_all_other_settings(tmp_path: Path) ->
     untouched = yaml.safe_load(before)
     for section in ("split", "decode", "train_vgg16", "search"):
         assert yaml.safe_load(after)[section] == untouched[section]
+
+
+def test_promoting_writes_through_a_link_and_keeps_the_files_mode(tmp_path: Path) -> None:
+    kept, params = tmp_path / "kept" / "mine.yaml", tmp_path / "params.yaml"
+    kept.parent.mkdir()
+    kept.write_text((ROOT / "params.yaml").read_text())
+    kept.chmod(0o600)
+    params.symlink_to("kept/mine.yaml")
+    promote(params, {"split.seed": 3})
+    assert params.is_symlink()
+    assert load_settings(kept).split.seed == 3
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert [*kept.parent.iterdir()] == [kept]
 
 
 def test_settings_that_are_not_valid_are_not_written(tmp_path: Path) -> None:

