@@ -8,8 +8,10 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
@@ -25,6 +27,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ENDED = "ended"
+_DYING_SECONDS = 0.5  # between a process's last word and its end, as multiprocessing sees it
 _LONGEST_FOLDER = 86  # of a socket's path, 107 bytes in all
 
 
@@ -127,11 +130,16 @@ def worker_processes(count: int, preload: str | None = None) -> Iterator[Submit]
             path.write_bytes(pickle.dumps(partial(function, *values, **named), pickle.HIGHEST_PROTOCOL))
             # A worker is started here and inherits the mask: Ctrl-C is for the parent alone, which closes the pipe.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            result: Future[T] = Future()
             try:
                 called = executor.submit(_call, path)
+            except (ConnectionError, EOFError):
+                # The process that workers are forked from was killed; the next worker has a new one.
+                time.sleep(_DYING_SECONDS)
+                result.set_exception(BrokenProcessPool("the process that forks workers died"))
+                return result
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            result: Future[T] = Future()
             called.add_done_callback(lambda ended: _pass_on(ended, path, result))
             return result
 

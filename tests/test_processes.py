@@ -83,6 +83,47 @@ def test_a_worker_finds_a_preloaded_module_imported() -> None:
         assert not submit(eval, f"{module!r} in __import__('sys').modules").result()
 
 
+KILLED = """
+import os, threading, time
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.forkserver import _forkserver
+from pathlib import Path
+from dogs_vs_cats.processes import worker_processes
+
+def kill():
+    while not Path("begun").exists():
+        time.sleep(0.01)
+    os.kill(_forkserver._forkserver_pid, 9)
+    Path("killed").touch()
+
+if __name__ == "__main__":
+    threading.Thread(target=kill).start()
+    with worker_processes(1, "slow") as submit:
+        try:
+            submit(divmod, 7, 2).result(60)
+        except BrokenProcessPool as error:
+            print(error)
+    with worker_processes(1, "slow") as submit:
+        print(submit(divmod, 7, 2).result(60))
+"""
+SLOW = """
+import time
+from pathlib import Path
+Path("begun").touch()
+while not Path("killed").exists():
+    time.sleep(0.01)
+"""
+
+
+def test_a_fork_server_killed_while_it_starts_is_a_dead_worker_and_the_next_has_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    (tmp_path / "program.py").write_text(KILLED)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    command = [sys.executable, str(tmp_path / "program.py")]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("the process that forks workers died\n(3, 1)\n", "")
+
+
 def test_an_error_in_a_worker_arrives_and_the_worker_lives_on() -> None:
     with worker_processes(1) as submit:
         before = submit(os.getpid).result()

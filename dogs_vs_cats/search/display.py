@@ -109,7 +109,8 @@ def _elapsed(trial: FrozenTrial) -> float:
     if trial.datetime_start is None:
         return 0.0
     # Optuna's times are local and without a zone.
-    return ((trial.datetime_complete or datetime.now()) - trial.datetime_start).total_seconds()  # noqa: DTZ005
+    elapsed = (trial.datetime_complete or datetime.now()) - trial.datetime_start  # noqa: DTZ005
+    return max(elapsed.total_seconds(), 0.0)  # a clock may have been set back
 
 
 def _seconds(trial: FrozenTrial) -> str:

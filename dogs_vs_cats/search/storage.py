@@ -15,10 +15,11 @@ import optuna
 from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, make_url, select
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from dogs_vs_cats.errors import WorkflowError, missing_package
+from dogs_vs_cats.search.owners import is_awake, is_here
 from dogs_vs_cats.search.plan import OWNER, RUN
 from dogs_vs_cats.settings.addresses import absolute, redacted, storage_fault, without_secrets
 
@@ -26,6 +27,8 @@ DEFAULT_DATABASE = "optuna.db"
 SQLITE_SECONDS = 120
 """How long a worker waits for another one's write."""
 _TRIES = 10
+_CLOCK_SECONDS = 3
+"""How far two clocks may come apart, of which one counts whole seconds, without either having been set."""
 _CORRECT = "correct --storage, or search.storage in params.yaml"
 # Faults that another try does not mend, whenever they come; and those of an address that may be right.
 _LASTING = r"read-?only|not a database|malformed|ermission denied"
@@ -49,13 +52,43 @@ def storage_url(given: str | None, root: Path) -> str:
     return absolute(url, root)
 
 
-def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
+class _Storage(RDBStorage):
+    """Does not take a trial for dead because a clock was set: heartbeats are compared by the database's clock.
+
+    Attributes:
+        judges: whether it ends silent trials at all. A trial's process opens it anew, and knows of no clock before.
+    """
+
+    judges = True
+    _clock: float | None = None
+    _doubts_until = 0.0
+
+    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
+        if not self.judges or self._clock_was_set():
+            return []
+        owners = {
+            stale: self.get_trial(stale).user_attrs.get(OWNER) for stale in super()._get_stale_trial_ids(study_id)
+        }
+        return [stale for stale, owner in owners.items() if not (owner and is_here(owner) and is_awake(owner))]
+
+    def _clock_was_set(self) -> bool:
+        """Whether the database's clock was set so shortly ago that trials which live may not have reported since."""
+        with self.engine.connect() as connection:
+            now = connection.execute(select(func.now())).scalar_one().timestamp()
+        before, self._clock = self._clock, now - time.monotonic()
+        if before is not None and abs(self._clock - before) > _CLOCK_SECONDS:
+            self._doubts_until = time.monotonic() + (self.grace_period or 0)
+        return time.monotonic() < self._doubts_until
+
+
+def open_storage(url: str, heartbeat_seconds: int, *, judges: bool = True) -> BaseStorage:
     """Open a storage; its tables are made where there are none.
 
     Args:
         url: any that SQLAlchemy knows.
         heartbeat_seconds: how often a running trial says that it still runs. One that was silent for twice as long
-            is marked as failed and run again by whichever process looks next.
+            is marked as failed and run again, unless its process lives on this machine.
+        judges: whether this process looks for such trials.
 
     Raises:
         WorkflowError: if it is not there, is something else's, cannot be opened or does not answer.
@@ -68,8 +101,8 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
         if url.startswith("postgresql"):
             options["connect_args"] = {"connect_timeout": 10}
 
-    def opened() -> RDBStorage:
-        return RDBStorage(
+    def opened() -> _Storage:
+        return _Storage(
             url,
             engine_kwargs=options,
             heartbeat_interval=heartbeat_seconds,
@@ -80,6 +113,7 @@ def open_storage(url: str, heartbeat_seconds: int) -> BaseStorage:
     with storage_errors(url, opening=True):
         _check_tables(url, options)
         storage = _patiently(opened)
+    storage.judges = judges
     if url.startswith("sqlite:"):
         _take_turns(storage.engine)
     return storage
@@ -99,7 +133,7 @@ def queue_again(study: Study, trial: FrozenTrial, known: Mapping[str, object] | 
     RetryHeartbeatStaleTrialCallback()(study, again)
 
 
-def _patiently(opened: Callable[[], RDBStorage]) -> RDBStorage:
+def _patiently(opened: Callable[[], _Storage]) -> _Storage:
     """Open a storage again where another process was making its tables at the same time."""
     for _ in range(_TRIES):
         try:

@@ -1,19 +1,19 @@
 """A study in its storage: made or gone on with, its trials counted, the cut-off ones run again."""
 
 import json
-import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import optuna
-import psutil
 from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.search.owners import is_alive, is_here
 from dogs_vs_cats.search.plan import OWNER, PLAN, Plan
 from dogs_vs_cats.search.sampling import SeededByTrial, article_parameters
 from dogs_vs_cats.search.storage import queue_again
@@ -28,10 +28,8 @@ DEATHS, MOST_DEATHS = "deaths", 3
 """User attribute of a trial: how often its process died under it while the search went on; and how often it may."""
 
 
-def owner(driver: str) -> dict[str, object]:
-    """This process, as it is known later, when it may be gone."""
-    process = psutil.Process()
-    return {"host": socket.gethostname(), "pid": process.pid, "since": process.create_time(), "driver": driver}
+_SECOND_LOOK_SECONDS = 5
+_nameless: dict[int, float] = {}  # trials without an owner, and when they were first seen, by time.monotonic
 
 
 def pruner(plan: Plan) -> BasePruner:
@@ -198,12 +196,10 @@ def _end(study: Study, storage: BaseStorage, trial: FrozenTrial, reason: str) ->
 
 def _is_gone(trial: FrozenTrial, grace_seconds: float) -> bool:
     running = trial.user_attrs.get(OWNER)
-    if running is None or trial.datetime_start is None:
-        began = trial.datetime_start or datetime.now()  # noqa: DTZ005 - Optuna's times are local
-        return datetime.now() - began > timedelta(seconds=grace_seconds)  # noqa: DTZ005
-    if running["host"] != socket.gethostname():
-        return False
-    try:
-        return bool(abs(psutil.Process(running["pid"]).create_time() - running["since"]) > 1)
-    except psutil.NoSuchProcess:
-        return True
+    if running is not None:
+        return is_here(running) and not is_alive(running)
+    began = trial.datetime_start or datetime.now()  # noqa: DTZ005 - Optuna's times are local
+    seen = _nameless.setdefault(trial._trial_id, time.monotonic())  # noqa: SLF001 - as below
+    # Not by the clock alone, which may just have been set: one that lives has a name by the second look.
+    waited = time.monotonic() - seen >= min(grace_seconds, _SECOND_LOOK_SECONDS)
+    return waited and datetime.now() - began > timedelta(seconds=grace_seconds)  # noqa: DTZ005

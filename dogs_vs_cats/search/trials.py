@@ -13,10 +13,11 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.paths import ARRAYS, Prepared
 from dogs_vs_cats.search.examples import open_parts
+from dogs_vs_cats.search.owners import owner_of
 from dogs_vs_cats.search.plan import OWNER, RUN, Plan, Trained
 from dogs_vs_cats.search.sampling import suggest
 from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
-from dogs_vs_cats.search.studies import CUT_OFF, REASON, join_study, not_needed, owner, ranked, why_failed
+from dogs_vs_cats.search.studies import CUT_OFF, REASON, join_study, not_needed, ranked, why_failed
 from dogs_vs_cats.settings.addresses import without_secrets
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def run_trial(plan: Plan) -> Outcome:
     Raises:
         WorkflowError: if the storage does not answer, or the data is missing: no other trial would fare better.
     """
-    storage = open_storage(plan.storage, plan.settings.search.heartbeat_seconds)
+    storage = open_storage(plan.storage, plan.settings.search.heartbeat_seconds, judges=False)
     with storage_errors(plan.storage):
         study = join_study(plan, storage)
         parts = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)
@@ -75,7 +76,7 @@ def run_trial(plan: Plan) -> Outcome:
 
         def objective(trial: Trial) -> Any:
             ended.append(trial.number)
-            trial.set_user_attr(OWNER, owner(plan.driver))
+            trial.set_user_attr(OWNER, owner_of(plan.driver))
             try:
                 _check_needed(study, trial, plan)
                 settings = suggest(trial, plan, parts.training.inputs.shape[1])

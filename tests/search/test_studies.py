@@ -1,6 +1,9 @@
 """Studies in their storage."""
 
 import dataclasses
+import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,14 +14,17 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import optuna
+import psutil
 import pytest
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.search import owners
+from dogs_vs_cats.search.owners import is_alive, is_awake, owner_of
 from dogs_vs_cats.search.plan import OWNER, Fidelity, Plan
 from dogs_vs_cats.search.storage import open_storage
-from dogs_vs_cats.search.studies import cut_off, not_needed, open_study, owner, tally, why_failed
+from dogs_vs_cats.search.studies import cut_off, not_needed, open_study, tally, why_failed
 from dogs_vs_cats.settings.params import Settings
 
 # Optuna's own loop keeps a trial's heartbeat; these trials have none.
@@ -118,8 +124,8 @@ def test_a_trial_whose_process_is_gone_runs_again(plan: Plan, storage: BaseStora
     gone.wait()
     dead, alive = study.ask(), study.ask()
     dead.suggest_int("convolutions", 2, 5)
-    dead.set_user_attr(OWNER, owner("me") | {"pid": gone.pid})
-    alive.set_user_attr(OWNER, owner("me"))
+    dead.set_user_attr(OWNER, owner_of("me") | {"pid": gone.pid})
+    alive.set_user_attr(OWNER, owner_of("me"))
     assert cut_off(study, storage, 60) == [0]
     states = [trial.state for trial in study.trials]
     assert states == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
@@ -129,13 +135,13 @@ def test_a_trial_whose_process_is_gone_runs_again(plan: Plan, storage: BaseStora
 
 def test_a_process_number_given_to_another_process_is_not_taken_for_the_first(plan: Plan, storage: BaseStorage) -> None:
     study = open_study(plan, storage)
-    study.ask().set_user_attr(OWNER, owner("me") | {"since": 1.0})
+    study.ask().set_user_attr(OWNER, owner_of("me") | {"since": 1.0})
     assert cut_off(study, storage, 60) == [0]
 
 
 def test_trials_of_other_machines_are_left_to_their_heartbeat(plan: Plan, storage: BaseStorage) -> None:
     study = open_study(plan, storage)
-    study.ask().set_user_attr(OWNER, owner("me") | {"host": "elsewhere", "pid": 1})
+    study.ask().set_user_attr(OWNER, owner_of("me") | {"host": "elsewhere", "pid": 1})
     assert cut_off(study, storage, 60) == []
 
 
@@ -143,13 +149,51 @@ def test_a_trial_of_another_machine_that_falls_silent_runs_again_under_nobodys_n
     storage = open_storage(plan.storage, heartbeat_seconds=1)
     study = open_study(plan, storage)
     silent = study.ask()
-    silent.set_user_attr(OWNER, owner("me") | {"host": "elsewhere", "pid": 1})
+    silent.set_user_attr(OWNER, owner_of("me") | {"host": "elsewhere", "pid": 1})
     storage.record_heartbeat(silent._trial_id)
     time.sleep(4)
     assert cut_off(study, storage, 60) == []
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
     assert why_failed(study.trials[0]) == "cut off: no sign of life from its process"
     assert OWNER not in study.trials[1].user_attrs
+
+
+def test_a_clock_that_is_set_ends_no_trial_that_lives(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = open_storage(plan.storage, heartbeat_seconds=60)
+    study = open_study(plan, storage)
+    here, elsewhere = study.ask(), study.ask()
+    here.set_user_attr(OWNER, owner_of("me"))
+    elsewhere.set_user_attr(OWNER, owner_of("me") | {"host": "elsewhere"})
+    for trial in (here, elsewhere):
+        storage.record_heartbeat(trial._trial_id)
+    # psutil's own answer moves with the clock.
+    create_time = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) + 3600)
+    assert cut_off(study, storage, 120) == []
+    with sqlite3.connect(plan.root / "optuna.db") as database:
+        database.execute("UPDATE trial_heartbeats SET heartbeat = datetime('now', '-1 hour')")
+    storage._clock -= 3600
+    assert cut_off(study, storage, 120) == []
+    assert [trial.state for trial in study.trials] == [TrialState.RUNNING, TrialState.RUNNING]
+    # It is silent still when that cannot be the clock's doing; the other one lives, and needs no heartbeat for that.
+    storage._doubts_until = 0
+    assert cut_off(study, storage, 120) == []
+    assert [trial.state for trial in study.trials[:2]] == [TrialState.RUNNING, TrialState.FAIL]
+
+
+def test_a_process_that_somebody_stopped_is_left_to_its_heartbeat() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        _, began = owners._look_at(process.pid)
+        known = owner_of("me") | {"pid": process.pid, "since": began}
+        assert (is_alive(known), is_awake(known)) == (True, True)
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert (is_alive(known), is_awake(known)) == (True, False)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_alive(known)  # nobody has asked how it ended yet
+    assert not is_alive(known)
+    assert not is_alive(owner_of("me") | {"boot": "another start of the machine"})
 
 
 def test_a_trial_cut_off_before_it_had_a_name_is_noticed_later(plan: Plan, storage: BaseStorage) -> None:
