@@ -12,6 +12,7 @@ from dogs_vs_cats.tracking.connection import connect
 from dogs_vs_cats.tracking.operations import (
     DATASET_DIGEST_LENGTH,
     ENTRIES_AT_ONCE,
+    ERROR,
     IDENTITY,
     METRICS_AT_ONCE,
     PARAMETER_LENGTH,
@@ -103,6 +104,8 @@ class MlflowRun:
             run_id = self._find(start.identity)
         if run_id is not None:
             self._client.update_run(run_id, status="RUNNING")
+            if start.resumes and ERROR in self._client.get_run(run_id).data.tags:
+                self._client.delete_tag(run_id, ERROR)
         else:
             tags = start.tags | {IDENTITY: start.identity, "mlflow.user": _user()}
             if start.parent is not None:

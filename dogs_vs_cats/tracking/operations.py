@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 IDENTITY = "dogs_vs_cats.id"
+ERROR = "error"
+"""The tag with the exception that ended a run."""
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 # MLflow takes no more of each in one request, and no longer values.
@@ -42,6 +44,8 @@ class Start(Operation):
     tags: dict[str, str]
     dataset: tuple[str, str] | None = None
     """Its name and digest."""
+    resumes: bool = False
+    """Whether what ended the run before is overcome: its tag ``error`` goes."""
 
 
 class Reopen(Operation):

@@ -170,7 +170,7 @@ class Outbox:
             _silent_since[self._uri] = time.monotonic()
         self._tell(self._uri if is_silent else fault, fault)
         if self._first is not None and self._first not in missed:
-            run_id = {"run_id": self.run_id} if isinstance(self._first, Start) else {}
+            run_id = {"run_id": self.run_id, "resumes": False} if isinstance(self._first, Start) else {}
             missed.insert(0, self._first.model_copy(update=run_id))
         self._keep(missed)
 

@@ -1,5 +1,6 @@
 """A run while it goes on: what can be logged to it."""
 
+import hashlib
 import json
 import shutil
 import time
@@ -107,15 +108,18 @@ class Run:
             registered_model: likewise.
             version_tags: likewise.
         """
+        version_tags = dict(version_tags or {})
         with self._file(name) as folder:
             write(folder)
+            # A run that was cut off after this, and goes on, logs the same model again: it finds it by this.
+            same = json.dumps([self.id, name, registered_model, version_tags], sort_keys=True)
             self._outbox.put(
                 Logged(
-                    identity=uuid.uuid4().hex,
+                    identity=hashlib.sha256(same.encode()).hexdigest()[:32] if version_tags else uuid.uuid4().hex,
                     payload=folder,
                     name=name,
                     registered_model=registered_model,
-                    version_tags=dict(version_tags or {}),
+                    version_tags=version_tags,
                 )
             )
 

@@ -19,6 +19,7 @@ from dogs_vs_cats.tracking.connection import connect, quiet_mlflow, reason
 from dogs_vs_cats.tracking.delivery import MlflowRun
 from dogs_vs_cats.tracking.devices import device_tags
 from dogs_vs_cats.tracking.operations import (
+    ERROR,
     End,
     Promotion,
     Reopen,
@@ -122,6 +123,7 @@ def tracked_run(
             time=timestamp(),
             tags=source_tags() | dict(tags or {}),
             dataset=dataset,
+            resumes=resume is not None,
         )
     )
     status: Status = "FINISHED"
@@ -136,7 +138,7 @@ def tracked_run(
             yield run
         except BaseException as error:
             status = _status(error)
-            run.set_tags({"error": f"{type(error).__name__}: {without_secrets(str(error))}"})
+            run.set_tags({ERROR: f"{type(error).__name__}: {without_secrets(str(error))}"})
             raise
         finally:
             if sampler is not None:

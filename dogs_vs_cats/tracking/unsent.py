@@ -184,7 +184,7 @@ def _send_one(folder: Path, root: Path, uri: str, timeout_seconds: float) -> Ite
     left = operations[sent.lines :]
     match operations[: 1 if sent.lines and left else 0]:
         case [Start() as start]:
-            run.take(start.model_copy(update={"run_id": sent.run_id}))
+            run.take(start.model_copy(update={"run_id": sent.run_id, "resumes": False}))
         case [Reopen() as reopen]:
             run.take(reopen)
     for operation, done in together(left):

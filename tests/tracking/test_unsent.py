@@ -91,6 +91,47 @@ def dead_server() -> str:
     return f"http://127.0.0.1:{free_port()}"
 
 
+def test_a_run_cut_off_at_its_very_end_and_gone_on_with_has_no_error_and_one_version(
+    tmp_path: Path, model: "keras.Model"
+) -> None:
+    uri = put_database(tmp_path)
+    settings, tags = tracking(uri), {"weights_sha256": "ab" * 32}
+    resume = None
+    for is_last in (False, True):
+        with (
+            suppress(KeyboardInterrupt),
+            tracked_run("twice", settings, tmp_path, params={}, resume=resume, system_metrics=False) as run,
+        ):
+            run.log_model(model, "scratch", registered_model="pets", version_tags=tags)
+            if not is_last:
+                raise KeyboardInterrupt
+        resume = run.id
+        found = only_run(uri, tmp_path, "twice")
+        assert (found.info.status, "error" in found.data.tags) == (("FINISHED", False) if is_last else ("KILLED", True))
+    mlflow = client(settings, tmp_path)
+    assert [version.run_id for version in mlflow.search_model_versions("name = 'pets'")] == [run.id]
+    assert len(mlflow.search_logged_models([found.info.experiment_id])) == 1
+
+
+def test_an_error_stays_however_often_its_run_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        suppress(RuntimeError),
+        tracked_run("failed", tracking(dead_server()), tmp_path, params={}, system_metrics=False),
+    ):
+        raise RuntimeError("no room")
+    uri = put_database(tmp_path)
+    (journal,) = journals(tmp_path)
+    kept = shutil.copytree(journal, tmp_path / "kept")
+    assert send(tmp_path, monkeypatch, "--uri", uri) == 0
+    run = only_run(uri, tmp_path, "failed")
+    # Killed before it could note that the last line was sent.
+    shutil.copytree(kept, journal)
+    lines = len((journal / "journal.jsonl").read_text().splitlines())
+    (journal / "sent.json").write_text(Sent(lines=lines - 1, run_id=run.info.run_id).model_dump_json())
+    assert send(tmp_path, monkeypatch, "--uri", uri) == 0
+    assert only_run(uri, tmp_path, "failed").data.tags["error"] == "RuntimeError: no room"
+
+
 def journals(root: Path) -> list[Path]:
     return sorted(unsent_folder(root).iterdir())
 
