@@ -28,7 +28,7 @@ def main(photo: Path, kinds: tuple[str, ...], output: Path | None, settings: Set
     One picture is Grad-CAM; others show what each convolution, and each of the article's kernels, makes of the photo.
     """
     try:
-        decoded = load(photo.read_bytes())
+        decoded = load(photo.read_bytes(), settings.decode.size)
     except RefusedPhotoError as error:
         raise WorkflowError(f"{photo}: {error}; give a photo that other programs can open") from None
     import_tensorflow()

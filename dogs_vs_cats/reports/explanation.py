@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
 from dogs_vs_cats.data.decoding.photos import squash
 from dogs_vs_cats.explanation.feature_maps import feature_maps
@@ -18,6 +19,9 @@ from dogs_vs_cats.paths import BACKBONE_WEIGHTS
 from dogs_vs_cats.reports import explanation_figures
 from dogs_vs_cats.reports.figures import save_png
 from dogs_vs_cats.settings.params import DecodeSettings
+
+# Pixels of the longer side of a photo in a figure, for which Matplotlib takes many times a photo's memory.
+_SHOWN = 2048
 
 
 def explain(photo: Image.Image, models: Sequence[Path], decoding: DecodeSettings, folder: Path) -> Iterator[str]:
@@ -36,7 +40,7 @@ def explain(photo: Image.Image, models: Sequence[Path], decoding: DecodeSettings
         WorkflowError: if weights are missing or damaged; then no picture was written.
     """
     predictors = [load_predictor(weights) for weights in models]
-    whole = np.asarray(photo)
+    whole = _shown(photo)
     grey = brightness(squash(photo, decoding.size, decoding.resampling))
     kernels = explanation_figures.kernels(article_pictures(grey), whole.shape[:2], "The article's kernels")
     save_png(kernels, folder / "kernels.png")
@@ -51,9 +55,13 @@ def explain(photo: Image.Image, models: Sequence[Path], decoding: DecodeSettings
             yield f"{folder / name}: {shown}"
 
 
+def _shown(photo: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(ImageOps.contain(photo, (_SHOWN, _SHOWN)) if max(photo.size) > _SHOWN else photo)
+
+
 def _figures(network: OpenNetwork, description: Description, photo: Image.Image) -> Iterator[tuple[str, str, Figure]]:
     """Yield each picture of a model: its file, what it shows, the figure."""
-    name, kind, classes, whole = description.name, description.kind, description.classes, np.asarray(photo)
+    name, kind, classes, whole = description.name, description.kind, description.classes, _shown(photo)
     squashed = squash(photo, description.size, description.resampling)
     evidence, probabilities = grad_cam(network, squashed[None])
     said = explanation_figures.saying(float(probabilities[0]), classes)

@@ -61,7 +61,7 @@ def _figures(dataset: Dataset, training: TrainScratchSettings) -> Iterator[tuple
     said = {kind: predictor.probabilities(Prepared(), split) for kind, predictor in predictors.items()}
     chosen = telling_photos(open_images(ARRAYS, split).labels, said)[0]
     squashed = np.array(shown.images[chosen])
-    photo = np.asarray(load((IMAGES / shown.files[chosen]).read_bytes()))
+    photo = np.asarray(load((IMAGES / shown.files[chosen]).read_bytes(), dataset.size))
     shape = photo.shape[:2]
     kernels = article_pictures(brightness(squashed))
     yield "kernels", explanation_figures.kernels(kernels, shape, "The article's kernels")

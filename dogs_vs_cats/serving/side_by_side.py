@@ -76,7 +76,7 @@ class SideBySide:
         """
         if len(data) > LARGEST_SENT:
             raise RefusedPhotoError(f"more than {LARGEST_SENT // 10**6} MB")
-        photo = load(data)
+        photo = load(data, max(classifier.size for classifier in self._classifiers.values()))
         squashed, answers = {}, {}
         for kind, classifier in self._classifiers.items():
             squashed[kind] = squash(photo, classifier.size, classifier.resampling)

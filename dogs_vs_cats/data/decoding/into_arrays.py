@@ -14,7 +14,8 @@ from tqdm import tqdm
 from dogs_vs_cats.data.arrays import create_array, open_array_file
 from dogs_vs_cats.data.decoding.index import INDEX, REPAIR
 from dogs_vs_cats.data.decoding.many import in_order
-from dogs_vs_cats.data.decoding.photos import PIXEL_LIMIT, RefusedPhotoError, decode
+from dogs_vs_cats.data.decoding.memory import MEMORY_LIMIT
+from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, decode
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.processes import Submit
 from dogs_vs_cats.settings.params import DecodeSettings
@@ -22,7 +23,7 @@ from dogs_vs_cats.settings.params import DecodeSettings
 # Photos that a process is handed at once, at most: a tenth of a second of work, of small ones.
 AT_ONCE = 64
 # With the largest photo there may be.
-BYTES_A_PROCESS = 50_000_000 + 4 * PIXEL_LIMIT
+BYTES_A_PROCESS = 50_000_000 + MEMORY_LIMIT
 
 
 def decode_files(

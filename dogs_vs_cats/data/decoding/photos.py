@@ -4,17 +4,22 @@ import hashlib
 import io
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from dogs_vs_cats.data.decoding.bits import colour_name, grey_as_rgb, grey_bits, scale_colour, strips
+from dogs_vs_cats.data.decoding.memory import BUDGET, MEMORY_LIMIT, bytes_needed
 from dogs_vs_cats.errors import missing_package
 
 # The formats photos come in. Pillow reads more, some through other programs (EPS) or as containers of containers.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-# More than any camera that photographs pets makes. Decoded it takes 400 MB, in each thread or process.
+# More than any camera that photographs pets makes. What takes more memory a pixel may have fewer: see memory.py.
 PIXEL_LIMIT = 100_000_000
+SIDE_LIMIT = 65_535  # JPEG's own; Pillow takes memory for each row, however short
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -28,6 +33,13 @@ _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _SCALED_SIDE, _SCALED_TIMES = 600, 2
 # The orientations, as cameras note them, of photos to be turned by a quarter.
 _LYING = (5, 6, 7, 8)
+_MEASUREMENT = "32 bits a pixel in one channel, a measurement rather than a photo"
+_LARGEST = 65_535  # of sixteen bits
+_RGB = 4  # bytes a pixel
+# Levels of 256: where all channels deviate less from their mean, there is next to nothing to see.
+_FLAT = 2.0
+
+Result = TypeVar("Result")
 
 
 class RefusedPhotoError(Exception):
@@ -43,12 +55,14 @@ class Fingerprint:
         perceptual_hash: 64 bits that change little when the photo is scaled or compressed anew.
         width: pixels, after the rotation the camera noted.
         height: pixels, likewise.
+        flat: whether it is all but of one colour. Only ``inspect`` finds that.
     """
 
     sha256: str
     perceptual_hash: int
     width: int
     height: int
+    flat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +86,25 @@ def inspect(data: bytes) -> Fingerprint | Refusal:
 
     Source: Zauner, "Implementation and benchmarking of perceptual image hash functions" (2010), as imagehash's phash.
     """
-    try:
-        image, (width, height) = _load(data, _SCALED_SIDE)
-    except RefusedPhotoError as error:
-        return Refusal(str(error))
     # Here, not above: predicting needs no hashes, and elsewhere may not have what they come from.
     import imagehash
 
-    # As imagehash prints it, which takes longer than all that is between the decoded photo and these bits.
-    perceptual_hash = int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes())
-    return Fingerprint(hashlib.sha256(data).hexdigest(), perceptual_hash, width, height)
+    def hashed(image: Image.Image, size: tuple[int, int]) -> Fingerprint:
+        # As imagehash prints it, which takes longer than all that is between the decoded photo and these bits.
+        perceptual_hash = int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes())
+        return Fingerprint(hashlib.sha256(data).hexdigest(), perceptual_hash, *size, _is_flat(image))
+
+    try:
+        return _use(data, _SCALED_SIDE, hashed)
+    except RefusedPhotoError as error:
+        return Refusal(str(error))
+
+
+def _is_flat(image: Image.Image) -> bool:
+    counts, levels = np.reshape(image.histogram(), (3, 256)), np.arange(256)
+    pixels = image.width * image.height
+    means = counts @ levels / pixels
+    return bool(((counts @ levels**2 / pixels - means**2) < _FLAT**2).all())
 
 
 def decode(data: bytes, size: int, resampling: str) -> np.ndarray:
@@ -101,8 +124,7 @@ def decode(data: bytes, size: int, resampling: str) -> np.ndarray:
     Raises:
         RefusedPhotoError: if it is no photo that can be decoded; its text is the reason.
     """
-    image, _ = _load(data, max(_SCALED_SIDE, _SCALED_TIMES * size))
-    return squash(image, size, resampling)
+    return _use(data, _side(size), lambda image, _: squash(image, size, resampling))
 
 
 def squash(image: Image.Image, size: int, resampling: str) -> np.ndarray:
@@ -123,17 +145,22 @@ def thumbnail(data: bytes, side: int) -> bytes:
     Raises:
         RefusedPhotoError: as ``decode``.
     """
-    (image, _), file = _load(data, _SCALED_TIMES * side), io.BytesIO()
-    image.thumbnail((side, side))
-    image.save(file, "JPEG", quality=80)
-    return file.getvalue()
+
+    def saved(image: Image.Image, _: tuple[int, int]) -> bytes:
+        file = io.BytesIO()
+        image.thumbnail((side, side))
+        image.save(file, "JPEG", quality=80)
+        return file.getvalue()
+
+    return _use(data, _SCALED_TIMES * side, saved)
 
 
-def load(data: bytes) -> Image.Image:
-    """Decode a photo in full, as it is.
+def load(data: bytes, size: int) -> Image.Image:
+    """Decode a photo as it is, or, as ``decode`` does, at a part of its size.
 
     Args:
         data: the file's bytes.
+        size: pixels a side that it will be squashed to.
 
     Returns:
         An RGB image, upright.
@@ -141,37 +168,82 @@ def load(data: bytes) -> Image.Image:
     Raises:
         RefusedPhotoError: if it is no photo that can be decoded; its text is the reason.
     """
-    image, _ = _load(data, None)
-    return image
+    return _use(data, _side(size), lambda image, _: image)
 
 
-def _load(data: bytes, side: int | None) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode, a JPEG at a half, a quarter or an eighth where that leaves both sides so many pixels; None: in full.
+def _side(size: int) -> int:
+    return max(_SCALED_SIDE, _SCALED_TIMES * size)
+
+
+def _use(data: bytes, side: int, use: Callable[[Image.Image, tuple[int, int]], Result]) -> Result:
+    """Decode, a JPEG at a half, a quarter or an eighth where that leaves both sides so many pixels.
+
+    Args:
+        data: the file's bytes.
+        side: pixels.
+        use: takes the upright RGB image, and the width and height that the photo itself has when upright.
 
     Returns:
-        The upright RGB image, and the width and height that the photo itself has when upright.
+        What ``use`` returns.
+
+    Raises:
+        RefusedPhotoError: whatever is wrong with the photo, or that it takes too much memory.
     """
     if not data:
         raise RefusedPhotoError("no bytes")
     _silence_pillow()
+    taken: list[int] = []
+    try:
+        return _decode_and_use(data, side, use, taken)
+    except RefusedPhotoError:
+        raise
+    except MemoryError:
+        reason = "it takes more memory to decode than there is"
+    except Exception as error:  # noqa: BLE001 - damaged files bring out anything, from OSError to struct.error
+        reason = "truncated" if "truncated" in str(error).lower() else _damage(error)
+    finally:
+        # By now nothing refers to the picture any more, an error's traceback included.
+        for amount in taken:
+            BUDGET.give_back(amount)
+    raise RefusedPhotoError(reason)
+
+
+def _decode_and_use(
+    data: bytes, side: int, use: Callable[[Image.Image, tuple[int, int]], Result], taken: list[int]
+) -> Result:
     image = _open(data)
-    width, height = image.size
+    width, height = whole = image.size
+    if 0 in whole:
+        raise RefusedPhotoError(f"{width} x {height} pixels, nothing to see")
     if width * height > PIXEL_LIMIT:
         raise RefusedPhotoError(f"{width} x {height} pixels, more than the limit of {PIXEL_LIMIT}")
-    try:
-        if side is not None:
-            image.draft(None, (side, side))
-        image.load()
-        if _turn_upright(image):
-            width, height = height, width
-        return _to_rgb(image), (width, height)
-    except (MemoryError, RefusedPhotoError):
-        raise
-    except Exception as error:  # damaged files bring out anything, from OSError to struct.error
-        raise RefusedPhotoError("truncated" if "truncated" in str(error).lower() else _damage(error)) from error
+    if max(whole) > SIDE_LIMIT:
+        raise RefusedPhotoError(f"{width} x {height} pixels, more than the limit of {SIDE_LIMIT} a side")
+    if image.mode == "F":
+        raise RefusedPhotoError(_MEASUREMENT)
+    image.draft(None, (side, side))
+    # To look for the note, Pillow would decode a PNG that has none before its pixels.
+    noted = image.format != "PNG" or "exif" in image.info
+    sixteen, bits = colour_name(image), grey_bits(image)
+    needed = bytes_needed(image, data, whole, copied=sixteen is not None or (noted and _orientation(image) != 1))
+    if needed > MEMORY_LIMIT:
+        raise RefusedPhotoError(
+            f"{width} x {height} pixels, which take {needed // 10**6} MB to decode from {image.format} "
+            f"({image.mode}), more than the limit of {MEMORY_LIMIT // 10**6} MB"
+        )
+    BUDGET.take(needed)
+    taken.append(needed)
+    image.load()
+    if not noted and _orientation(image) != 1 and needed + image.width * image.height * _RGB > MEMORY_LIMIT:
+        raise RefusedPhotoError(f"{width} x {height} pixels to be turned, which take too much memory")
+    if sixteen is not None:
+        scale_colour(image, _open(data), sixteen)
+    if _turn_upright(image):
+        width, height = height, width
+    return use(_to_rgb(image, bits), (width, height))
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes) -> ImageFile.ImageFile:
     """Read the header only, which says the size before any pixel takes memory."""
     try:
         return Image.open(io.BytesIO(data), formats=("HEIF",) if _is_heic(data) else FORMATS)
@@ -181,10 +253,6 @@ def _open(data: bytes) -> Image.Image:
         pixels = re.search(r"\d+", str(error))
         named = pixels.group() if pixels else "too many"
         raise RefusedPhotoError(f"{named} pixels, more than the limit of {PIXEL_LIMIT}") from error
-    except (MemoryError, RefusedPhotoError):
-        raise
-    except Exception as error:
-        raise RefusedPhotoError(_damage(error)) from error
 
 
 def _is_heic(data: bytes) -> bool:
@@ -203,28 +271,42 @@ def _damage(error: Exception) -> str:
     return f"damaged: {' '.join(str(error).split()) or type(error).__name__}"
 
 
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001
+        return 1  # the pixels are whole, only the note on how the camera was held is not
+
+
 def _turn_upright(image: Image.Image) -> bool:
     """Undo the rotation that the camera noted; say whether width and height have changed places."""
+    orientation = _orientation(image)
     try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         ImageOps.exif_transpose(image, in_place=True)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001
-        return False  # the pixels are whole, only the note on how the camera was held is not
+        return False  # as for the orientation
     return orientation in _LYING
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
+def _to_rgb(image: Image.Image, bits: int | None) -> Image.Image:
+    if image.mode == "I":
+        smallest, largest = cast("tuple[float, float]", image.getextrema())
+        if not 0 <= smallest <= largest <= _LARGEST:
+            raise RefusedPhotoError(_MEASUREMENT)
+    if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow's own conversion clips 16 bits at 255 instead of scaling them.
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise RefusedPhotoError("32 bits a pixel in one channel, a measurement rather than a photo")
+        return grey_as_rgb(image, bits)
     if image.has_transparency_data:
         # White behind it, as a browser shows it; the colours of unseen pixels are arbitrary.
-        background = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(background, image.convert("RGBA")).convert("RGB")
+        rgb = Image.new("RGB", image.size)
+        for box in strips(image.size):
+            strip = image.crop(box).convert("RGBA")
+            rgb.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert("RGB"), box)
+        return rgb
     # Converting to what it is would copy it.
     return image if image.mode == "RGB" else image.convert("RGB")
 
