@@ -14,10 +14,11 @@ from dogs_vs_cats.data.splits.exclusion import find_list, find_listed, leave_out
 from dogs_vs_cats.data.splits.intake import ChosenSplits, check_classes, choose_splits, find_across, lay_out, take_in
 from dogs_vs_cats.files import whole_file, whole_folder
 
-# Excluded photos whose names are printed; the list of rejected photos has all of them.
+# Photos whose names are printed; the lists have all of them.
 NAMED = 10
 # How many times as many photos one class has as the other where a warning says so.
 UNEVEN = 2
+DOUBTFUL = "doubtful.csv"  # beside the list of rejected photos
 
 
 def main() -> None:
@@ -45,6 +46,9 @@ def main() -> None:
         listed = [*excluded.items(), *reasons, *source.left_out]
         with whole_file(arguments.rejected) as rejected:
             write_rejected(rejected, listed)
+        doubtful = [photo.name for photo in taken if photo.fingerprint.flat]
+        with whole_file(arguments.rejected.with_name(DOUBTFUL)) as flat:
+            write_rejected(flat, ((name, "all but of one colour") for name in doubtful))
         check_classes(taken, refused)
         chosen = choose_splits(taken, settings)
         splits, unused = chosen.splits, chosen.splits.count(None)
@@ -63,9 +67,14 @@ def main() -> None:
     print("photos: " + ", ".join(f"{splits.count(split)} {split}" for split in SPLITS if split in splits))
     tell_uneven_classes(counts)
     tell_duplicates(chosen, across, arguments.rejected)
+    if doubtful:
+        print(
+            f"doubtful: {len(doubtful)} photos that are all but of one colour ({_few(doubtful)}); they are used, and "
+            f"listed in {arguments.rejected.with_name(DOUBTFUL)}"
+        )
     if excluded:
-        names = ", ".join([*excluded][:NAMED]) + (", ..." if len(excluded) > NAMED else "")
-        print(f"excluded: {len(excluded)} photos by {settings.exclude} ({names}), all listed in {arguments.rejected}")
+        told = f"{len(excluded)} photos by {settings.exclude} ({_few([*excluded])})"
+        print(f"excluded: {told}, all listed in {arguments.rejected}")
     tell_rejected(reasons, source, arguments.rejected)
     if unused:
         print(f"not used: {unused} photos more than split.images ({settings.images})")
@@ -107,6 +116,10 @@ def tell_rejected(refused: Sequence[tuple[str, str]], source: SourceFacts, rejec
             print(f"rejected: {len(listed)} {what}, listed in {rejected} ({why})")
     if source.system_files:
         print(f"rejected: {source.system_files} hidden system files, such as .DS_Store or Thumbs.db, not listed")
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import resource
+import struct
 import subprocess
 import sys
 import zipfile
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -514,3 +516,35 @@ def test_a_damaged_source_is_one_line_and_leaves_nothing(workspace: Workspace) -
     assert done.stderr.count("\n") == 1
     assert "train.zip" in done.stderr
     assert not workspace.left_over()
+
+
+def test_one_hostile_picture_costs_no_other(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    header = struct.pack(">IIBBBBB", 1, 100_000_000, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    workspace.source(cats_and_dogs() | {"train/cat.20.jpg": data})
+    workspace.split()
+    assert workspace.reasons() == {"train/cat.20.jpg": "1 x 100000000 pixels, more than the limit of 65535 a side"}
+    assert len(workspace.index()) == 40
+    assert "rejected: 1 photos that do not decode" in capsys.readouterr().out
+
+
+def test_photos_of_one_colour_are_used_and_listed_as_doubtful(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (60, 40), (3, 3, 3)).save(file, "PNG")
+    workspace.source(cats_and_dogs() | {"train/cat.20.jpg": file.getvalue()})
+    workspace.split()
+    listed = (workspace.folder / "reports/doubtful.csv").read_text()
+    assert listed == "file,reason\ntrain/cat.20.jpg,all but of one colour\n"
+    assert workspace.reasons() == {}
+    assert len(workspace.index()) == 41
+    assert (
+        "doubtful: 1 photos that are all but of one colour (train/cat.20.jpg); they are used" in capsys.readouterr().out
+    )
+    workspace.source(cats_and_dogs())
+    workspace.split()
+    assert (workspace.folder / "reports/doubtful.csv").read_text() == "file,reason\n"

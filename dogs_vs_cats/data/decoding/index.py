@@ -165,7 +165,7 @@ def _read_line(
 
 
 def write_rejected(path: Path, rejected: Iterable[tuple[str, str]]) -> None:
-    """Write the list of refused photos.
+    """Write the list of refused or doubtful photos.
 
     Args:
         path: the CSV file to write.

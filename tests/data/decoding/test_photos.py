@@ -25,7 +25,7 @@ from dogs_vs_cats.data.decoding.photos import (
     decode,
     inspect,
 )
-from dogs_vs_cats.data.raw.raw_photos import PHOTO_EXTENSIONS
+from dogs_vs_cats.data.raw.left_out import PHOTO_EXTENSIONS
 from tests.conftest import encoded
 
 HEIC = Path(__file__).with_name("two_colours.heic")
