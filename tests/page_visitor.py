@@ -71,7 +71,7 @@ class Visitor:
         html = requests.get(url, timeout=PATIENCE).text
         field = re.search(r'"url":"(/_nicegui/client/([^/]+)/upload/\d+)"', html)
         assert field is not None, html
-        self._field = url + field[1]
+        self.field = url + field[1]
         query = f"client_id={field[2]}&implicit_handshake=true&tab_id=1&document_id=1&next_message_id=0"
         self._address = f"ws{url[4:]}/_nicegui_ws/socket.io/?EIO=4&transport=websocket&{query}"
         self._shown: dict[str, str] = {}
@@ -90,7 +90,7 @@ class Visitor:
 
     def send(self, name: str, data: bytes) -> int:
         """Send a file; return the status."""
-        return requests.post(self._field, files={"file": (name, data)}, timeout=PATIENCE).status_code
+        return requests.post(self.field, files={"file": (name, data)}, timeout=PATIENCE).status_code
 
     def cards(self, number: int, *, whole: bool = True) -> dict[str, str]:
         """By file name, the HTML of so many files' answers, once they are there, or whole, with where models look."""

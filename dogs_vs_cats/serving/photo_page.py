@@ -32,15 +32,17 @@ document.addEventListener("drop", (event) => {
 
 @dataclass(frozen=True)
 class Threads:
-    """One for each kind of work: the largest photo takes 400 MB decoded, and answers need not wait for TensorFlow.
+    """One for each kind of work: the largest photo takes 500 MB to decode, and answers need not wait for TensorFlow.
 
     Attributes:
         saying: decodes and classifies.
         looking: finds where the models look.
+        room: for files, of all visitors, that are held for their answer.
     """
 
     saying: ThreadPoolExecutor
     looking: ThreadPoolExecutor
+    room: asyncio.Semaphore
 
 
 class Visit:
@@ -122,8 +124,9 @@ class Visit:
         name, card = event.file.name, self._new_card(self._group)
         self._tell(taken=1)
         try:
-            loop, data = asyncio.get_running_loop(), await event.file.read()
-            seen = await loop.run_in_executor(self._threads.saying, self._models.say, name, data)
+            async with self._threads.room:
+                loop, data = asyncio.get_running_loop(), await event.file.read()
+                seen = await loop.run_in_executor(self._threads.saying, self._models.say, name, data)
             self._show(card, answer_card(self._models, name, seen))
             # In a task of its own: this one holds the file.
             background_tasks.create(self._look(card, name, seen))

@@ -1,29 +1,30 @@
 """The server of the page that photos are dropped on: for this machine alone, until it is interrupted."""
 
+import asyncio
 import errno
 import socket
 import threading
 import webbrowser
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from nicegui import ui
 from starlette.formparsers import MultiPartParser
-from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import PlainTextResponse, Response
 
+from dogs_vs_cats.data.decoding.memory import return_freed_memory
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.serving.classifying import LARGEST_SENT
-from dogs_vs_cats.serving.photo_page import MEGABYTES, Threads, Visit
+from dogs_vs_cats.serving.photo_page import Threads, Visit
 from dogs_vs_cats.serving.side_by_side import SideBySide
+from dogs_vs_cats.serving.uploads import Uploads
 
 HOST = "127.0.0.1"
 PORT = 7860
 _PORTS = 20  # tried from PORT on
 _LAST_PORT = 65535
+_WAITING = 8  # files for their answer, until which no other is read
 _FORM = 10_000  # bytes that a browser sends around a file, its name among them
 # Seconds that a lost connection may take to come back; on a busy machine importing TensorFlow holds all else up.
 _PATIENCE = 60
@@ -70,7 +71,8 @@ def serve(models: SideBySide, listener: socket.socket, *, open_browser: bool = F
     Raises:
         KeyboardInterrupt: once the page is closed; what its threads were at may go on for seconds.
     """
-    threads = Threads(ThreadPoolExecutor(1), ThreadPoolExecutor(1))
+    return_freed_memory()
+    threads = Threads(ThreadPoolExecutor(1), ThreadPoolExecutor(1), asyncio.Semaphore(_WAITING))
     # At once, so that the first photo need not wait for it.
     threads.looking.submit(lambda: models.networks)
     config = uvicorn.Config(_build_app(models, threads), log_level="warning", timeout_graceful_shutdown=1)
@@ -86,7 +88,7 @@ def serve(models: SideBySide, listener: socket.socket, *, open_browser: bool = F
 
 def _build_app(models: SideBySide, threads: Threads) -> FastAPI:
     app = FastAPI(openapi_url=None)
-    app.middleware("http")(_refuse_large)
+    app.add_middleware(Uploads, largest=LARGEST_SENT + _FORM, room=threads.room)
     # Another site's page must not reach this one under a name of its own (DNS rebinding).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     # Larger ones would be written to files on the way.
@@ -107,16 +109,3 @@ def _build_app(models: SideBySide, threads: Threads) -> FastAPI:
         show_welcome_message=False,
     )
     return app
-
-
-async def _refuse_large(request: Request, answer: RequestResponseEndpoint) -> Response:
-    """Refuse files over the limit before they are read; the page itself refuses them before they are sent."""
-    if request.method == "POST" and not 0 <= _length(request) <= LARGEST_SENT + _FORM:
-        return PlainTextResponse(f"send files of at most {MEGABYTES} MB, with their length", status_code=413)
-    return await answer(request)
-
-
-def _length(request: Request) -> int:
-    with suppress(KeyError, ValueError):
-        return int(request.headers["content-length"])
-    return -1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, load, squash
+from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, squash, use
 from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.models.saved import load_predictor
 from dogs_vs_cats.reports.overlays import overlay
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from PIL import Image
 
     from dogs_vs_cats.models.opened import OpenNetwork
     from dogs_vs_cats.serving.classifying import Answer, Classifier
@@ -76,13 +77,19 @@ class SideBySide:
         """
         if len(data) > LARGEST_SENT:
             raise RefusedPhotoError(f"more than {LARGEST_SENT // 10**6} MB")
-        photo = load(data, max(classifier.size for classifier in self._classifiers.values()))
-        squashed, answers = {}, {}
-        for kind, classifier in self._classifiers.items():
-            squashed[kind] = squash(photo, classifier.size, classifier.resampling)
-            answers[kind] = classifier.answer(name, float(classifier.probabilities(squashed[kind][None])[0]))
-        photo.thumbnail((SHOWN, SHOWN))
-        return Seen(np.asarray(photo), squashed, answers)
+        classifiers = self._classifiers
+
+        def made_small(photo: Image.Image) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.uint8]]]:
+            squashed = {kind: squash(photo, model.size, model.resampling) for kind, model in classifiers.items()}
+            photo.thumbnail((SHOWN, SHOWN))
+            return np.asarray(photo), squashed
+
+        photo, squashed = use(data, max(model.size for model in classifiers.values()), made_small)
+        answers = {
+            kind: model.answer(name, float(model.probabilities(squashed[kind][None])[0]))
+            for kind, model in classifiers.items()
+        }
+        return Seen(photo, squashed, answers)
 
     def look(self, seen: Seen) -> dict[str, NDArray[np.uint8] | None]:
         """Where the models look for the class that they say. The first call waits for TensorFlow.

@@ -8,10 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 from PIL import Image
@@ -231,3 +233,51 @@ try:
 except SystemExit:
     print(json.dumps([name for name in ("nicegui", "tensorflow", "numpy") if name in sys.modules]))
 """
+
+
+def upload(served: Page, sent: bytes, length: int) -> socket.socket:
+    """An upload of which only a part is sent."""
+    with Visitor(served.url) as visitor:
+        path = visitor.field.removeprefix(served.url)
+    connection = socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE)
+    kind = "Content-Type: multipart/form-data; boundary=x"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\n{kind}\r\nContent-Length: {length}\r\n\r\n"
+    connection.sendall(head.encode() + sent)
+    return connection
+
+
+def test_a_tab_closed_during_an_upload_leaves_no_traceback(served: Page) -> None:
+    for sent in (b"", b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\nabc'):
+        upload(served, sent, 1000).close()
+    with Visitor(served.url) as visitor:
+        assert visitor.send("text.jpg", b"text") == 200
+        visitor.cards(1)
+    assert "Traceback" not in served.log.read_text()
+    assert "ERROR" not in served.log.read_text()
+
+
+def test_idle_uploads_are_bounded_in_number_and_time_and_the_page_answers_meanwhile(served: Page) -> None:
+    began = time.monotonic()
+    idle = [upload(served, b"--x", 1000) for _ in range(80)]
+    try:
+        answers = [connection.recv(100).split(b"\r\n")[0] for connection in (*idle[-16:], *idle[:16])]
+        assert requests.get(served.url, timeout=PATIENCE).ok
+    finally:
+        for connection in idle:
+            connection.close()
+    assert answers == [b"HTTP/1.1 503 Service Unavailable"] * 16 + [b"HTTP/1.1 408 Request Timeout"] * 16
+    assert time.monotonic() - began < PATIENCE
+    with Visitor(served.url) as visitor:
+        assert visitor.send("text.jpg", b"text") == 200
+
+
+def test_the_page_gives_the_memory_of_large_photos_back(served: Page) -> None:
+    large = encoded(Image.new("RGBA", (6000, 6000), (1, 2, 3, 40)))  # 288 MB
+    with Visitor(served.url) as visitor:
+        visitor.send("small.png", encoded(photo(1)))
+        visitor.cards(1)
+        before = psutil.Process(served.process.pid).memory_info().rss
+        for number in range(4):
+            assert visitor.send(f"{number}.png", large) == 200
+        visitor.cards(5)
+    assert psutil.Process(served.process.pid).memory_info().rss - before < 60_000_000

@@ -10,14 +10,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import requests
+from PIL import Image
 
 from dogs_vs_cats.commands import package, predict
+from dogs_vs_cats.data.decoding.memory import MEMORY_LIMIT
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.serving.trained_models import classify, find_model
@@ -197,6 +201,33 @@ def test_a_model_server_answers_as_predict_does_and_refuses_what_it_cannot_answe
     for body in ("", "{", "null", "[]", '"text"', "{}", '{"photos": []}'):
         refused = requests.post(server, body, headers={"Content-Type": "application/json"}, timeout=60)
         assert refused.status_code == 400, (body, refused.text)
+
+
+def test_a_model_server_is_bounded_in_memory_and_time_and_gives_memory_back(project: Path, server: str) -> None:
+    def ask(inputs: list[str]) -> requests.Response:
+        return requests.post(server, json={"inputs": inputs}, timeout=120)
+
+    def memory() -> int:
+        here = psutil.Process()
+        return sum(process.memory_info().rss for process in here.children(recursive=True))
+
+    small = base64.b64encode((project / "photos/1.jpg").read_bytes()).decode()
+    hostile = base64.b64encode(encoded(Image.new("RGBA", (6000, 6000), (1, 2, 3, 40)))).decode()  # 288 MB each
+    assert ask([small]).ok
+    before, highest = memory(), 0
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(ask, [hostile] * 4) for _ in range(8)]
+        while not all(answer.done() for answer in waiting):
+            highest = max(highest, memory())
+        answers = [answer.result() for answer in waiting]
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert any(answer.ok for answer in answers)
+    for answer in answers:
+        assert answer.ok or "send" in answer.json()["message"], answer.text
+        assert answer.elapsed.total_seconds() < 60
+    assert highest - before < MEMORY_LIMIT + 300_000_000
+    assert memory() - before < 60_000_000
+    assert ask([small]).ok
 
 
 def test_what_is_packaged_needs_neither_tensorflow_nor_the_project(project: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ _SLOW_DECODERS, _SLOW = ("ppm", "ppm_plain"), 40
 _TIFF_BITS, _TIFF_COMPRESSION, _TIFF_ROWS, _TIFF_TILE_WIDTH, _TIFF_TILE_LENGTH = 258, 259, 278, 322, 323
 # Below this what is freed is soon used again.
 _WORTH_GIVING_BACK = 2**25
+_M_MMAP_THRESHOLD = -3  # malloc.h
 
 
 def bytes_needed(image: ImageFile.ImageFile, data: bytes, whole: tuple[int, int], *, copied: bool) -> int:
@@ -78,6 +79,12 @@ class Budget:
 def _trimming() -> "ctypes._NamedFuncPointer | None":
     """Return ``malloc_trim`` of glibc; None where the system has another library."""
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+def return_freed_memory() -> None:
+    """Have glibc return whatever is freed of a megabyte or more; it would keep what servers are sent for later use."""
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_M_MMAP_THRESHOLD, 2**20)
 
 
 BUDGET = Budget(MEMORY_LIMIT)

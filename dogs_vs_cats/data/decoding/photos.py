@@ -168,7 +168,12 @@ def load(data: bytes, size: int) -> Image.Image:
     Raises:
         RefusedPhotoError: if it is no photo that can be decoded; its text is the reason.
     """
-    return _use(data, _side(size), lambda image, _: image)
+    return use(data, size, lambda image: image)
+
+
+def use(data: bytes, size: int, function: Callable[[Image.Image], Result]) -> Result:
+    """Decode a photo as ``load`` does, and return its memory to the system once the function has made use of it."""
+    return _use(data, _side(size), lambda image, _: function(image))
 
 
 def _side(size: int) -> int:
