@@ -16,6 +16,7 @@ from dogs_vs_cats.settings.params import (
     ReduceOnPlateauSettings,
     TrainScratchSettings,
     TrainVgg16Settings,
+    ViewsSettings,
 )
 from dogs_vs_cats.settings.spaces import (
     ARTICLE_SCRATCH,
@@ -212,7 +213,7 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
         dropout = [params[f"dropout_{layer + 1}"] for layer in range(params["dense"])]
         head = {"pooling": params["pooling"], "dense": dense, "dropout": dropout}
         return TrainVgg16Settings.model_validate(
-            values | {"network": base.network.model_dump() | head, "keep": params["keep"]}
+            values | {"network": base.network.model_dump() | head, "keep": params["keep"], "solver": "gradient"}
         )
     strength = params["augmentation"]
     stopping = base.early_stopping or EarlyStoppingSettings(patience=params["patience"])
@@ -221,9 +222,12 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
     return TrainScratchSettings.model_validate(
         values
         | {
-            "optimizer": values["optimizer"] | {"time_decay": 0.0 if plateau else ARTICLE_TIME_DECAY},
+            "optimizer": values["optimizer"]
+            | {"time_decay": 0.0 if plateau else ARTICLE_TIME_DECAY, "schedule": "time_decay", "warmup_epochs": 0.0},
+            "sizes": None,
+            "views": ViewsSettings().model_dump(),
             "reduce_on_plateau": plateau,
-            "early_stopping": stopping.model_dump() | {"patience": params["patience"]},
+            "early_stopping": stopping.model_dump() | {"patience": params["patience"], "patience_updates": None},
             "augmentation": {"shear_degrees": 11.459 * strength, "zoom": 0.2 * strength, "flip": True},
             "network": base.network.model_dump()
             | {"name": params["network"]}

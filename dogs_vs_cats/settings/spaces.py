@@ -42,7 +42,7 @@ ARTICLE_SCRATCH: dict[str, Any] = {
     "losses": "binary_crossentropy",
     "label_smoothing": 0.0,
     "batch": 32,
-    "patience": 2,
+    "patience": 3,
     "plateau_factor": 1.0,
 }
 """The article's CNN as a point of its space."""
