@@ -1,6 +1,7 @@
 """Storages that cannot be used: one line says why, and what to do."""
 
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -92,11 +93,9 @@ def test_a_driver_that_is_missing_is_named() -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
-    folder = tmp_path_factory.mktemp("postgresql")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)  # the server is another user where root runs the tests
-    with postgresql(folder) as running:
+def server() -> Iterator[Postgresql]:
+    # Not in pytest's own folder: the server is another user where root runs the tests, who may not look into that.
+    with tempfile.TemporaryDirectory(prefix="postgresql-") as folder, postgresql(Path(folder)) as running:
         running.ask_for_a_password("careful", "right")
         yield running
 
