@@ -1,6 +1,7 @@
 """How every script of the project begins and ends: its options, and errors as one line without a traceback."""
 
 import argparse
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ from dogs_vs_cats.settings.params import load_settings
 
 def run(main: Callable[[], None]) -> None:
     """Run a script; turn an error the user can act on into one message and exit status 1."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A photo's name may have what the terminal cannot say, or bytes that are no text: \udce9 stands for those.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
     except WorkflowError as error:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def main(photos: tuple[Path, ...], model: str | None, as_json: bool, as_csv: bool, engine: "Engine") -> None:  # noqa: FBT001
     """Say of which class photos are, with calibrated probabilities.
 
-    The exit status is 1 if any could not be decoded.
+    The exit status is 1 if any could not be decoded, or a folder has files that are no photos.
     """
     if as_json and as_csv:
         raise click.UsageError("--csv is not allowed with --json")

@@ -257,9 +257,9 @@ class Comparison(_Part):
         return groups
 
 
-def as_json(value: object) -> str:
+def as_json(value: object, *, ascii_only: bool = False) -> str:
     """Return JSON that every parser takes: a NaN or an infinity in it is an error, not a word."""
-    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=ascii_only) + "\n"
 
 
 def write_json(path: Path, value: Mapping[str, object]) -> None:

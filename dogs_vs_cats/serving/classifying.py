@@ -1,5 +1,6 @@
 """Photos as people have them: files in, classes with calibrated probabilities out."""
 
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -111,7 +112,10 @@ class Classifier:
 
     def _load(self, file: Path) -> tuple[Path, NDArray[np.uint8]] | Unread:
         try:
-            if file.stat().st_size > LARGEST_FILE:
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return Unread(str(file), "not a regular file")  # a pipe would be waited for
+            if status.st_size > LARGEST_FILE:
                 return Unread(str(file), f"more than {LARGEST_FILE // 10**6} MB")
             return file, decode(file.read_bytes(), self.size, self.resampling)
         except RefusedPhotoError as error:

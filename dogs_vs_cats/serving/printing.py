@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dogs_vs_cats.evaluation.comparison import as_json
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Unread
-from dogs_vs_cats.serving.trained_models import Engine, find_photos, open_classifier
+from dogs_vs_cats.serving.trained_models import Engine, find_others, find_photos, open_classifier
 
 Form: TypeAlias = Literal["table", "json", "csv"]
 Row: TypeAlias = dict[str, str | float | None]
@@ -30,12 +30,12 @@ def print_answers(photos: Sequence[Path], model: str | None, engine: Engine, for
         form: CSV is printed line by line, the others at the end.
 
     Returns:
-        Whether all could be decoded.
+        Whether all files were answered, but for hidden ones.
 
     Raises:
         WorkflowError: as ``find_photos`` and ``open_classifier``.
     """
-    files = find_photos(photos)
+    files, (others, hidden) = find_photos(photos), find_others(photos)
     unread = 0
     with open_classifier(Path(), model, engine=engine, photos=len(files)) as classifier:
         if classifier.temperature is None:
@@ -49,11 +49,16 @@ def print_answers(photos: Sequence[Path], model: str | None, engine: Engine, for
             for answer in bar:
                 unread += isinstance(answer, Unread)
                 yield _row(answer, classifier)
+            yield from (_row(other, classifier) for other in others)
 
         _PRINTED[form](rows(), classifier)
     if unread:
         print(f"{unread} of {len(files)} photos could not be decoded", file=sys.stderr)
-    return not unread
+    if others:
+        print(f"{len(others)} other files are no photos", file=sys.stderr)
+    if hidden:
+        print(f"{hidden} hidden files and folders were left out", file=sys.stderr)
+    return not unread and not others
 
 
 def _row(answer: Answer | Unread, classifier: Classifier) -> Row:
@@ -78,7 +83,8 @@ def _print_csv(rows: Iterable[Row], _classifier: Classifier) -> None:
 
 
 def _print_json(rows: Iterable[Row], _classifier: Classifier) -> None:
-    print(as_json(list(rows)), end="")
+    # Other encodings' escapes for characters that they lack are none of JSON's.
+    print(as_json(list(rows), ascii_only="utf" not in (sys.stdout.encoding or "").lower()), end="")
 
 
 def _print_table(rows: Iterable[Row], classifier: Classifier) -> None:

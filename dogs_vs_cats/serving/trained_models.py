@@ -1,6 +1,7 @@
 """The models that the workflow trained in a project's folder, opened for photos; on a CPU without TensorFlow."""
 
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogs_vs_cats.data.arrays import read_dataset
-from dogs_vs_cats.data.raw.left_out import why_left_out
-from dogs_vs_cats.data.raw.raw_photos import folder_store
+from dogs_vs_cats.data.decoding.photos import begins_as_photo
+from dogs_vs_cats.data.raw.left_out import PHOTO_EXTENSIONS
 from dogs_vs_cats.data.scaling import scale
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation.comparison import Comparison
@@ -28,6 +29,8 @@ from dogs_vs_cats.serving.registered_models import URI_PREFIX, by_keras, open_re
 
 if TYPE_CHECKING:
     import keras
+
+# Of photos: a file that is called one is told where it is none. Others are known by how they begin.
 
 Engine: TypeAlias = Literal["auto", "ncnn", "tensorflow"]
 
@@ -197,14 +200,16 @@ def classify(
         engine: as for ``open_classifier``.
 
     Yields:
-        An answer, or the reason why there is none, for each photo in turn.
+        An answer, or the reason why there is none, for each photo in turn; then the reason for each other file.
 
     Raises:
         WorkflowError: if a path is missing, a folder has no photos, or as ``open_classifier``.
     """
-    files = find_photos([Path(path) for path in paths])
+    given = [Path(path) for path in paths]
+    files = find_photos(given)
     with open_classifier(Path(project), model, engine=engine, photos=len(files)) as classifier:
         yield from classifier.classify(files)
+    yield from find_others(given)[0]
 
 
 def find_photos(paths: Sequence[Path]) -> list[Path]:
@@ -214,7 +219,8 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
         paths: photos, and folders with photos in them or in their folders.
 
     Returns:
-        Files as named, whatever their ending; of a folder those with a photo's ending, sorted, hidden ones left out.
+        Files as named, whatever they are; of a folder, sorted, those that are not hidden and have a photo's ending or
+        begin as one.
 
     Raises:
         WorkflowError: if a path is missing or something else, or a folder has no photos.
@@ -224,15 +230,68 @@ def find_photos(paths: Sequence[Path]) -> list[Path]:
         if path.is_file():
             found.append(path)
         elif path.is_dir():
-            store = folder_store(path, links=True)
-            # A link that leads nowhere is told as a photo that cannot be read.
-            names = sorted([*store.names, *(name for name, _ in store.left_out.files if why_left_out(name) is None)])
-            if not names:
+            photos = _look_into(path).photos
+            if not photos:
                 raise WorkflowError(f"{path}: no photos in this folder; name one with .jpg, .png or the like in it")
-            found += [path / name for name in names]
+            found += photos
         else:
             raise WorkflowError(f"{path}: {'no file or folder' if path.exists() else 'no such file or folder'}")
     return found
+
+
+def find_others(paths: Sequence[Path]) -> tuple[list[Unread], int]:
+    """What ``find_photos`` leaves out of folders: files and folders that are not hidden, and how many are."""
+    contents = [_look_into(path) for path in paths if path.is_dir()]
+    return [other for content in contents for other in content.others], sum(content.hidden for content in contents)
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What is in a folder and its folders."""
+
+    photos: list[Path]
+    others: list[Unread]
+    hidden: int
+
+
+def _look_into(folder: Path) -> _Contents:
+    names: list[str] = []
+    others: list[Unread] = []
+    hidden = 0
+    seen: set[str] = set()  # folders, since links may lead round in a circle
+
+    def tell(error: OSError) -> None:
+        others.append(Unread(str(error.filename), f"the folder cannot be read: {error.strerror}"))
+
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=tell):
+        seen.add(os.path.realpath(place))
+        shown = [name for name in folders if not _is_hidden(name)]
+        hidden += len(folders) - len(shown) + sum(map(_is_hidden, files))
+        folders[:] = [name for name in shown if os.path.realpath(f"{place}/{name}") not in seen]
+        names += [os.path.relpath(f"{place}/{name}", folder) for name in files if not _is_hidden(name)]
+    photos = []
+    for name in sorted(names):
+        path = folder / name
+        if path.suffix.lower() in PHOTO_EXTENSIONS or _begins_as_photo(path):
+            photos.append(path)
+        else:
+            others.append(Unread(str(path), "not a picture"))
+    return _Contents(photos, others, hidden)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in {"__macosx", "thumbs.db", "desktop.ini"}
+
+
+def _begins_as_photo(path: Path) -> bool:
+    """Whether a file begins as a photo does, or is none that can be looked at: then it is told when it is tried."""
+    try:
+        if not path.is_file():
+            return True
+        with path.open("rb") as file:
+            return begins_as_photo(file.read(64))
+    except OSError:
+        return True
 
 
 def _weights(project: Path, kind: str) -> Path:

@@ -35,6 +35,12 @@ from tests.photo_project import TEMPERATURES, photo, write_comparison, write_pro
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
+# A PNG that claims 1 x 100,000,000 pixels.
+HUGE = bytes.fromhex(
+    "89504e470d0a1a0a0000000d494844520000000105f5e100080200000003e072b90000000849444154789c0300"
+    "00000001480689d20000000049454e44ae426082"
+)
+
 DOGS_VS_CATS = Path(sys.executable).with_name("dogs-vs-cats")
 
 
@@ -98,6 +104,73 @@ def test_json_and_csv_say_the_same_and_a_bad_photo_is_in_both(
         "error": "not a picture",
     }  # fmt: skip
     assert [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows] == lines
+
+
+def test_a_folder_never_gives_fewer_answers_than_it_has_files(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "given"
+    (folder / "inner").mkdir(parents=True)
+    for name, format_ in (
+        ("a.avif", "AVIF"), ("b.jfif", "JPEG"), ("c.jpe", "JPEG"), ("inner/d", "JPEG"), ("e.txt", "PNG"),
+        ("f.jpg", "AVIF"), ("g.jp2", "JPEG2000"), ("h.pgm", "PPM"),
+    ):  # fmt: skip
+        (folder / name).write_bytes(encoded(photo(1), format_))
+    (folder / "huge.png").write_bytes(HUGE)
+    (folder / "notes.md").write_text("text")
+    (folder / "lost.jpg").symlink_to(tmp_path / "nowhere")
+    (folder / "inner/round").symlink_to(folder)
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / ".DS_Store").touch()
+    (folder / "inner/Thumbs.db").touch()
+    with pytest.raises(SystemExit):
+        call(predict.main, str(folder), "--json")
+    printed = capsys.readouterr()
+    rows = {str(Path(row["photo"]).relative_to(folder)): row["error"] for row in json.loads(printed.out)}
+    assert rows == dict.fromkeys(("a.avif", "b.jfif", "c.jpe", "e.txt", "f.jpg", "g.jp2", "h.pgm", "inner/d")) | {
+        "huge.png": "1 x 100000000 pixels, more than the limit of 65535 a side",
+        "lost.jpg": "No such file or directory",
+        "pipe.jpg": "not a regular file",
+        "notes.md": "not a picture",
+    }
+    assert "3 of 11 photos could not be decoded\n1 other files are no photos\n" in printed.err
+    assert "2 hidden files and folders were left out" in printed.err
+
+
+def test_files_beside_the_photos_are_told_and_cost_the_exit_status(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cat.jpg").write_bytes(encoded(photo(1), "JPEG"))
+    call(predict.main, str(tmp_path), "--csv")
+    (tmp_path / "notes.md").write_text("text")
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        call(predict.main, str(tmp_path), "--csv")
+    printed = capsys.readouterr()
+    assert [row["error"] for row in csv.DictReader(printed.out.splitlines())] == ["", "not a picture"]
+    assert printed.err == "1 other files are no photos\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize("form", ["--json", "--csv", ""])
+def test_names_that_the_terminal_cannot_say_are_answered(
+    project: Path, tmp_path: Path, encoding: str, form: str
+) -> None:
+    names = ["猫 é😀.jpg".encode(), b"Ch\xe2t.jpg", b"cat.jpg"]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(encoded(photo(1), "JPEG"))
+    done = subprocess.run(
+        [DOGS_VS_CATS, "predict", *([form] if form else []), tmp_path],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "COLUMNS": "300"}, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.decode(encoding)
+    if form == "--json":
+        assert {os.fsencode(Path(row["photo"]).name) for row in json.loads(said)} == set(names)
+    else:
+        assert said.count(".jpg") == 3
+        assert "Ch\\udce2t.jpg" in said
+        assert ("猫 é😀.jpg" in said) == (encoding == "utf-8")
 
 
 def test_bad_arguments_are_told_at_once(project: Path) -> None:

@@ -260,9 +260,20 @@ def _open(data: bytes) -> ImageFile.ImageFile:
         raise RefusedPhotoError(f"{named} pixels, more than the limit of {PIXEL_LIMIT}") from error
 
 
+def begins_as_photo(head: bytes) -> bool:
+    """Whether a file begins as one of the formats that are tried does, by its first 64 bytes."""
+    Image.init()
+    accepted = (accept(head) for _, accept in map(Image.OPEN.get, FORMATS) if accept is not None)  # type: ignore[misc]
+    return _has_heic_brand(head) or any(accept is True for accept in accepted)
+
+
+def _has_heic_brand(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
+
+
 def _is_heic(data: bytes) -> bool:
     """Whether a file is HEIC; its reader is then known to Pillow, or the photo is refused by the reader's name."""
-    if data[4:8] != b"ftyp" or data[8:12] not in _HEIC_BRANDS or b"avif" in data[16 : int.from_bytes(data[:4])]:
+    if not _has_heic_brand(data) or b"avif" in data[16 : int.from_bytes(data[:4])]:
         return False
     try:
         import pi_heif
