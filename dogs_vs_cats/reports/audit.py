@@ -14,6 +14,7 @@ from dogs_vs_cats.data.decoding.index import REPAIR
 from dogs_vs_cats.data.decoding.many import in_threads
 from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, thumbnail
 from dogs_vs_cats.data.splits.splitting import group_duplicates
+from dogs_vs_cats.data.spreadsheets import as_cell
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.probabilities import class_probabilities, predicted
@@ -92,14 +93,14 @@ def _write_list(path: Path, audited: AuditedPhotos, doubts: Sequence[Doubt]) -> 
         for doubt in doubts:
             photo = audited.indexed[doubt.photo]
             writer.writerow((
-                audited.names[doubt.photo],
-                photo.label,
+                as_cell(audited.names[doubt.photo]),
+                as_cell(photo.label or ""),
                 photo.split,
                 doubt.reason,
                 f"{doubt.score:.6f}",
-                "" if doubt.suggested is None else audited.classes[doubt.suggested],
-                "" if doubt.duplicate_of is None else audited.names[doubt.duplicate_of],
-                doubt.detail,
+                "" if doubt.suggested is None else as_cell(audited.classes[doubt.suggested]),
+                "" if doubt.duplicate_of is None else as_cell(audited.names[doubt.duplicate_of]),
+                as_cell(doubt.detail),
             ))  # fmt: skip
 
 

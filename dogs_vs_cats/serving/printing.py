@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from dogs_vs_cats.data.spreadsheets import as_cell
 from dogs_vs_cats.evaluation.comparison import as_json
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Unread
 from dogs_vs_cats.serving.trained_models import Engine, find_others, find_photos, open_classifier
@@ -79,7 +80,7 @@ def _print_csv(rows: Iterable[Row], _classifier: Classifier) -> None:
         if writer is None:
             writer = csv.DictWriter(sys.stdout, row, lineterminator="\n")
             writer.writeheader()
-        writer.writerow(row)
+        writer.writerow({key: as_cell(value) if isinstance(value, str) else value for key, value in row.items()})
 
 
 def _print_json(rows: Iterable[Row], _classifier: Classifier) -> None:

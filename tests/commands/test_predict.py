@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import io
 import json
 import os
 import shutil
@@ -149,6 +150,20 @@ def test_files_beside_the_photos_are_told_and_cost_the_exit_status(
     printed = capsys.readouterr()
     assert [row["error"] for row in csv.DictReader(printed.out.splitlines())] == ["", "not a picture"]
     assert printed.err == "1 other files are no photos\n"
+
+
+def test_no_cell_of_csv_is_a_formula(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("=1+1.jpg", "+1.jpg", "@1.jpg", "\t1.jpg", "-1.jpg")
+    for name in names:
+        (project / name).write_bytes(encoded(photo(1), "JPEG"))
+    try:
+        call(predict.main, "--csv", "--", *names)
+    finally:
+        for name in names:
+            (project / name).unlink()
+    assert [row["photo"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))] == [
+        f"'{name}" for name in names
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

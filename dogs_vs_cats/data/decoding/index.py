@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dogs_vs_cats.data.decoding.photos import Fingerprint
 from dogs_vs_cats.data.spool import open_on_disk
+from dogs_vs_cats.data.spreadsheets import as_cell
 from dogs_vs_cats.errors import WorkflowError
 
 COLUMNS = ("file", "class", "split", "sha256", "perceptual_hash", "width", "height")
@@ -174,4 +175,4 @@ def write_rejected(path: Path, rejected: Iterable[tuple[str, str]]) -> None:
     with path.open("w", encoding="utf-8", newline="", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("file", "reason"))
-        writer.writerows(rejected)
+        writer.writerows((as_cell(name), as_cell(reason)) for name, reason in rejected)

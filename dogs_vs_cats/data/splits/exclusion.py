@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from dogs_vs_cats.data.raw.raw_photos import Photos
 from dogs_vs_cats.data.splits.dictionary_encoding import DictionaryEncoded
 from dogs_vs_cats.data.splits.intake import TakenPhoto
+from dogs_vs_cats.data.spreadsheets import from_cell
 from dogs_vs_cats.errors import WorkflowError
 
 
@@ -67,10 +68,10 @@ def read_list(path: Path) -> dict[str, Listed]:
                 )
             listed: dict[str, Listed] = {}
             for row in reader:
-                name = (row["file"] or "").strip()
+                name = from_cell((row["file"] or "").strip())
                 if not name:
                     raise WorkflowError(f"{path}: line {reader.line_num} names no file; correct or remove it")
-                listed.setdefault(name, Listed(reader.line_num, (row.get("reason") or "").strip()))
+                listed.setdefault(name, Listed(reader.line_num, from_cell((row.get("reason") or "").strip())))
     except (UnicodeDecodeError, csv.Error) as error:
         raise WorkflowError(f"{path}: not a CSV file in UTF-8 ({error}); correct it") from None
     return listed

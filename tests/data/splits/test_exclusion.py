@@ -1,9 +1,11 @@
 """A list of photos to leave out: what it may look like, which photo a name means, and what is refused."""
 
+import csv
 from pathlib import Path
 
 import pytest
 
+from dogs_vs_cats.data.decoding.index import write_rejected
 from dogs_vs_cats.data.decoding.photos import Fingerprint
 from dogs_vs_cats.data.raw.raw_photos import Photos
 from dogs_vs_cats.data.splits.exclusion import find_list, find_listed, leave_out, read_list
@@ -35,6 +37,27 @@ def test_listed_photos_are_found_with_the_reason(tmp_path: Path) -> None:
 def test_a_spreadsheets_list_with_a_photo_in_two_lines_is_read(tmp_path: Path) -> None:
     path = written(tmp_path, "\ufefffile,reason\r\ntrain/cat.0.jpg,label\r\ncat.0.jpg,duplicate\r\n")
     assert find_listed(SOURCE, read_list(path), path) == {"train/cat.0.jpg": f"excluded by {path}: label"}
+
+
+@pytest.mark.parametrize("first", [*"=+-@\t'", "'=", "''-"])
+def test_names_that_a_spreadsheet_would_run_are_found_by_the_lists_that_are_written(tmp_path: Path, first: str) -> None:
+    name, path = f"{first}cmd|x!A1.jpg", tmp_path / "list.csv"
+    write_rejected(path, [(name, f"{first}why")])
+    with path.open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert all(cell[0] not in "=+-@\t\r" for cell in row.values())
+    assert [*find_listed(photos("a.jpg", name), read_list(path), path)] == [name]
+
+
+def test_a_name_with_the_end_of_a_line_keeps_its_line(tmp_path: Path) -> None:
+    write_rejected(tmp_path / "list.csv", [("\r=1.jpg", "not\na picture")])
+    with (tmp_path / "list.csv").open(encoding="utf-8", newline="") as file:
+        assert [*csv.reader(file, strict=True)][1:] == [["\\r=1.jpg", "not\na picture"]]
+
+
+def test_a_name_that_somebody_wrote_without_an_apostrophe_is_found(tmp_path: Path) -> None:
+    path = written(tmp_path, "file\n=1.jpg\n'2.jpg\n")
+    assert [*find_listed(photos("=1.jpg", "'2.jpg"), read_list(path), path)] == ["=1.jpg", "'2.jpg"]
 
 
 def test_an_empty_list_leaves_nothing_out(tmp_path: Path) -> None:
