@@ -52,6 +52,13 @@ def absolute(uri: str, root: Path) -> str:
     return f"{match[0]}{root.resolve() / uri[match.end() :]}" if match else uri
 
 
+def relative(uri: str, root: Path) -> str:
+    """Return an address; a SQLite file in a folder with its path from there, for when the folder is moved."""
+    match = _SQLITE.match(uri)
+    path = Path(uri[match.end() :]) if match else Path()
+    return f"{match[0]}{path.relative_to(root.resolve())}" if match and path.is_relative_to(root.resolve()) else uri
+
+
 def redacted(uri: str) -> str:
     """Return an address without user name, password and query, also where the password has ``/``, ``#``, ``?``, ``@``.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from dogs_vs_cats.settings.addresses import is_local, without_secrets
+from dogs_vs_cats.tracking.moving import bring_home
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -106,6 +107,8 @@ def _client(uri: str, root: Path) -> "MlflowClient":
         database = database_file(uri)
         if database is not None and not database.exists():
             _create_database(database, root)
+        if database is not None and database.is_relative_to(root):
+            bring_home(database, root)
         return MlflowClient(uri, uri)
 
 

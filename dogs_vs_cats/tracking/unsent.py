@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings.addresses import absolute, redacted, tracking_fault
+from dogs_vs_cats.settings.addresses import absolute, redacted, relative, tracking_fault
 from dogs_vs_cats.tracking.connection import is_refusal, reason
 from dogs_vs_cats.tracking.delivery import MlflowRun, NoSuchParentError, NoSuchVersionError
 from dogs_vs_cats.tracking.operations import (
@@ -113,13 +113,13 @@ def new_journal(root: Path, uri: str, name: str, identity: str) -> Journal:
     """A journal whose folder sorts by the time of its run and says which it is."""
     words = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-") or "run"
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-    return Journal(unsent_folder(root) / f"{stamp}-{words[:60]}-{identity}", uri)
+    return Journal(unsent_folder(root) / f"{stamp}-{words[:60]}-{identity}", relative(uri, root))
 
 
 def journal_of(root: Path, uri: str, identity: str) -> Journal | None:
     """The journal that a run with this identity left, if it was not sent yet."""
     found = sorted(unsent_folder(root).glob(f"*-{identity}"))
-    return Journal(found[0], uri) if found else None
+    return Journal(found[0], relative(uri, root)) if found else None
 
 
 def forget_promotions(root: Path, registered_model: str, alias: str) -> None:
@@ -156,7 +156,7 @@ def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> Ite
         except Timeout:
             yield f"{name}: its run still goes on; send it when that has ended"
             continue
-        target = absolute(uri, root) if uri else (folder / "uri").read_text(encoding="utf-8")
+        target = absolute(uri or (folder / "uri").read_text(encoding="utf-8"), root)
         try:
             for line in _send_one(folder, root, target, timeout_seconds):
                 yield f"{name}: {line}"
