@@ -30,8 +30,6 @@ from dogs_vs_cats.serving.registered_models import URI_PREFIX, by_keras, open_re
 if TYPE_CHECKING:
     import keras
 
-# Of photos: a file that is called one is told where it is none. Others are known by how they begin.
-
 Engine: TypeAlias = Literal["auto", "ncnn", "tensorflow"]
 
 
