@@ -16,6 +16,7 @@ from dogs_vs_cats.tracking.operations import (
     IDENTITY,
     METRICS_AT_ONCE,
     PARAMETER_LENGTH,
+    REPLACES,
     TAG_LENGTH,
     AnyOperation,
     Artifact,
@@ -39,6 +40,10 @@ class NoSuchVersionError(LookupError):
 
 class NoSuchParentError(LookupError):
     """The run that a run belongs to is not in MLflow yet."""
+
+
+class NoSuchRunError(LookupError):
+    """MLflow has the run no more, whatever it answered an operation."""
 
 
 class MlflowRun:
@@ -95,6 +100,16 @@ class MlflowRun:
             case End():
                 self._client.set_terminated(self._run, operation.status, operation.time)
 
+    def check_run(self) -> None:
+        """Ask for the run, where an operation was refused.
+
+        Raises:
+            NoSuchRunError: if it is not there: deleted, or lost with the server's database.
+            Exception: whatever MLflow raises.
+        """
+        if self.run_id is not None and not self._is_there(self.run_id):
+            raise NoSuchRunError(f"it has no run {self.run_id} any more")
+
     def _start(self, start: Start) -> None:
         from mlflow.entities import Dataset, DatasetInput
 
@@ -108,6 +123,8 @@ class MlflowRun:
                 self._client.delete_tag(run_id, ERROR)
         else:
             tags = start.tags | {IDENTITY: start.identity, "mlflow.user": _user()}
+            if start.run_id is not None:
+                tags[REPLACES] = start.run_id
             if start.parent is not None:
                 tags["mlflow.parentRunId"] = self._parent(start.parent)
             run = self._client.create_run(self._experiment_id, start.time, cut_tags(tags), start.name)

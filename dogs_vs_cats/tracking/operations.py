@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 IDENTITY = "dogs_vs_cats.id"
+REPLACES = "replaces_run"
+"""The tag of a run that was recorded anew, with the id of the one that MLflow no longer has."""
 ERROR = "error"
 """The tag with the exception that ended a run."""
 Status = Literal["FINISHED", "FAILED", "KILLED"]

@@ -4,14 +4,15 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 
 from tqdm import tqdm
 
-from dogs_vs_cats.settings.addresses import redacted
+from dogs_vs_cats.settings.addresses import is_local, redacted
 from dogs_vs_cats.tracking.connection import DATABASE_SECONDS, is_new_database, is_refusal, reason
-from dogs_vs_cats.tracking.delivery import MlflowRun, NoSuchVersionError
-from dogs_vs_cats.tracking.operations import AnyOperation, Artifact, Logged, Reopen, Start, together
+from dogs_vs_cats.tracking.delivery import MlflowRun, NoSuchRunError, NoSuchVersionError
+from dogs_vs_cats.tracking.operations import AnyOperation, Artifact, End, Logged, Start, together
 from dogs_vs_cats.tracking.unsent import SEND_COMMAND, Journal
 
 # A tracker that did not answer one run is not asked again by the next ones for so long: a search has many.
@@ -58,7 +59,10 @@ class Outbox:
         self._timeout_seconds = timeout_seconds
         self._waiting: deque[AnyOperation] = deque()
         self._delivering: list[AnyOperation] = []
-        self._first: Start | Reopen | None = None
+        self._delivered: list[AnyOperation] = []
+        self._aside: list[AnyOperation] = []
+        """What found no room among the artifacts on this machine."""
+        self._is_anew = False
         self._changed = threading.Condition()
         self._closing = False
         silent = time.monotonic() - _silent_since.get(uri, -_LEFT_ALONE_SECONDS)
@@ -69,8 +73,6 @@ class Outbox:
     def put(self, operation: AnyOperation) -> None:
         """Take an operation; returns at once."""
         with self._changed:
-            if isinstance(operation, Start | Reopen):
-                self._first = operation
             if self._is_away:
                 self._keep([operation])
             else:
@@ -105,6 +107,8 @@ class Outbox:
             with self._changed:
                 if not self._is_away and (self._waiting or self._delivering):  # a second Ctrl-C
                     self._give_up("interrupted", is_silent=False)
+                if not self._is_away:
+                    self._keep_aside()
                 self._closing = True
                 self._changed.notify_all()
                 self._journal.close()
@@ -120,12 +124,17 @@ class Outbox:
             with self._changed:
                 if not self._delivering:  # waiting for this one was given up, and it is in the journal
                     return
-                if isinstance(fault, NoSuchVersionError):
+                if isinstance(fault, NoSuchRunError) and not self._is_anew:
+                    self._begin_anew(str(fault))
+                elif isinstance(fault, NoSuchVersionError | NoSuchRunError):
                     self._give_up(str(fault), is_silent=False)
+                elif isinstance(fault, OSError) and is_local(self._uri) and isinstance(operation, Artifact | Logged):
+                    self._aside.append(operation)
                 elif fault is not None:
                     self._give_up(reason(fault), is_silent=True)
                 else:
                     self.run_id = self._run.run_id
+                    self._delivered += self._delivering
                     answers(self._uri)
                 self._delivering = []
                 self._changed.notify_all()
@@ -151,6 +160,10 @@ class Outbox:
                 self._run.take(operation)
             except Exception as error:  # noqa: BLE001 - whatever happens to the tracker, the training goes on
                 if is_refusal(error) and not isinstance(operation, Start):
+                    try:
+                        self._run.check_run()
+                    except Exception as about_the_run:  # noqa: BLE001 - likewise
+                        return about_the_run
                     tell_once(reason(error), f"MLflow refused a {operation.kind}: {reason(error)}")
                     return None
                 late = time.monotonic() - began > self._timeout_seconds / 2
@@ -161,6 +174,16 @@ class Outbox:
             else:
                 return None
 
+    def _begin_anew(self, fault: str) -> None:
+        """Record all of the run again, as a new one that names it."""
+        tell_once(fault, f"{redacted(self._uri)}: {fault}; all of it is recorded again, as a new run")
+        self._is_anew = self._run.again = True
+        first, *others = self._delivered
+        if isinstance(first, Start):
+            first = first.model_copy(update={"run_id": self.run_id, "resumes": False})
+        self._waiting.extendleft(reversed([first, *others, *self._delivering]))
+        self._delivered = []
+
     def _give_up(self, fault: str, *, is_silent: bool) -> None:
         missed = [*self._delivering, *self._waiting]
         self._waiting.clear()
@@ -169,10 +192,24 @@ class Outbox:
         if is_silent:
             _silent_since[self._uri] = time.monotonic()
         self._tell(self._uri if is_silent else fault, fault)
-        if self._first is not None and self._first not in missed:
-            run_id = {"run_id": self.run_id, "resumes": False} if isinstance(self._first, Start) else {}
-            missed.insert(0, self._first.model_copy(update=run_id))
+        # All of it, and how much is there: the tracker may come back without the run.
+        delivered = self._keep(self._delivered)
+        if delivered:
+            self._journal.note_sent(delivered, self.run_id)
         self._keep(missed)
+
+    def _keep_aside(self) -> None:
+        """Keep for ``send`` what found no room among the artifacts, after another try."""
+        faults = [(operation, self._deliver(operation)) for operation in self._aside]
+        left = [operation for operation, fault in faults if fault is not None]
+        if not left:
+            return
+        first, last = self._delivered[0], self._delivered[-1]
+        # Sending begins the run again, so its end is sent again too.
+        if self._keep([first, *left, *([last] if isinstance(last, End) else [])]) > len(left):
+            self._journal.note_sent(1, self.run_id)
+            fault = "; ".join(dict.fromkeys(reason(fault) for _, fault in faults if fault is not None))
+            self._tell(fault, fault)
 
     def _tell(self, key: str, fault: str) -> None:
         place = self._journal.folder.parent
@@ -180,15 +217,19 @@ class Outbox:
             key, f"{redacted(self._uri)}: {fault}; all else goes on, and this is kept in {place} until {SEND_COMMAND}"
         )
 
-    def _keep(self, operations: list[AnyOperation]) -> None:
-        try:
-            for operation in operations:
+    def _keep(self, operations: Iterable[AnyOperation]) -> int:
+        """Write operations to the journal; return how many of them it took."""
+        kept = 0
+        for operation in operations:
+            try:
                 self._journal.append(operation)
-        except OSError as error:
-            tell_once(
-                str(self._journal.folder),
-                f"{self._journal.folder}: {error.strerror or error}; what MLflow misses is not all kept",
-            )
+                kept += 1
+            except OSError as error:
+                tell_once(
+                    str(self._journal.folder),
+                    f"{self._journal.folder}: {error.strerror or error}; what MLflow misses is not all kept",
+                )
+        return kept
 
 
 def _bytes(payload: Path) -> int:

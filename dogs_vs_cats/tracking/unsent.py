@@ -79,6 +79,11 @@ class Journal:
                 os.truncate(self._file, size)
             raise
 
+    def note_sent(self, lines: int, run_id: str | None) -> None:
+        """Note that the first lines are in MLflow, in this run."""
+        with suppress(OSError):  # they are sent once more then
+            _write(self.folder / "sent.json", Sent(lines=lines, run_id=run_id).model_dump_json())
+
     def close(self) -> None:
         """Leave the journal to ``send``."""
         self._lock.release()
@@ -185,6 +190,9 @@ def _send_one(folder: Path, root: Path, uri: str, timeout_seconds: float) -> Ite
     match operations[: 1 if sent.lines and left else 0]:
         case [Start() as start]:
             run.take(start.model_copy(update={"run_id": sent.run_id, "resumes": False}))
+            if run.run_id != sent.run_id:
+                yield f"run {sent.run_id} is there no more; all of it goes to a new one"
+                sent, left = Sent(run_id=run.run_id), operations
         case [Reopen() as reopen]:
             run.take(reopen)
     for operation, done in together(left):

@@ -132,6 +132,97 @@ def test_an_error_stays_however_often_its_run_is_sent(tmp_path: Path, monkeypatc
     assert only_run(uri, tmp_path, "failed").data.tags["error"] == "RuntimeError: no room"
 
 
+def test_a_server_that_lost_its_database_gets_all_of_the_run_as_a_new_one(
+    tmp_path: Path, model: "keras.Model", capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = Server(tmp_path / "server")
+    lost.start()
+    settings = tracking(lost.uri)
+    try:
+        with tracked_run("lost", settings, tmp_path, params={"network": {"dense": [64]}}, system_metrics=False) as run:
+            epochs(run, range(2))
+            run.log_text("early", "notes/early.txt")
+            run.log_model(model, "scratch", registered_model="pets", version_tags={"weights_sha256": "lost"})
+            run._outbox.wait()
+            lost.kill()
+            put_database(tmp_path / "server")
+            lost.start()
+            epochs(run, range(2, 4))
+            run.log_text("late", "notes/late.txt")
+        told = capsys.readouterr().err
+        assert told == (
+            f"tracking: {lost.uri}: it has no run {run.id} any more; all of it is recorded again, as a new run\n"
+        )
+        assert not unsent_folder(tmp_path).exists()
+        assert_whole(lost.uri, tmp_path, "lost")
+        found, mlflow = only_run(lost.uri, tmp_path, "lost"), client(settings, tmp_path)
+        assert found.data.tags["replaces_run"] == run.id != found.info.run_id
+        notes = [file.path for file in mlflow.list_artifacts(found.info.run_id, "notes")]
+        assert notes == ["notes/early.txt", "notes/late.txt"]
+        (version,) = mlflow.search_model_versions("name = 'pets'")
+        assert (version.run_id, version.tags["weights_sha256"]) == (found.info.run_id, "lost")
+    finally:
+        lost.kill()
+
+
+def test_what_was_kept_for_a_run_that_is_gone_by_then_is_sent_whole(
+    server: Server, gate: Gate, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tracking(gate.uri)
+    with tracked_run("gone", settings, tmp_path, params={"network": {"dense": [64]}}, system_metrics=False) as run:
+        epochs(run, range(2))
+        run.log_text("early", "notes/early.txt")
+        run._outbox.wait()
+        gate.mode = "shut"
+        epochs(run, range(2, 4))
+    client(tracking(server.uri), tmp_path).delete_run(run.id)
+    capsys.readouterr()
+    assert send(tmp_path, monkeypatch, "--uri", server.uri) == 0
+    assert f"run {run.id} is there no more; all of it goes to a new one" in capsys.readouterr().out
+    assert_whole(server.uri, tmp_path, "gone")
+    found = only_run(server.uri, tmp_path, "gone")
+    assert found.data.tags["replaces_run"] == run.id != found.info.run_id
+    notes = client(tracking(server.uri), tmp_path).list_artifacts(found.info.run_id, "notes")
+    assert [file.path for file in notes] == ["notes/early.txt"]
+
+
+def test_a_deleted_run_is_recorded_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = tracking(put_database(tmp_path))
+    with tracked_run("deleted", settings, tmp_path, params={"network": {"dense": [64]}}, system_metrics=False) as run:
+        epochs(run, range(2))
+        run._outbox.wait()
+        client(settings, tmp_path).delete_run(run.id)
+        epochs(run, range(2, 4))
+    assert f"it has no run {run.id} any more" in capsys.readouterr().err
+    assert_whole(str(settings.uri), tmp_path, "deleted")
+    assert only_run(str(settings.uri), tmp_path, "deleted").data.tags["replaces_run"] == run.id
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_full_artifacts_cost_the_artifact_and_not_the_run(
+    tmp_path: Path, is_kept: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tracking(put_database(tmp_path))
+    (tmp_path / "mlruns").mkdir()
+    blocking = [tmp_path / "mlruns" / "artifacts", *([] if is_kept else [unsent_folder(tmp_path)])]
+    for file in blocking:
+        file.touch()  # a file in the folder's place is as good as a full disk, also for root
+    with tracked_run("full", settings, tmp_path, params={"network": {"dense": [64]}}, system_metrics=False) as run:
+        epochs(run, range(2))
+        run.log_text("early", "notes/early.txt")
+        epochs(run, range(2, 4))
+    assert_whole(str(settings.uri), tmp_path, "full")
+    told = capsys.readouterr().err
+    assert ("is kept in" in told, "not all kept" in told) == (is_kept, not is_kept)
+    for file in blocking:
+        file.unlink()
+    assert send(tmp_path, monkeypatch) == 0
+    assert capsys.readouterr().out.startswith("2" if is_kept else "nothing to send")
+    assert_whole(str(settings.uri), tmp_path, "full")
+    notes = client(settings, tmp_path).list_artifacts(run.id, "notes")
+    assert [file.path for file in notes] == (["notes/early.txt"] if is_kept else [])
+
+
 def journals(root: Path) -> list[Path]:
     return sorted(unsent_folder(root).iterdir())
 
