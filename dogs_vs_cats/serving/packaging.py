@@ -10,7 +10,7 @@ from dogs_vs_cats.reports.publishing import CHAMPION
 from dogs_vs_cats.serving.trained_models import TrainedModel
 from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.connection import quiet_mlflow
-from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
+from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
 from dogs_vs_cats.tracking.tracked_runs import client, reopened_run, set_alias
 
 # What photo_model.py and what it imports need. TensorFlow is not among it.
@@ -75,7 +75,7 @@ def register_photo_model(trained: TrainedModel, settings: TrackingSettings, root
             lambda folder: write_photo_model(trained, folder),
             f"{trained.kind}-photos",
             registered_model=name,
-            version_tags={**tags, "kind": trained.kind, "classes": ", ".join(trained.description.classes)},
+            version_tags={**tags, "kind": trained.kind, "classes": as_tag(trained.description.classes)},
         )
     set_alias(settings.model_copy(update={"registered_model": name}), root, CHAMPION, tags)
     from mlflow.exceptions import MlflowException

@@ -17,6 +17,7 @@ from dogs_vs_cats.settings.addresses import redacted
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.settings.sections import Resampling
 from dogs_vs_cats.tracking.connection import is_new_database, quiet_mlflow, reason
+from dogs_vs_cats.tracking.logged_models import from_tag
 from dogs_vs_cats.tracking.tracked_runs import client, tracking_uri
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def open_registered(uri: str, project: Path) -> Classifier:
     except (MlflowException, OSError) as error:
         why = reason(error).rstrip(".")
         raise WorkflowError(f"{uri}: {why}; train and register models with: dvc repro") from None
-    classes = (version.tags or {}).get("classes", "").split(", ")
+    classes = from_tag((version.tags or {}).get("classes", ""))
     resampling = run.data.params.get("resampling", "lanczos")
     shape = model.inputs[0].shape
     fits = len(shape) == _DIMENSIONS and model.inputs[0].dtype == "uint8" and len(model.outputs[0].shape) == 1

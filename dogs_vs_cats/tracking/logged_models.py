@@ -1,6 +1,8 @@
 """Models in MLflow's format, which load with MLflow, Keras and TensorFlow alone."""
 
+import json
 import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,20 @@ if TYPE_CHECKING:
 
 DIGEST_TAG = "weights_sha256"
 """The tag by which a registered version is found again: the digest of its trained weights."""
+
+
+def as_tag(names: Sequence[str]) -> str:
+    """Return names as the text of a tag, from which ``from_tag`` reads them whatever they have in them."""
+    return json.dumps([*names], ensure_ascii=False)
+
+
+def from_tag(text: str) -> list[str]:
+    """Return the names of a tag; those of version 0.1 are divided by commas."""
+    try:
+        names = json.loads(text)
+    except ValueError:
+        return text.split(", ")
+    return [str(name) for name in names] if isinstance(names, list) else [text]
 
 
 def save_model(model: "keras.Model", folder: Path) -> None:

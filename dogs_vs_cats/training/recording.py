@@ -15,7 +15,7 @@ from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import Settings, TrainingSettings, TrainVgg16Settings
-from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
+from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
 from dogs_vs_cats.tracking.tracked_runs import Run, end_abandoned, tracked_run
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
 from dogs_vs_cats.training.fitting import Log, Training, train
@@ -88,7 +88,7 @@ def train_and_record(
                 version_tags={
                     "kind": description.kind,
                     DIGEST_TAG: digest_of(outputs.weights),
-                    "classes": ", ".join(description.classes),
+                    "classes": as_tag(description.classes),
                 },
             )
         checkpoint.finish(outputs.weights)
@@ -139,7 +139,7 @@ def data_tags(dataset: Dataset) -> dict[str, str]:
     return {
         "data_digest": dataset.digest,
         "data_source": dataset.source,
-        "classes": ", ".join(dataset.classes),
+        "classes": as_tag(dataset.classes),
     } | counts
 
 

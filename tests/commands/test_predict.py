@@ -26,7 +26,7 @@ from dogs_vs_cats.data.decoding.memory import MEMORY_LIMIT
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.serving.trained_models import classify, find_model
-from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, save_model
+from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag, from_tag, save_model
 from dogs_vs_cats.tracking.tracked_runs import client
 from tests.commands.calling import call
 from tests.conftest import ROOT, encoded
@@ -223,11 +223,19 @@ def test_registered_models_are_used_as_they_were_calibrated(
     assert row["p_dogs"] == pytest.approx(vars(answer)["second"], abs=1e-5)
     assert row["p_dogs"] != json.loads(printed.out)[0]["p_dogs"]
 
+    fruit = tags | {"classes": as_tag(["bad, rotten", "good"])}
+    mlflow.create_model_version("dogs-vs-cats", (tmp_path / "model").as_uri(), run, fruit)
+    call(predict.main, "photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats/2")
+    (rotten,) = json.loads(capsys.readouterr().out)
+    assert rotten["class"] in ("bad, rotten", "good")
+    assert rotten["p_good"] == row["p_dogs"]
+
     call(package.main)
     assert "models:/dogs-vs-cats-photos@champion" in capsys.readouterr().out
     photos = mlflow.get_model_version_by_alias("dogs-vs-cats-photos", "champion")
     assert photos.run_id == run
     assert photos.tags[DIGEST_TAG] == tags[DIGEST_TAG]
+    assert from_tag(photos.tags["classes"]) == ["cats", "dogs"]
     for model, told in (
         ("models:/dogs-vs-cats-photos@champion", "not a model that this workflow trained"),
         ("models:/dogs-vs-cats@nobody", "alias nobody not found; train and register"),
