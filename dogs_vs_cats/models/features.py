@@ -36,22 +36,24 @@ _RELEASE_EVERY = 256  # photos, 17 MB of them at 150 pixels a side
 # ---------------------------------------------------------------- the engines
 
 
-def _reference(sample: Photos, weights: Path, scaling: Scaling) -> tuple[bool, Features]:
-    """In a process of its own: whether TensorFlow sees a GPU, and its features of the sample."""
+def _reference(sample: Photos, weights: Path, scaling: Scaling, *, without_gpu: bool) -> Features | None:
+    """In a process of its own: TensorFlow's features of the sample, by the CPU; None: it sees a GPU, and may use it."""
     import_tensorflow()
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
-        return True, np.empty(0, np.float32)
+        if not without_gpu:
+            return None
+        tf.config.set_visible_devices([], "GPU")
     model = build_extractor(sample.shape[1], weights, scaling)
-    return False, np.asarray(model.predict_on_batch(sample.astype(np.float32)))
+    return np.asarray(model.predict_on_batch(sample.astype(np.float32)))
 
 
-def _ask_tensorflow(sample: Photos, weights: Path, scaling: Scaling) -> tuple[bool, Features]:
+def _ask_tensorflow(sample: Photos, weights: Path, scaling: Scaling, *, without_gpu: bool) -> Features | None:
     """``_reference``, after which its hundreds of megabytes are free again."""
     try:
         with worker_processes(1) as submit:
-            return submit(_reference, sample, weights, scaling).result()
+            return submit(_reference, sample, weights, scaling, without_gpu=without_gpu).result()
     except BrokenProcessPool:
         raise WorkflowError(
             "TensorFlow's process died while computing features, most likely for want of memory; free some"
@@ -152,8 +154,8 @@ def open_engine(
         yield _with_tensorflow(weights, settings, size)
         return
     sample = _pick_sample(photos)
-    has_gpu, reference = _ask_tensorflow(sample, weights, scaling)
-    if engine == "auto" and has_gpu:
+    reference = _ask_tensorflow(sample, weights, scaling, without_gpu=engine == "ncnn")
+    if reference is None:
         yield _with_tensorflow(weights, settings, size)
         return
     with NcnnPool(vgg16_for_many(tensors, size), scaling_values(scaling), workers or count_workers(size)) as pool:

@@ -250,3 +250,25 @@ def test_pooled_features_are_means_and_maxima_of_the_maps(weights: Path, tmp_pat
     assert pooled.shape == (5, 1, 1, 1024)
     assert np.allclose(pooled[:, 0, 0, :512], maps.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
     assert np.allclose(pooled[:, 0, 0, 512:], maps.max(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("engine", "expected"), [("ncnn", "(3, 1, 1, 512)"), ("auto", "None")])
+def test_where_there_is_a_gpu_ncnn_is_compared_with_the_processor(weights: Path, engine: str, expected: str) -> None:
+    """TensorFlow is told of a GPU, in a process of its own; where there is none, it may not find one."""
+    code = """
+import sys
+from pathlib import Path
+import tensorflow as tf
+from dogs_vs_cats.models import features
+from tests.vgg16 import random_photos
+there = tf.config.list_physical_devices
+if not there("GPU"):
+    tf.config.list_physical_devices = lambda kind=None: ["GPU"] if kind == "GPU" else there(kind)
+found = features._reference(random_photos(3, 48), Path(sys.argv[1]), "imagenet", without_gpu=sys.argv[2] == "ncnn")
+print(None if found is None else found.shape, len(tf.config.get_visible_devices("GPU")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, weights, engine], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith(expected), done.stderr
+    assert expected == "None" or done.stdout.split()[-1] == "0"
