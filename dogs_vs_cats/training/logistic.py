@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.preprocessing import StandardScaler
 
 from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.errors import WorkflowError
@@ -49,8 +50,7 @@ def solve(model: keras.Model, parts: Parts, settings: TrainVgg16Settings, log: L
     inputs, labels = _pooled(pooling, parts.training), parts.training.labels
     if np.bincount(labels, minlength=2).min() < FOLDS * parts.training.copies:
         raise WorkflowError(f"train_vgg16.solver: logistic needs {FOLDS} training photos of each class; use gradient")
-    mean, deviation = inputs.mean(axis=0), inputs.std(axis=0)
-    deviation[deviation == 0] = 1
+    scaler = StandardScaler().fit(inputs)  # in float64, in which a constant feature has no deviation
     photos = np.arange(len(labels)) % (len(labels) // parts.training.copies)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=settings.seed).split(inputs, labels, photos)
     regression = LogisticRegressionCV(
@@ -64,9 +64,9 @@ def solve(model: keras.Model, parts: Parts, settings: TrainVgg16Settings, log: L
     with warnings.catch_warnings():
         # The weakest penalties need more steps than they are worth: cross-validation does not choose them.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit((inputs - mean) / deviation, labels)
-    weights = regression.coef_[0] / deviation
-    dense.set_weights([weights[:, None], regression.intercept_ - weights @ mean])
+        regression.fit(scaler.transform(inputs), labels)
+    weights = regression.coef_[0] / scaler.scale_
+    dense.set_weights([weights[:, None], regression.intercept_ - weights @ scaler.mean_])
     metrics = {**_judged(dense, inputs, labels), "inverse_penalty": float(np.ravel(regression.C_)[0])}
     validation = _judged(dense, _pooled(pooling, parts.validation), parts.validation.labels)
     metrics |= {f"val_{name}": value for name, value in validation.items()}

@@ -63,6 +63,16 @@ def test_copies_of_a_photo_do_not_judge_each_other(settings: Settings) -> None:
     assert result.kept["inverse_penalty"] <= 1e-3
 
 
+def test_a_feature_that_is_the_same_for_every_photo_has_no_say(settings: Settings) -> None:
+    # 0.1 has no float32, and a mean of many in float32 is further from it than they are from each other.
+    training, validation = _examples(20_000, 4), _examples(300, 5)
+    for examples in (training, validation):
+        examples.inputs[..., -1] = 0.1
+    model = build_head(HEAD, (1, 1, 11))
+    solve(model, Parts(training, validation), _settings(settings))
+    assert model.get_layer("logits").get_weights()[0][-1] == 0
+
+
 def test_too_few_photos_of_a_class_are_refused(settings: Settings) -> None:
     examples = Examples(np.zeros((8, 1, 1, 2), np.float32), np.array([0] * 4 + [1] * 4, np.uint8))
     with pytest.raises(WorkflowError, match=r"train_vgg16\.solver: logistic needs 5 training photos of each class"):
