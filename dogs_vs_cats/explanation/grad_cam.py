@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.models.probabilities import predicted
 
+_KERNEL = 4  # dimensions: rows, columns, from, to
+
 
 def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Which places of a photo speak for one class or the other, after the last convolution and its activation.
@@ -79,7 +81,8 @@ def first_filters(network: OpenNetwork) -> NDArray[np.float32]:
     Returns:
         (rows, columns, 3, filters), the colours in the order red, green, blue.
     """
-    kernel = np.asarray(network.convolutions[0].get_weights()[0], dtype=np.float32)
+    # Not the first layer's: ConvNeXt keeps its first convolution in a network of its own.
+    kernel = np.asarray(next(values for values in network.seeing.get_weights() if values.ndim == _KERNEL), np.float32)
     return kernel[:, :, ::-1] if network.reversed_channels else kernel
 
 

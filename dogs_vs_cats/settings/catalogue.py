@@ -21,6 +21,7 @@ BackboneName = Literal[
     "efficientnet_v2_b0",
     "efficientnet_lite0",
     "efficientnet_lite2",
+    "convnext_tiny",
 ]
 Preprocessing = Literal["caffe", "tf", "torch", "lite", "built in"]
 
@@ -70,7 +71,7 @@ class Backbone:
 
 
 def _halved(size: int) -> int:
-    """Five poolings without padding, each of which leaves out an odd last pixel."""
+    """Poolings or strides without padding, of 32 in all, which leave out what is over."""
     return size // 32
 
 
@@ -139,6 +140,9 @@ BACKBONES: dict[BackboneName, Backbone] = {
     ),
     "efficientnet_lite2": Backbone(
         "EfficientNet-Lite2", "Tan and Le 2019, arXiv 1905.11946", "efficientnet_lite2", "lite", 32, 1280, _halved_up
+    ),
+    "convnext_tiny": Backbone(
+        "ConvNeXt-Tiny", "Liu et al. 2022, arXiv 2201.03545", "ConvNeXtTiny", "built in", 32, 768, _halved
     ),
 }
 """The networks whose features the transfer model takes."""

@@ -18,6 +18,8 @@ from dogs_vs_cats.explanation.grad_cam import (
 from dogs_vs_cats.models.exporting import exported
 from dogs_vs_cats.models.kinds import ScratchModel, TransferModel
 from dogs_vs_cats.models.opened import OpenNetwork, open_backbone
+from dogs_vs_cats.models.pretrained.backbones import untrained_backbone
+from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName
 from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
 from tests.conftest import both_classes
 from tests.vgg16 import random_photos, random_tensors
@@ -223,6 +225,24 @@ def test_first_filters_are_in_red_green_blue(vgg16: keras.Model) -> None:
         assert np.array_equal(first_filters(open_backbone(vgg16, model, described.scaling, "vgg16")), expected)
     model, _ = scratch()
     assert np.array_equal(first_filters(OpenNetwork(model)), model.get_weights()[0])
+
+
+@pytest.mark.parametrize(("name", "filters"), [("convnext_tiny", (4, 4, 3, 96)), ("efficientnet_lite0", (3, 3, 3, 32))])
+def test_any_backbone_can_be_looked_into(name: BackboneName, filters: tuple[int, ...]) -> None:
+    keras.utils.set_random_seed(5)
+    backbone, features = untrained_backbone(name, 64), BACKBONES[name].features(64)
+    described = TransferModel(
+        size=64,
+        classes=CLASSES,
+        features=features,
+        backbone=name,
+        scaling="imagenet",
+        network=HeadSettings(pooling="flatten", dense=[], dropout=[], output="sigmoid"),
+    )
+    network = open_backbone(backbone, described.build(), "imagenet", name)
+    assert first_filters(network).shape == filters
+    assert grad_cam(network, random_photos(2, 64))[0].shape == (2, 2, 2)
+    assert feature_maps(network, random_photos(1, 64)[0])[-1].steps[-1].maps.shape == features
 
 
 def test_network_without_convolutions_is_opened_and_shows_none() -> None:

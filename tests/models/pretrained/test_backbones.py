@@ -40,6 +40,7 @@ PARAMETERS: dict[BackboneName, int] = {
     # Their authors' counts, to which Keras adds two moving numbers for each normalised channel.
     "efficientnet_lite0": 4_652_008 - (1280 * 1000 + 1000) + 2 * 21_008,
     "efficientnet_lite2": 6_092_072 - (1280 * 1000 + 1000) + 2 * 29_048,
+    "convnext_tiny": 28_589_128 - (768 * 1000 + 1000),
 }
 
 
