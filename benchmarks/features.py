@@ -73,7 +73,7 @@ def _tensorflow(weights: Path) -> Forward:
     import_tensorflow()
     import tensorflow as tf
 
-    model = build_extractor(SIZE, weights, "imagenet")
+    model = build_extractor(SIZE, weights, BottleneckSettings())
     run = tf.function(lambda batch: model(batch, training=False))
     return lambda batch: np.asarray(run(tf.constant(batch)))
 

@@ -10,6 +10,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from dogs_vs_cats.models.opened import OpenNetwork
+from dogs_vs_cats.models.pretrained.backbones import POOLED, earlier_pooled
 from dogs_vs_cats.models.probabilities import predicted
 
 _KERNEL = 4  # dimensions: rows, columns, from, to
@@ -35,12 +36,14 @@ def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.flo
     ICCV 2017, equations 1 and 2.
     """
     last = _last_maps(network)
-    to_maps, to_log_odds = keras.Model(network.seeing.inputs, last.output), _log_odds(network, last)
-    maps = to_maps(network.scaled(photos), training=False)
+    # What the head takes of earlier layers does not come from the last maps.
+    known = [last.output, *(layer.output for layer in earlier_pooled(network.seeing))]
+    to_known, to_log_odds = keras.Model(network.seeing.inputs, known), _log_odds(network, known)
+    maps, *others = keras.tree.flatten(to_known(network.scaled(photos), training=False))
     # From the maps on only: the gradient through the convolutions before them would be thrown away.
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        log_odds = to_log_odds(maps, training=False)
+        log_odds = to_log_odds([maps, *others], training=False)
     weights = ops.mean(ops.cast(tape.gradient(log_odds, maps), "float32"), axis=(1, 2), keepdims=True)
     evidence = ops.sum(weights * ops.cast(maps, "float32"), axis=-1)
     probabilities = np.asarray(ops.sigmoid(ops.cast(log_odds, "float64")))[:, 0]
@@ -51,12 +54,13 @@ def _last_maps(network: OpenNetwork) -> keras.layers.Layer:
     """The layer after whose activation the last convolution's maps are whole, before any pooling."""
     last = network.convolutions[-1]
     after = network.seeing.layers[network.seeing.layers.index(last) :]
-    places = last.output.shape[1:3]
-    return [layer for layer in after if len(layer.output.shape) == 4 and layer.output.shape[1:3] == places][-1]  # noqa: PLR2004
+    shape = last.output.shape[:3]
+    whole = [layer for layer in after if layer.output.shape[:-1] == shape and not layer.name.startswith(POOLED)]
+    return [layer for layer in whole if layer not in earlier_pooled(network.seeing)][-1]
 
 
-def _log_odds(network: OpenNetwork, last: keras.layers.Layer) -> keras.Model:
-    """The network from its last maps to the log-odds (n, 1) of the second class.
+def _log_odds(network: OpenNetwork, known: list[Any]) -> keras.Model:
+    """The network from what is known of it to the log-odds (n, 1) of the second class.
 
     Not from its output: the logarithm of a probability that rounds to 1 has no gradient.
     """
@@ -68,8 +72,8 @@ def _log_odds(network: OpenNetwork, last: keras.layers.Layer) -> keras.Model:
     linear.set_weights(dense.get_weights())
     log_odds = logits if dense.units == 1 else logits[:, 1:] - logits[:, :1]
     if network.deciding is None:
-        return keras.Model(last.output, log_odds)
-    return keras.Model(last.output, keras.Model(classifier.inputs, log_odds)(network.seeing.output))
+        return keras.Model(known, log_odds)
+    return keras.Model(known, keras.Model(classifier.inputs, log_odds)(network.seeing.output))
 
 
 def first_filters(network: OpenNetwork) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Bottleneck features: every photo through the frozen backbone once, kept on disk."""
 
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +14,14 @@ from tqdm import tqdm
 from dogs_vs_cats.data.arrays import create_array, release
 from dogs_vs_cats.data.examples import Examples, open_images
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.ncnn.engine import NcnnPool, count_workers
-from dogs_vs_cats.models.ncnn.networks import vgg16_for_many
-from dogs_vs_cats.models.pretrained.backbones import Scaling, build_extractor, scaling_values
-from dogs_vs_cats.models.pretrained.weights import read_tensors
+from dogs_vs_cats.models.ncnn.engine import NcnnPool, PooledParts, count_workers
+from dogs_vs_cats.models.ncnn.networks import PARTS, StackedNetwork, vgg16_for_many
+from dogs_vs_cats.models.pretrained.backbones import build_extractor, scaling_values
+from dogs_vs_cats.models.pretrained.weights import Tensor, read_tensors
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.settings.catalogue import check_size
 from dogs_vs_cats.settings.params import BottleneckSettings
-from dogs_vs_cats.settings.sections import Pooling
 
 Photos: TypeAlias = NDArray[np.uint8]
 Features: TypeAlias = NDArray[np.float32]
@@ -36,7 +35,7 @@ _RELEASE_EVERY = 256  # photos, 17 MB of them at 150 pixels a side
 # ---------------------------------------------------------------- the engines
 
 
-def _reference(sample: Photos, weights: Path, scaling: Scaling, *, without_gpu: bool) -> Features | None:
+def _reference(sample: Photos, weights: Path, settings: BottleneckSettings, *, without_gpu: bool) -> Features | None:
     """In a process of its own: TensorFlow's features of the sample, by the CPU; None: it sees a GPU, and may use it."""
     import_tensorflow()
     import tensorflow as tf
@@ -45,15 +44,17 @@ def _reference(sample: Photos, weights: Path, scaling: Scaling, *, without_gpu: 
         if not without_gpu:
             return None
         tf.config.set_visible_devices([], "GPU")
-    model = build_extractor(sample.shape[1], weights, scaling)
+    model = build_extractor(sample.shape[1], weights, settings)
     return np.asarray(model.predict_on_batch(sample.astype(np.float32)))
 
 
-def _ask_tensorflow(sample: Photos, weights: Path, scaling: Scaling, *, without_gpu: bool) -> Features | None:
+def _ask_tensorflow(
+    sample: Photos, weights: Path, settings: BottleneckSettings, *, without_gpu: bool
+) -> Features | None:
     """``_reference``, after which its hundreds of megabytes are free again."""
     try:
         with worker_processes(1) as submit:
-            return submit(_reference, sample, weights, scaling, without_gpu=without_gpu).result()
+            return submit(_reference, sample, weights, settings, without_gpu=without_gpu).result()
     except BrokenProcessPool:
         raise WorkflowError(
             "TensorFlow's process died while computing features, most likely for want of memory; free some"
@@ -90,7 +91,7 @@ def compare(found: Features, reference: Features) -> None:
 
 def _with_tensorflow(weights: Path, settings: BottleneckSettings, size: int) -> Extract:
     import_tensorflow()
-    model = build_extractor(size, weights, settings.scaling, settings.backbone, settings.pooling)
+    model = build_extractor(size, weights, settings)
 
     def extract_all(photos: Photos, out: Path) -> None:
         def batches() -> Iterator[tuple[int, Features]]:
@@ -141,7 +142,7 @@ def open_engine(
         WorkflowError: if the photos are too small, the weights are missing or damaged, ncnn is asked for and missing,
             or its features are not TensorFlow's.
     """
-    size, engine, scaling = photos.shape[1], settings.engine, settings.scaling
+    size, engine = photos.shape[1], settings.engine
     check_size(settings.backbone, size)
     if settings.backbone != "vgg16":
         yield _with_tensorflow(weights, settings, size)
@@ -154,26 +155,24 @@ def open_engine(
         yield _with_tensorflow(weights, settings, size)
         return
     sample = _pick_sample(photos)
-    reference = _ask_tensorflow(sample, weights, scaling, without_gpu=engine == "ncnn")
+    reference = _ask_tensorflow(sample, weights, settings, without_gpu=engine == "ncnn")
     if reference is None:
         yield _with_tensorflow(weights, settings, size)
         return
-    with NcnnPool(vgg16_for_many(tensors, size), scaling_values(scaling), workers or count_workers(size)) as pool:
+    with _vgg16_by_ncnn(tensors, size, settings, workers) as pool:
         del tensors
         compare(np.concatenate([found for _, found in sorted(pool.compute(sample))]), reference)
-
-        def extract_all(photos: Photos, out: Path) -> None:
-            batches = ((start, _pooled(maps, settings.pooling)) for start, maps in pool.compute(photos))
-            _write(photos, batches, out, settings.features(size))
-
-        yield extract_all
+        yield lambda photos, out: _write(photos, pool.compute(photos), out, settings.features(size))
 
 
-def _pooled(maps: Features, pooling: Sequence[Pooling] | None) -> Features:
-    if pooling is None:
-        return maps
-    values = {"average": maps.mean(axis=(1, 2), keepdims=True), "max": maps.max(axis=(1, 2), keepdims=True)}
-    return np.concatenate([values[name] for name in pooling], axis=-1)
+def _vgg16_by_ncnn(tensors: list[Tensor], size: int, settings: BottleneckSettings, workers: int | None) -> NcnnPool:
+    scaling, pooled = scaling_values(settings.scaling), None
+    if settings.pooling is not None:
+        parts = [PARTS.index(layer) for layer in settings.layers or ()]
+        pooled = PooledParts((*parts, len(PARTS) - 1), tuple(settings.pooling))
+    network = vgg16_for_many(tensors, size, stacked=pooled is not None)
+    workers = workers or count_workers(size, stacked=isinstance(network, StackedNetwork))
+    return NcnnPool(network, scaling, workers, pooled)
 
 
 def open_features(features: Path, split: str, n: int | None = None) -> NDArray[np.float32]:

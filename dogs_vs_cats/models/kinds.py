@@ -318,6 +318,7 @@ class TransferModel(Description):
         backbone: whose features.
         scaling: how photos are scaled for the backbone.
         pooling: how its maps are pooled; None: not at all.
+        layers: its earlier layers whose maps are pooled too.
         mirrored: whether the mirror image of a photo is judged too.
         network: the head's settings.
     """
@@ -327,6 +328,7 @@ class TransferModel(Description):
     backbone: BackboneName = "vgg16"  # descriptions did not name it while there was but one
     scaling: Scaling
     pooling: tuple[Pooling, ...] | None = None
+    layers: tuple[str, ...] = ()
     mirrored: bool = False
     network: HeadSettings
 
@@ -350,6 +352,7 @@ class TransferModel(Description):
             backbone=bottleneck.backbone,
             scaling=bottleneck.scaling,
             pooling=None if bottleneck.pooling is None else tuple(bottleneck.pooling),
+            layers=tuple(bottleneck.layers or ()),
             mirrored=bottleneck.mirrored,
             network=settings.train_vgg16.network,
         )
@@ -408,7 +411,7 @@ class TransferModel(Description):
         self.require_weights(backbone)
         from dogs_vs_cats.models.opened import open_backbone, to_side
 
-        frozen = pooled(build_backbone(self.backbone, self.side, backbone), self.pooling)
+        frozen = pooled(build_backbone(self.backbone, self.side, backbone), self.pooling, self.layers)
         return open_backbone(
             frozen, network, self.scaling, self.backbone, to_side(self.size, self.side, self.resampling)
         )

@@ -147,6 +147,21 @@ BACKBONES: dict[BackboneName, Backbone] = {
 }
 """The networks whose features the transfer model takes."""
 
+EARLIER_LAYERS: dict[BackboneName, dict[str, int]] = {
+    "vgg16": {"block3_pool": 256, "block4_pool": 512},
+    "vgg19": {"block3_pool": 256, "block4_pool": 512},
+    "resnet50": {"conv3_block4_out": 512, "conv4_block6_out": 1024},
+    "resnet50_v2": {"conv3_block3_out": 512, "conv4_block5_out": 1024},
+    "inception_v3": {"mixed2": 288, "mixed7": 768},
+    "densenet121": {"pool3_conv": 256, "pool4_conv": 512},
+    "mobilenet_v2": {"block_6_expand_relu": 192, "block_13_expand_relu": 576},
+    "efficientnet_b0": {"block4a_expand_activation": 240, "block6a_expand_activation": 672},
+    "efficientnet_v2_b0": {"block4a_expand_activation": 192, "block6a_expand_activation": 672},
+    "efficientnet_lite0": {"_blocks.5._bn0_relu": 240, "_blocks.11._bn0_relu": 672},
+    "efficientnet_lite2": {"_blocks.7._bn0_relu": 288, "_blocks.15._bn0_relu": 720},
+}
+"""Layers whose maps can be pooled beside a backbone's last ones, and their channels: the last before a halving."""
+
 NETWORKS: dict[str, Scratch | Backbone] = {
     **{str(name): network for name, network in SCRATCH.items()},
     **{str(name): network for name, network in BACKBONES.items()},

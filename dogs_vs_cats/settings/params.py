@@ -9,7 +9,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.addresses import redacted, storage_fault, tracking_fault
-from dogs_vs_cats.settings.catalogue import BACKBONES, SCRATCH, BackboneName, ScratchName, smallest_photos
+from dogs_vs_cats.settings.catalogue import (
+    BACKBONES,
+    EARLIER_LAYERS,
+    SCRATCH,
+    BackboneName,
+    ScratchName,
+    smallest_photos,
+)
 from dogs_vs_cats.settings.reading import parse_yaml, read_text, shortened
 from dogs_vs_cats.settings.sections import (
     Count,
@@ -130,6 +137,7 @@ class BottleneckSettings(Section):
     size: Annotated[int, Field(ge=16, le=1024)] | None = None
     scaling: Literal["imagenet", "article"] = "imagenet"
     pooling: Annotated[list[Pooling], Field(min_length=1)] | None = None
+    layers: Annotated[list[str], Field(min_length=1)] | None = None
     mirrored: bool = False
     engine: Literal["auto", "tensorflow", "ncnn"] = "auto"
     batch: Count = 32
@@ -137,12 +145,33 @@ class BottleneckSettings(Section):
     def features(self, size: int) -> tuple[int, int, int]:
         """Height, width and channels of the features of one photo of ``size`` pixels a side."""
         height, width, channels = BACKBONES[self.backbone].features(size)
-        return (height, width, channels) if self.pooling is None else (1, 1, channels * len(self.pooling))
+        if self.pooling is None:
+            return height, width, channels
+        earlier = sum(EARLIER_LAYERS[self.backbone][layer] for layer in self.layers or ())
+        return 1, 1, (earlier + channels) * len(self.pooling)
 
     @model_validator(mode="after")
-    def _mirrored_features_fit_into_memory(self) -> Self:
-        if self.mirrored and self.pooling is None:
-            raise ValueError("mirrored features are for pooled ones; set bottleneck.pooling, to [average, max] say")
+    def _pooled_where_needed(self) -> Self:
+        for key, given in (("mirrored features", self.mirrored), ("features of several layers", self.layers)):
+            if given and self.pooling is None:
+                raise ValueError(f"{key} are for pooled ones; set bottleneck.pooling, to [average, max] say")
+        return self
+
+    @model_validator(mode="after")
+    def _backbone_has_the_layers(self) -> Self:
+        known = EARLIER_LAYERS.get(self.backbone, {})
+        for layer in self.layers or ():
+            if layer not in known:
+                choices = f"choose from {', '.join(known)}" if known else "it has none to choose: set layers to null"
+                title = BACKBONES[self.backbone].title
+                raise ValueError(f"layers names {layer!r}, which is no layer of {title} to pool; {choices}")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_pooled_twice(self) -> Self:
+        for key, names in (("pooling", self.pooling or []), ("layers", self.layers or [])):
+            if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+                raise ValueError(f"{key} names {twice[0]!r} twice; remove one")
         return self
 
     @model_validator(mode="after")

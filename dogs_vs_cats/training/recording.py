@@ -21,7 +21,7 @@ from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
 from dogs_vs_cats.training.fitting import Log, Training, train
 from dogs_vs_cats.training.logistic import solve
 
-_DESCRIBED = {"size", "sees", "resampling", "backbone", "scaling", "pooling", "mirrored"}
+_DESCRIBED = {"size", "sees", "resampling", "backbone", "scaling", "pooling", "layers", "mirrored"}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from dogs_vs_cats.explanation.grad_cam import (
 from dogs_vs_cats.models.exporting import exported
 from dogs_vs_cats.models.kinds import ScratchModel, TransferModel
 from dogs_vs_cats.models.opened import OpenNetwork, open_backbone
-from dogs_vs_cats.models.pretrained.backbones import untrained_backbone
+from dogs_vs_cats.models.pretrained.backbones import pooled, untrained_backbone
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName
 from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
 from tests.conftest import both_classes
@@ -190,6 +190,28 @@ def test_gradient_of_the_transfer_model_goes_through_head_and_backbone(vgg16: ke
     assert evidence == pytest.approx(np.einsum("nhwc,nc->nhw", maps.numpy(), weights), rel=1e-3, abs=1e-5)
     whole = exported(open_backbone(vgg16, model, description.scaling, "vgg16"), description)
     assert probabilities == pytest.approx(whole.predict_on_batch(photos), abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [SIZE, 96])
+def test_gradient_of_pooled_maps_is_that_of_the_last_ones_alone(size: int) -> None:
+    backbone = keras.applications.VGG16(include_top=False, weights=None, input_shape=(size, size, 3))
+    backbone.set_weights(random_tensors())
+    whole = pooled(backbone, ["average"], ["block4_pool"])
+    inputs = keras.Input((1, 1, 1024))
+    model = keras.Sequential([inputs, layers.Flatten(), layers.Dense(1, activation="sigmoid")])
+    weights = np.random.default_rng(1).normal(size=(1024, 1)).astype(np.float32) / 1e4
+    model.set_weights([weights, np.zeros(1, np.float32)])
+    photos = random_photos(2, size)
+    network = open_backbone(whole, model, "imagenet", "vgg16")
+    evidence, probabilities = grad_cam(network, photos)
+    maps = keras.Model(backbone.input, backbone.get_layer("block5_conv3").output)(network.scaled(photos))
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        log_odds = tf.reduce_mean(backbone.get_layer("block5_pool")(maps), axis=(1, 2)) @ weights[512:]
+    slope = tape.gradient(log_odds, maps).numpy().mean(axis=(1, 2))
+    expected = np.einsum("nhwc,nc->nhw", maps.numpy(), slope)
+    assert evidence == pytest.approx(expected, rel=1e-3, abs=1e-5 * float(np.abs(expected).max()))
+    assert probabilities == pytest.approx(model(whole(network.scaled(photos))).numpy()[:, 0], abs=1e-5)
 
 
 def test_maps_are_those_of_each_layer(vgg16: keras.Model) -> None:

@@ -15,7 +15,7 @@ from dogs_vs_cats.models.ncnn.engine import NcnnPool, count_workers
 from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork, vgg16_for_many, vgg16_network
 from dogs_vs_cats.models.ncnn.stacking import LARGEST_STACKED
 from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values
-from dogs_vs_cats.models.pretrained.weights import Tensor, write_weights
+from dogs_vs_cats.models.pretrained.weights import LAYERS, Tensor, write_weights
 from dogs_vs_cats.settings.params import BottleneckSettings
 from tests.vgg16 import random_photos, random_tensors
 
@@ -241,34 +241,33 @@ def test_damaged_features_are_named(damage: str, tmp_path: Path) -> None:
         open_features(tmp_path, "train")
 
 
+def _first_blocks(blocks: int, tensors: list[Tensor], photos: NDArray[np.uint8]) -> NDArray[np.float32]:
+    network = Network()
+    for layer, kernel, bias in zip(LAYERS, tensors[::2], tensors[1::2], strict=True):
+        if layer <= f"block{blocks}_conv3":
+            network.convolve(kernel, bias)
+            if layer in ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3"):
+                network.pool()
+    return _in_order(network, photos, workers=1)
+
+
 @pytest.mark.parametrize("engine", ["tensorflow", "ncnn"])
-def test_pooled_features_are_means_and_maxima_of_the_maps(weights: Path, tmp_path: Path, engine: str) -> None:
-    photos = random_photos(5, 70)
-    extract(photos, weights, tmp_path / "maps.npy", engine=engine)
-    extract(photos, weights, tmp_path / "pooled.npy", engine=engine, pooling=["average", "max"])
-    maps, pooled = open_features(tmp_path, "maps", 5), open_features(tmp_path, "pooled", 5)
-    assert pooled.shape == (5, 1, 1, 1024)
-    assert np.allclose(pooled[:, 0, 0, :512], maps.mean(axis=(1, 2)), rtol=1e-4, atol=1e-5)
-    assert np.allclose(pooled[:, 0, 0, 512:], maps.max(axis=(1, 2)), rtol=1e-4, atol=1e-5)
+def test_pooled_features_are_means_and_maxima_of_the_maps(
+    tensors: list[Tensor], weights: Path, tmp_path: Path, engine: str
+) -> None:
+    photos = random_photos(11, 70)
+    extract(photos, weights, tmp_path / "few.npy", engine=engine, pooling=["average"])
+    extract(photos, weights, tmp_path / "all.npy", engine=engine, pooling=["max", "average"], layers=["block4_pool"])
+    fourth, fifth = _first_blocks(4, tensors, photos), _in_order(vgg16_network(tensors), photos, workers=1)
+    expected = [values for maps in (fourth, fifth) for values in (maps.max(axis=(1, 2)), maps.mean(axis=(1, 2)))]
+    pooled = open_features(tmp_path, "all", 11)
+    assert pooled.shape == (11, 1, 1, 2048)
+    compare(pooled[:, 0, 0], np.concatenate(expected, axis=1))
+    compare(open_features(tmp_path, "few", 11)[:, 0, 0], expected[-1])
 
 
-@pytest.mark.parametrize(("engine", "expected"), [("ncnn", "(3, 1, 1, 512)"), ("auto", "None")])
-def test_where_there_is_a_gpu_ncnn_is_compared_with_the_processor(weights: Path, engine: str, expected: str) -> None:
-    """TensorFlow is told of a GPU, in a process of its own; where there is none, it may not find one."""
-    code = """
-import sys
-from pathlib import Path
-import tensorflow as tf
-from dogs_vs_cats.models import features
-from tests.vgg16 import random_photos
-there = tf.config.list_physical_devices
-if not there("GPU"):
-    tf.config.list_physical_devices = lambda kind=None: ["GPU"] if kind == "GPU" else there(kind)
-found = features._reference(random_photos(3, 48), Path(sys.argv[1]), "imagenet", without_gpu=sys.argv[2] == "ncnn")
-print(None if found is None else found.shape, len(tf.config.get_visible_devices("GPU")))
-"""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, weights, engine], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.startswith(expected), done.stderr
-    assert expected == "None" or done.stdout.split()[-1] == "0"
+def test_large_photos_are_pooled_as_small_ones(tensors: list[Tensor], weights: Path, tmp_path: Path) -> None:
+    photos = random_photos(2, LARGEST_STACKED + 1)
+    extract(photos, weights, tmp_path / "large.npy", engine="ncnn", pooling=["average"])
+    maps = _in_order(vgg16_network(tensors), photos, workers=1)
+    compare(open_features(tmp_path, "large", 2)[:, 0, 0], maps.mean(axis=(1, 2)))

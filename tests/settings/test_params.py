@@ -63,6 +63,20 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
         ),
         ({"submission.model": "best"}, ["submission.model is 'best'", "'scratch' or 'vgg16'"]),
         ({"bottleneck.mirrored": True}, ["bottleneck", "set bottleneck.pooling"]),
+        ({"bottleneck.layers": ["block4_pool"]}, ["bottleneck", "set bottleneck.pooling"]),
+        (
+            {"bottleneck.layers": ["block6_pool"], "bottleneck.pooling": ["max"]},
+            ["bottleneck: layers names 'block6_pool'", "no layer of VGG16", "block3_pool, block4_pool"],
+        ),
+        (
+            {"bottleneck.layers": ["add_1"], "bottleneck.pooling": ["max"], "bottleneck.backbone": "xception"},
+            ["layers names 'add_1', which is no layer of Xception", "set layers to null"],
+        ),
+        ({"bottleneck.pooling": ["max", "average", "max"]}, ["bottleneck: pooling names 'max' twice"]),
+        (
+            {"bottleneck.layers": ["block4_pool"] * 2, "bottleneck.pooling": ["max"]},
+            ["bottleneck: layers names 'block4_pool' twice"],
+        ),
         ({"train_vgg16.solver": "logistic"}, ["train_vgg16", "set network.dense and network.dropout to []"]),
         ({"train_scratch.optimizer.schedule": "cosine"}, ["schedule cosine and time_decay both", "time_decay to 0.0"]),
         (

@@ -5,11 +5,12 @@ split layers too small to be split). What is computed of a photo does not depend
 which other photos there are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -22,6 +23,7 @@ from dogs_vs_cats.files import temporary_folder
 from dogs_vs_cats.models.ncnn.networks import AFTER, BINARY, OUTPUT, TEXT, Network, StackedNetwork
 from dogs_vs_cats.models.ncnn.stacking import LARGEST_STACKED, STACKED, cut, stack
 from dogs_vs_cats.processes import Submit, fitting_processes, worker_processes
+from dogs_vs_cats.settings.sections import Pooling
 
 ChannelScaling: TypeAlias = tuple[float | tuple[float, ...], tuple[float, ...], bool]
 """Factor of all channels or of each, offset of each, and whether RGB is reversed to BGR before them."""
@@ -31,6 +33,20 @@ _PHOTOS_A_TASK = STACKED  # under a second of work: what is redone when a proces
 _LIVES = 3  # how often the processes may die before it is taken for hopeless
 # What a process takes, measured from 32 to 1024 pixels a side: Winograd's copies of the weights, and layers' outputs.
 _BYTES_A_PROCESS, _BYTES_A_PIXEL, _BYTES_A_PIXEL_STACKED = 340_000_000, 2300, 5500
+
+
+@dataclass(frozen=True)
+class PooledParts:
+    """Which maps of a stacked network are pooled.
+
+    Attributes:
+        parts: the numbers of the parts that end in them.
+        ways: how, which is the same for each.
+    """
+
+    parts: tuple[int, ...]
+    ways: tuple[Pooling, ...]
+
 
 # ---------------------------------------------------------------- in the worker processes
 
@@ -72,26 +88,37 @@ def compute(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> 
     return _channels_last([_run(folder, planes) for planes in _scaled(photos, scaling)])
 
 
-def compute_stacked(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> NDArray[np.float32]:
+def compute_stacked(
+    folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8], pooled: PooledParts | None = None
+) -> NDArray[np.float32]:
     """Run a stacked network on photos, in this process.
 
     Args:
         folder: where ``StackedNetwork.write`` wrote it; loaded once a process.
         scaling: as for ``compute``.
         photos: (n, size, size, 3) uint8 RGB, at most as many as are stacked.
+        pooled: what becomes of the parts' maps; None: the last ones are what is computed.
 
     Returns:
-        What it computes of each, as ``compute``.
+        What it computes of each, as ``compute``; pooled: (n, 1, 1, channels).
 
     Raises:
         WorkflowError: as ``compute``.
     """
     after = Path(folder) / AFTER
     first, *others = sorted(str(part) for part in Path(folder).iterdir() if part != after)
-    maps = [_run(first, planes) for planes in _scaled(photos, scaling)]
+    found = [[_run(first, planes) for planes in _scaled(photos, scaling)]]
     for part in others:
-        maps = cut(_run(part, stack(maps)), len(maps))
-    return _channels_last([_run(str(after), one) for one in maps] if after.exists() else maps)
+        found.append(cut(_run(part, stack(found[-1])), len(photos)))
+    if pooled is not None:
+        return np.concatenate([pool(_channels_last(found[part]), pooled.ways) for part in pooled.parts], axis=-1)
+    return _channels_last([_run(str(after), one) for one in found[-1]] if after.exists() else found[-1])
+
+
+def pool(maps: NDArray[np.float32], ways: Sequence[Pooling]) -> NDArray[np.float32]:
+    """Pool maps (n, rows, columns, channels) over their places to (n, 1, 1, channels * ways)."""
+    values = {"average": maps.mean(axis=(1, 2), keepdims=True), "max": maps.max(axis=(1, 2), keepdims=True)}
+    return np.concatenate([values[way] for way in ways], axis=-1)
 
 
 def _channels_last(computed: list[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -121,13 +148,16 @@ def _run(folder: str, planes: NDArray[np.float32]) -> NDArray[np.float32]:
 # ---------------------------------------------------------------- in the parent
 
 
-def count_workers(size: int) -> int:
+def count_workers(size: int, *, stacked: bool | None = None) -> int:
     """A process for each core this process may use, fewer where memory is short.
 
     Args:
         size: the photos' pixels a side.
+        stacked: whether the network takes several; None: up to the size for which that is worth it.
     """
-    a_pixel = _BYTES_A_PIXEL_STACKED if size <= LARGEST_STACKED else _BYTES_A_PIXEL
+    if stacked is None:
+        stacked = size <= LARGEST_STACKED
+    a_pixel = _BYTES_A_PIXEL_STACKED if stacked else _BYTES_A_PIXEL
     return fitting_processes(_BYTES_A_PROCESS + a_pixel * size**2)
 
 
@@ -138,6 +168,7 @@ class NcnnPool:
         network: VGG16, alone or with a head, stacked or not, or a CNN.
         scaling: factor, offset of each channel, and whether RGB is reversed to BGR before them.
         workers: how many processes.
+        pooled: as for ``compute_stacked``, of a stacked network.
     """
 
     def __init__(
@@ -145,8 +176,9 @@ class NcnnPool:
         network: Network | StackedNetwork,
         scaling: ChannelScaling,
         workers: int,
+        pooled: PooledParts | None = None,
     ) -> None:
-        self._compute = compute if isinstance(network, Network) else compute_stacked
+        self._compute = compute if isinstance(network, Network) else partial(compute_stacked, pooled=pooled)
         self._workers = workers
         self._scaling = scaling
         self._open = ExitStack()

@@ -20,6 +20,9 @@ OUTPUT = "output"
 AFTER = "after"
 """The folder of the layers that take each photo's maps after a stacked network's parts, whose folders are numbers."""
 
+PARTS = ("block3_pool", "block4_pool", "block5_pool")
+"""The layers that VGG16's parts end in, where it is a stacked network."""
+
 _MASK = "mask"  # no layer of ncnn's: two of them
 
 _EPSILON = 1e-3  # of Keras's BatchNormalization, which networks.py leaves as it is
@@ -131,17 +134,18 @@ def vgg16_network(tensors: Sequence[Tensor]) -> Network:
     return _join(_blocks(tensors))
 
 
-def vgg16_for_many(tensors: Sequence[Tensor], size: int) -> Network | StackedNetwork:
+def vgg16_for_many(tensors: Sequence[Tensor], size: int, *, stacked: bool = False) -> Network | StackedNetwork:
     """The same for several photos at once, where that takes less time a photo.
 
     Args:
         tensors: as for ``vgg16_network``.
         size: pixels a side of the photos.
+        stacked: whether it is to have ``PARTS`` even where that takes no less time.
 
     Returns:
         From a scaled photo to its bottleneck features.
     """
-    if size > LARGEST_STACKED:
+    if size > LARGEST_STACKED and not stacked:
         return vgg16_network(tensors)
     blocks = _blocks(tensors)
     parts = [_join(blocks[:FIRST_STACKED])]

@@ -12,6 +12,7 @@ from dogs_vs_cats.files import temporary_folder, whole_file
 from dogs_vs_cats.models.pretrained.efficientnet_lite import LITES, build_lite, load_lite
 from dogs_vs_cats.models.pretrained.weights import build_vgg16, fetch_vgg16
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName, Preprocessing, check_size
+from dogs_vs_cats.settings.params import BottleneckSettings
 from dogs_vs_cats.settings.sections import Pooling
 
 if TYPE_CHECKING:
@@ -203,47 +204,56 @@ def build_backbone(name: BackboneName, size: int, weights: Path) -> "keras.Model
     return model
 
 
-def pooled(backbone: "keras.Model", pooling: Sequence[Pooling] | None) -> "keras.Model":
+POOLED = "pooled"
+"""Begins the names of the layers that pool a backbone's last maps, and of what joins them."""
+
+
+def pooled(
+    backbone: "keras.Model", pooling: Sequence[Pooling] | None, earlier: Sequence[str] | None = None
+) -> "keras.Model":
     """A backbone whose maps are pooled over their places.
 
     Args:
         backbone: gives (n, side, side, channels).
         pooling: of which values there is one for each channel, side by side; None: the maps stay as they are.
+        earlier: its layers whose maps are pooled too, before its last ones.
 
     Returns:
-        A model from the backbone's input to (n, 1, 1, channels * poolings).
+        A model from the backbone's input to (n, 1, 1, channels * poolings), the channels of all layers.
     """
     if pooling is None:
         return backbone
     import keras
 
     layers = {"average": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
-    values = [layers[name](keepdims=True, name=f"pooled_{name}")(backbone.output) for name in pooling]
-    whole = keras.layers.Concatenate(name="pooled")(values) if len(values) > 1 else values[0]
+    maps = {**{f"{layer}_": backbone.get_layer(layer).output for layer in earlier or ()}, "": backbone.output}
+    values = [
+        layers[name](keepdims=True, name=f"{layer}{POOLED}_{name}")(output)
+        for layer, output in maps.items()
+        for name in pooling
+    ]
+    whole = keras.layers.Concatenate(name=POOLED)(values) if len(values) > 1 else values[0]
     return keras.Model(backbone.input, whole, name=backbone.name)
 
 
-def build_extractor(
-    size: int,
-    weights: Path,
-    scaling: Scaling,
-    backbone: BackboneName = "vgg16",
-    pooling: Sequence[Pooling] | None = None,
-) -> "keras.Model":
-    """A backbone with its scaling in front.
+def earlier_pooled(backbone: "keras.Model") -> list["keras.layers.Layer"]:
+    """Return the layers that pool the maps of a backbone's earlier layers."""
+    return [layer for layer in backbone.layers if f"_{POOLED}_" in layer.name]
+
+
+def build_extractor(size: int, weights: Path, settings: BottleneckSettings) -> "keras.Model":
+    """A backbone with its scaling in front, and what pools its maps behind.
 
     Args:
         size: pixels a side.
         weights: the backbone's ``.weights.h5``.
-        scaling: as for ``scaling_values``.
-        backbone: its name.
-        pooling: as for ``pooled``.
+        settings: which backbone, scaled how, pooled how.
 
     Returns:
         A model from (n, size, size, 3) float32 RGB, 0 to 255, to the features.
     """
     import keras
 
-    frozen = pooled(build_backbone(backbone, size, weights), pooling)
+    frozen = pooled(build_backbone(settings.backbone, size, weights), settings.pooling, settings.layers)
     inputs = keras.Input((size, size, 3), name="photos")
-    return keras.Model(inputs, frozen(scale_layers(inputs, scaling, backbone)))
+    return keras.Model(inputs, frozen(scale_layers(inputs, settings.scaling, settings.backbone)))

@@ -15,11 +15,12 @@ from dogs_vs_cats.models.pretrained.backbones import (
     build_backbone,
     build_extractor,
     fetch_backbone,
+    pooled,
     scale_layers,
     untrained_backbone,
 )
 from dogs_vs_cats.models.pretrained.efficientnet_lite import LITES
-from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName
+from dogs_vs_cats.settings.catalogue import BACKBONES, EARLIER_LAYERS, BackboneName
 from dogs_vs_cats.settings.params import BottleneckSettings
 from tests.conftest import ROOT, changed
 from tests.vgg16 import random_photos
@@ -72,6 +73,24 @@ def test_a_backbone_is_the_published_one_and_gives_the_features_that_are_listed(
             assert model.count_params() == PARAMETERS[name]
             assert model.output_shape == (None, *backbone.features(size)), size
             assert backbone.features(size)[0] >= 1
+
+
+@pytest.mark.parametrize("name", EARLIER_LAYERS)
+def test_pooled_layers_are_waists_of_the_network_with_the_channels_that_are_listed(name: BackboneName) -> None:
+    import keras
+
+    from dogs_vs_cats.models.costs import without_weights
+
+    names = list(EARLIER_LAYERS[name])
+    with without_weights():
+        model = untrained_backbone(name, 128)
+        shape = BottleneckSettings(backbone=name, pooling=["average", "max"], layers=names).features(128)
+        assert pooled(model, ["average", "max"], names).output_shape == (None, *shape)
+        for layer, channels in EARLIER_LAYERS[name].items():
+            maps = model.get_layer(layer).output
+            assert maps.shape[3] == channels
+            # What comes after it needs nothing else: a model from it alone.
+            keras.Model(maps, model.output)
 
 
 @pytest.mark.parametrize("name", [name for name in get_args(BackboneName) if name not in LITES])
@@ -203,9 +222,11 @@ def test_a_backbone_goes_from_its_local_file_to_a_model_that_takes_photos(
 
 def test_the_extractor_loads_the_file_it_is_given(mobilenet: Path) -> None:
     photos = random_photos(2, 64).astype(np.float32)
-    first = build_extractor(64, mobilenet, "imagenet", "mobilenet_v2").predict_on_batch(photos)
-    again = build_extractor(64, mobilenet, "imagenet", "mobilenet_v2").predict_on_batch(photos)
-    article = build_extractor(64, mobilenet, "article", "mobilenet_v2").predict_on_batch(photos)
+    settings = BottleneckSettings(backbone="mobilenet_v2")
+    first = build_extractor(64, mobilenet, settings).predict_on_batch(photos)
+    again = build_extractor(64, mobilenet, settings).predict_on_batch(photos)
+    other = settings.model_copy(update={"scaling": "article"})
+    article = build_extractor(64, mobilenet, other).predict_on_batch(photos)
     assert np.array_equal(first, again)
     assert not np.allclose(first, article, atol=1e-4)
 
