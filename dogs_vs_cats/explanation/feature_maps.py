@@ -9,6 +9,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from dogs_vs_cats.models.opened import CONVOLUTIONS, OpenNetwork
+from dogs_vs_cats.models.pretrained.backbones import is_pooled
 
 _UNSEEN = (layers.Dropout, layers.SpatialDropout2D, layers.ZeroPadding2D)
 """Layers whose output shows nothing that their input does not."""
@@ -67,7 +68,7 @@ def feature_maps(network: OpenNetwork, photo: NDArray[Any]) -> list[Block]:
             if fused:
                 outputs.append(layer.output)
                 names[-1].append(_activation(layer))
-        elif len(layer.output.shape) == 4 and not isinstance(layer, _UNSEEN):  # noqa: PLR2004
+        elif len(layer.output.shape) == 4 and not (isinstance(layer, _UNSEEN) or is_pooled(layer)):  # noqa: PLR2004
             outputs.append(layer.output)
             names[-1].append(_operation(layer))
     found = iter(keras.Model(network.seeing.inputs, outputs)(network.scaled(photo[np.newaxis]), training=False))

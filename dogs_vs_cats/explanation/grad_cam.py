@@ -10,7 +10,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from dogs_vs_cats.models.opened import OpenNetwork
-from dogs_vs_cats.models.pretrained.backbones import POOLED, earlier_pooled
+from dogs_vs_cats.models.pretrained.backbones import is_pooled
 from dogs_vs_cats.models.probabilities import predicted
 
 _KERNEL = 4  # dimensions: rows, columns, from, to
@@ -37,7 +37,7 @@ def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.flo
     """
     last = _last_maps(network)
     # What the head takes of earlier layers does not come from the last maps.
-    known = [last.output, *(layer.output for layer in earlier_pooled(network.seeing))]
+    known = [last.output, *(layer.output for layer in network.seeing.layers if is_pooled(layer, earlier=True))]
     to_known, to_log_odds = keras.Model(network.seeing.inputs, known), _log_odds(network, known)
     maps, *others = keras.tree.flatten(to_known(network.scaled(photos), training=False))
     # From the maps on only: the gradient through the convolutions before them would be thrown away.
@@ -55,8 +55,7 @@ def _last_maps(network: OpenNetwork) -> keras.layers.Layer:
     last = network.convolutions[-1]
     after = network.seeing.layers[network.seeing.layers.index(last) :]
     shape = last.output.shape[:3]
-    whole = [layer for layer in after if layer.output.shape[:-1] == shape and not layer.name.startswith(POOLED)]
-    return [layer for layer in whole if layer not in earlier_pooled(network.seeing)][-1]
+    return [layer for layer in after if layer.output.shape[:-1] == shape and not is_pooled(layer)][-1]
 
 
 def _log_odds(network: OpenNetwork, known: list[Any]) -> keras.Model:

@@ -204,6 +204,7 @@ def test_gradient_of_pooled_maps_is_that_of_the_last_ones_alone(size: int) -> No
     photos = random_photos(2, size)
     network = open_backbone(whole, model, "imagenet", "vgg16")
     evidence, probabilities = grad_cam(network, photos)
+    assert feature_maps(network, photos[0])[-1].steps[-1].name == "max pooling 2x2"
     maps = keras.Model(backbone.input, backbone.get_layer("block5_conv3").output)(network.scaled(photos))
     with tf.GradientTape() as tape:
         tape.watch(maps)

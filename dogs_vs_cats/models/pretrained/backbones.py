@@ -204,8 +204,7 @@ def build_backbone(name: BackboneName, size: int, weights: Path) -> "keras.Model
     return model
 
 
-POOLED = "pooled"
-"""Begins the names of the layers that pool a backbone's last maps, and of what joins them."""
+_POOLED = "pooled"
 
 
 def pooled(
@@ -228,17 +227,17 @@ def pooled(
     layers = {"average": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
     maps = {**{f"{layer}_": backbone.get_layer(layer).output for layer in earlier or ()}, "": backbone.output}
     values = [
-        layers[name](keepdims=True, name=f"{layer}{POOLED}_{name}")(output)
+        layers[name](keepdims=True, name=f"{layer}{_POOLED}_{name}")(output)
         for layer, output in maps.items()
         for name in pooling
     ]
-    whole = keras.layers.Concatenate(name=POOLED)(values) if len(values) > 1 else values[0]
+    whole = keras.layers.Concatenate(name=_POOLED)(values) if len(values) > 1 else values[0]
     return keras.Model(backbone.input, whole, name=backbone.name)
 
 
-def earlier_pooled(backbone: "keras.Model") -> list["keras.layers.Layer"]:
-    """Return the layers that pool the maps of a backbone's earlier layers."""
-    return [layer for layer in backbone.layers if f"_{POOLED}_" in layer.name]
+def is_pooled(layer: "keras.layers.Layer", *, earlier: bool = False) -> bool:
+    """Return whether a layer is one that ``pooled`` adds; or, more narrowly, one that pools an earlier layer's maps."""
+    return f"_{_POOLED}_" in (layer.name if earlier else f"_{layer.name}_")
 
 
 def build_extractor(size: int, weights: Path, settings: BottleneckSettings) -> "keras.Model":
