@@ -370,6 +370,11 @@ class TransferModel(Description):
     @classmethod
     def check_prepared(cls, settings: Settings, prepared: Prepared) -> Dataset:
         """Check arrays, features and the backbone's weights."""
+        if settings.train_vgg16.solver == "logistic":
+            raise WorkflowError(
+                "train_vgg16.solver is logistic, which leaves nothing to search: each training cross-validates its "
+                "strength; set it to gradient to search for a head"
+            )
         dataset = super().check_prepared(settings, prepared)
         for needed in (prepared.features, prepared.backbone):
             if not needed.exists():

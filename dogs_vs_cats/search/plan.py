@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dogs_vs_cats.models.kinds import KINDS
-from dogs_vs_cats.settings.params import Settings, TrainScratchSettings, TrainVgg16Settings
+from dogs_vs_cats.settings.params import BottleneckSettings, Settings, TrainScratchSettings, TrainVgg16Settings
 from dogs_vs_cats.settings.spaces import ScratchSearch, Vgg16Search
 
 Kind = Literal["scratch", "vgg16"]
@@ -109,9 +109,7 @@ class Plan:
             if self.candidates
             else {"space": _text(self.search.space.model_dump(mode="json"))}
         )
-        backbone = self.settings.bottleneck.backbone
-        # VGG16 is not named: studies from when there was no other backbone go on.
-        features = "" if self.kind == "scratch" or backbone == "vgg16" else f", features of {backbone}"
+        features = "" if self.kind == "scratch" else _features(self.settings.bottleneck)
         fixed = self.base.model_dump(mode="json", exclude={"epochs", *KINDS[self.kind].searched})
         return {
             **tried,
@@ -125,6 +123,12 @@ class Plan:
     def kept(self) -> Path:
         """Where the best trials' weights wait to be logged."""
         return self.root / "models" / "search" / self.study
+
+
+def _features(settings: BottleneckSettings) -> str:
+    """What features are of, where that is not the default: studies from when there was no choice go on."""
+    chosen = settings.model_dump(exclude={"engine", "batch"}, exclude_defaults=True)
+    return "".join(f", {'features of' if key == 'backbone' else key} {value}" for key, value in chosen.items())
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil
@@ -74,6 +76,31 @@ def test_another_space_is_refused_and_named(plan: Plan, storage: BaseStorage, se
     other = settings.model_copy(update={"search": settings.search.model_copy(update={"scratch": section})})
     with pytest.raises(WorkflowError, match=r"another space \(kernel\)"):
         open_study(dataclasses.replace(plan, settings=other), storage)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"backbone": "resnet50"},
+        {"scaling": "article"},
+        {"size": 64},
+        {"pooling": ["average"]},
+        {"pooling": ["average"], "layers": ["block4_pool"]},
+        {"pooling": ["average"], "mirrored": True},
+    ],
+)
+def test_other_features_are_other_data(
+    plan: Plan, storage: BaseStorage, settings: Settings, change: dict[str, Any]
+) -> None:
+    transfer = dataclasses.replace(plan, kind="vgg16")
+    open_study(transfer, storage)
+    other = settings.model_copy(update={"bottleneck": settings.bottleneck.model_copy(update=change)})
+    for value in change.values():
+        with pytest.raises(WorkflowError, match=rf"other data \(0+, not 0+,.* {re.escape(str(value))}"):
+            open_study(dataclasses.replace(transfer, settings=other), storage)
+    # What computes them does not matter.
+    same = settings.model_copy(update={"bottleneck": settings.bottleneck.model_copy(update={"batch": 7})})
+    open_study(dataclasses.replace(transfer, settings=same), storage)
 
 
 def wait_for_all(together: Barrier) -> None:
