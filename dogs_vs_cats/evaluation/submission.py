@@ -1,6 +1,6 @@
 """Kaggle's submission: an id and a probability a photo, made to lose little where the model is sure and wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +10,7 @@ from scipy.optimize import minimize_scalar
 
 from dogs_vs_cats.data.arrays import Dataset
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.evaluation.ensemble import fit_ensemble
 from dogs_vs_cats.evaluation.metrics import fit_temperature, losses
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.probabilities import CLIP, apply_temperature, class_probabilities
@@ -74,30 +75,31 @@ def calibrate(labels: np.ndarray, probabilities: np.ndarray) -> Calibration:
     return Calibration(temperature, fit_clip(labels, apply_temperature(probabilities, temperature)))
 
 
-def expected_log_loss(labels: np.ndarray, probabilities: np.ndarray, folds: int = 5) -> float:
+def expected_log_loss(labels: np.ndarray, probabilities: Mapping[str, np.ndarray], folds: int = 5) -> float:
     """What a submission should score, if the test photos are like validation's.
 
-    Every photo is judged with a temperature and a clip fitted on the other folds, so the estimate is not flattered by
-    them (it still is by early stopping, which looked at the same photos).
+    Every photo is judged with a temperature, a clip and an ensemble's weights fitted on the other folds, so the
+    estimate is not flattered by them (it still is by early stopping, which looked at the same photos).
 
     Args:
         labels: (n,) 0 or 1, of validation.
-        probabilities: (n, 2), as the model gives them.
+        probabilities: by model, (n, 2), as it gives them; of several, their ensemble's loss is returned.
         folds: parts the photos are dealt into; photos in order of class are dealt evenly.
 
     Returns:
         Mean log-loss.
     """
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
+    labels = np.asarray(labels)
     place = np.arange(len(labels)) % folds
     lost = np.empty(len(labels))
-    for fold in range(folds):
+    for fold in sorted({*place.tolist()}):
         inside = place == fold
-        if not inside.any() or inside.all():
-            lost[inside] = losses(labels, calibrate(labels, probabilities).apply(probabilities))[inside]
-            continue
-        fitted = calibrate(labels[~inside], probabilities[~inside])
-        lost[inside] = losses(labels[inside], fitted.apply(probabilities[inside]))
+        others = ~inside if not inside.all() else inside
+        fitted_on = {name: given[others] for name, given in probabilities.items()}
+        ensemble = fit_ensemble(labels[others], fitted_on)
+        calibration = calibrate(labels[others], ensemble.apply(fitted_on))
+        judged = ensemble.apply({name: given[inside] for name, given in probabilities.items()})
+        lost[inside] = losses(labels[inside], calibration.apply(judged))
     return float(lost.mean())
 
 

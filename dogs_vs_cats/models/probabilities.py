@@ -27,15 +27,15 @@ def class_probabilities(outputs: NDArray[Any]) -> NDArray[np.float64]:
     return np.stack([1 - second, second], axis=1)
 
 
-def average_log_odds(views: Sequence[np.ndarray]) -> np.ndarray:
-    """Average the log-odds of probabilities, each (n, classes); one alone stays as it is."""
+def average_log_odds(views: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> np.ndarray:
+    """Average the log-odds of probabilities, each (n, classes), weighted or not; one alone stays as it is."""
     if len(views) == 1:
         return views[0]
     clipped = np.clip(np.asarray(views, dtype=np.float64), CLIP, 1 - CLIP)
     if clipped.shape[-1] > 2:  # noqa: PLR2004 - more than two classes
-        whole: np.ndarray = softmax(np.log(clipped).mean(axis=0), axis=1)
+        whole: np.ndarray = softmax(np.average(np.log(clipped), axis=0, weights=weights), axis=1)
         return whole
-    return class_probabilities(expit(logit(clipped[..., 1:]).mean(axis=0)))
+    return class_probabilities(expit(np.average(logit(clipped[..., 1:]), axis=0, weights=weights)))
 
 
 def predicted(probabilities: np.ndarray) -> np.ndarray:

@@ -452,7 +452,7 @@ class CompareSettings(Section):
 class SubmissionSettings(Section):
     """Which model predicts the unlabelled photos."""
 
-    model: Literal["scratch", "vgg16"] | None = None
+    model: Literal["scratch", "vgg16", "ensemble"] | None = None
 
 
 class TrackingSettings(Section):

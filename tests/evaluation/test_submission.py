@@ -61,13 +61,13 @@ def test_expected_loss_is_near_the_loss_on_other_photos() -> None:
     labels, given = overconfident(4000, 3)
     unseen, unseen_given = overconfident(4000, 4)
     actual = losses(unseen, calibrate(labels, given).apply(unseen_given)).mean()
-    assert expected_log_loss(labels, given) == pytest.approx(actual, rel=0.15)
+    assert expected_log_loss(labels, {"one": given}) == pytest.approx(actual, rel=0.15)
 
 
 @pytest.mark.parametrize("photos", [1, 2, 3, 6])
 def test_expected_loss_of_few_photos_is_a_number(photos: int) -> None:
     labels = np.arange(photos) % 2
-    assert 0 < expected_log_loss(labels, both_classes(labels)) < 2
+    assert 0 < expected_log_loss(labels, {"one": both_classes(labels)}) < 2
 
 
 def test_every_id_occurs_once_ascending_as_numbers(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
             {"train_scratch.size": 16, "train_scratch.network.convolutions": [{"filters": 1, "kernel": 3}] * 5},
             ["halve train_scratch.size 16 to nothing"],
         ),
-        ({"submission.model": "best"}, ["submission.model is 'best'", "'scratch' or 'vgg16'"]),
+        ({"submission.model": "best"}, ["submission.model is 'best'", "'scratch', 'vgg16' or 'ensemble'"]),
         ({"bottleneck.mirrored": True}, ["bottleneck", "set bottleneck.pooling"]),
         ({"bottleneck.layers": ["block4_pool"]}, ["bottleneck", "set bottleneck.pooling"]),
         (
