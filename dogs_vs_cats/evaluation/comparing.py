@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,11 +11,14 @@ from dogs_vs_cats.evaluation.comparison import (
     Calibrated,
     Comparison,
     Difference,
+    EnsembleResult,
     Majority,
     Mistake,
     ModelResult,
     OnValidation,
 )
+from dogs_vs_cats.evaluation.ensemble import NAME as ENSEMBLE
+from dogs_vs_cats.evaluation.ensemble import fit_ensemble
 from dogs_vs_cats.evaluation.metrics import (
     correct,
     fit_temperature,
@@ -193,6 +196,29 @@ def _result(candidate: Candidate, reported: Reported, rules: CompareSettings) ->
     )
 
 
+def _ensemble(
+    candidates: Mapping[str, Candidate], better: str, reported: Reported, rules: CompareSettings
+) -> EnsembleResult:
+    """Judge all models together on the reported photos, with weights and temperature of validation."""
+    validation = {kind: candidate.validation for kind, candidate in candidates.items()}
+    fitted = fit_ensemble(reported.validation_labels, validation)
+    given = fitted.apply({kind: candidate.probabilities for kind, candidate in candidates.items()})
+    first = candidates[better]
+    pair = {better: first, ENSEMBLE: replace(first, probabilities=given, validation=fitted.apply(validation))}
+    temperatures = {
+        kind: fit_temperature(reported.validation_labels, candidate.validation) for kind, candidate in pair.items()
+    }
+    scaled = apply_temperature(given, temperatures[ENSEMBLE])
+    calibrated = score(reported.labels, scaled, rules.confidence, rules.calibration_bins)
+    return EnsembleResult(
+        **score(reported.labels, given, rules.confidence, rules.calibration_bins).model_dump(),
+        weights=dict(fitted.weights),
+        temperature=temperatures[ENSEMBLE],
+        calibrated=Calibrated(log_loss=calibrated.log_loss, brier=calibrated.brier, ece=calibrated.ece),
+        gain=_differences(reported.labels, pair, temperatures, rules)[0],
+    )
+
+
 def compare(candidates: Mapping[str, Candidate], reported: Reported, rules: CompareSettings) -> Comparison:
     """Compare models on the same photos.
 
@@ -208,6 +234,9 @@ def compare(candidates: Mapping[str, Candidate], reported: Reported, rules: Comp
     counts = np.bincount(reported.labels, minlength=len(reported.classes))
     largest = int(counts.argmax())
     temperatures = {kind: model.temperature for kind, model in models.items()}
+    better = better_model(
+        reported.validation_labels, {kind: candidate.validation for kind, candidate in candidates.items()}
+    )
     comparison = Comparison(
         source=reported.source,
         split=reported.split,
@@ -217,9 +246,8 @@ def compare(candidates: Mapping[str, Candidate], reported: Reported, rules: Comp
         majority=Majority(name=reported.classes[largest], share=float(counts[largest] / counts.sum())),
         models=models,
         differences=_differences(reported.labels, candidates, temperatures, rules),
-        better=better_model(
-            reported.validation_labels, {kind: candidate.validation for kind, candidate in candidates.items()}
-        ),
+        ensemble=_ensemble(candidates, better, reported, rules),
+        better=better,
         better_by="the lower log-loss on validation after temperature scaling",
         verdict="",
     )

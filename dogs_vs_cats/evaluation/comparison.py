@@ -194,6 +194,22 @@ class Difference(_Part):
     calibrated_log_loss_interval: Interval
 
 
+class EnsembleResult(Scores):
+    """All models together.
+
+    Attributes:
+        weights: by model, fitted on validation; their sum is 1.
+        temperature: divides the logits, fitted on validation.
+        calibrated: the scores with it.
+        gain: its results minus those of the better model.
+    """
+
+    weights: dict[str, float]
+    temperature: float
+    calibrated: Calibrated
+    gain: Difference
+
+
 class Comparison(_Part):
     """Models on the same photos, and what can be claimed.
 
@@ -207,6 +223,7 @@ class Comparison(_Part):
         majority: what always saying the most frequent class reaches.
         models: by kind.
         differences: each later model minus each earlier one.
+        ensemble: all models together; None in comparisons of older versions.
         better: the model to use.
         better_by: why that one.
         verdict: the outcome in a sentence, and what it must be taken with.
@@ -221,6 +238,7 @@ class Comparison(_Part):
     majority: Majority
     models: dict[str, ModelResult]
     differences: Annotated[list[Difference], Field(min_length=1)]
+    ensemble: EnsembleResult | None = None
     better: str
     better_by: str
     verdict: str
@@ -254,6 +272,12 @@ class Comparison(_Part):
         for difference in self.differences:
             name = "difference" if len(self.differences) == 1 else f"{difference.second} minus {difference.first}"
             groups[name] = {"accuracy": difference.accuracy, "p_value": difference.mcnemar.p_value}
+        if self.ensemble is not None:
+            groups["ensemble"] = {
+                "accuracy": self.ensemble.accuracy,
+                "log_loss": self.ensemble.log_loss,
+                "calibrated_log_loss": self.ensemble.calibrated.log_loss,
+            }
         return groups
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import expit, softmax
+from scipy.special import expit, logit, softmax
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation import statistics
@@ -233,12 +233,45 @@ def test_three_models_of_three_classes_are_compared_in_pairs() -> None:
     assert "the middling net on" in found.verdict
     assert found.better == "strong"
     assert len(found.models["weak"].confusion) == 3
-    assert set(found.metrics()) == {*three, "strong minus weak", "middling minus weak", "middling minus strong"}
+    assert set(found.metrics()) == {
+        *three,
+        "ensemble",
+        "strong minus weak",
+        "middling minus weak",
+        "middling minus strong",
+    }
     # Three chances of a false claim: the intervals are wider than one pair's.
     alone = compare({kind: three[kind] for kind in ("weak", "middling")}, facts, RULES).differences[0].interval
     together = found.differences[1].interval
     assert together[0] < alone[0]
     assert together[1] > alone[1]
+
+
+def test_models_with_errors_of_their_own_are_better_together() -> None:
+    facts = reported(2000)
+    labels, random = facts.labels, np.random.default_rng(5)
+    given: dict[str, Any] = {
+        kind: [both_classes(expit(random.normal(2.0 * labels - 1, 1))) for _ in range(2)]
+        for kind in ("scratch", "vgg16")
+    }
+    two = {kind: candidate(kind, test[:, 1], validation[:, 1]) for kind, (test, validation) in given.items()}
+    found = compare(two, facts, RULES)
+    together = found.ensemble
+    assert together is not None
+    log_odds = {kind: logit(test[:, 1]) for kind, (test, _) in given.items()}
+    mean = sum(together.weights[kind] * values for kind, values in log_odds.items())
+    assert together.accuracy == pytest.approx(((mean > 0) == labels).mean())
+    assert together.gain.first == found.better
+    assert together.gain.claimed
+    assert together.gain.accuracy == pytest.approx(together.accuracy - found.models[found.better].accuracy)
+    assert together.calibrated.log_loss < found.models[found.better].calibrated.log_loss - 0.05
+    assert found.metrics()["ensemble"]["calibrated_log_loss"] == together.calibrated.log_loss
+    # What is asked of the test photos changes nothing of the weights.
+    others = compare(
+        {kind: replace(one, probabilities=one.probabilities[::-1]) for kind, one in two.items()}, facts, RULES
+    )
+    assert others.ensemble is not None
+    assert others.ensemble.weights == together.weights
 
 
 def test_metrics_for_dvc_leave_out_what_is_not_a_number() -> None:

@@ -163,6 +163,12 @@ def test_a_stranger_is_told_what_was_compared_and_what_came_out(real: str) -> No
     assert "no test split" not in text
 
 
+def test_what_the_models_reach_together_is_told(real: str) -> None:
+    text = " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", real, flags=re.DOTALL).split())
+    assert re.search(r"Together the networks are right on [\d.]+.%.*weights fitted on validation: [01]\.\d\d for", text)
+    assert re.search(r"percentage points more than the [\w ]+ alone \([^)]*\), which (can|cannot) be claimed", text)
+
+
 def test_drawn_pictures_and_a_missing_test_split_are_announced() -> None:
     page = page_of(
         reported(source="drawn", split="validation", comparable=False),
