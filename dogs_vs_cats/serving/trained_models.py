@@ -65,8 +65,9 @@ class TrainedModel:
         """
         if not self.description.suits_ncnn:
             raise WorkflowError(
-                f"the {self.description.name} is not run by ncnn, only the CNN and heads on VGG16 are; "
-                "choose the engine tensorflow or auto"
+                f"the {self.description.name} is not run by ncnn, which a packaged model needs: only CNNs that see a "
+                "photo once, and heads on VGG16's maps that are not pooled, are; to predict, choose the engine "
+                "tensorflow or auto"
             )
         with loading(self.weights):
             return self.description.ncnn_network(self.weights, self.backbone, many=many)

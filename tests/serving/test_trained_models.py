@@ -238,3 +238,24 @@ def test_a_model_that_diverged_is_named() -> None:
     diverged = Classifier("scratch", ("a", "b"), SIZE, "lanczos", 1.0, lambda photos: np.full(len(photos), np.nan))
     with pytest.raises(WorkflowError, match="the model scratch gives no numbers"):
         diverged.probabilities(np.zeros((1, SIZE, SIZE, 3), np.uint8))
+
+
+def test_a_head_on_pooled_maps_is_left_to_tensorflow(project: Path) -> None:
+    head = {"pooling": "flatten", "dense": [], "dropout": [], "output": "sigmoid"}
+    changes = {"pooling": ("average",), "layers": ("block4_pool",), "mirrored": True, "features": (1, 1, 1024)}
+    write_trained(description("vgg16", head, **changes), project)
+    write_comparison(project)
+    with (
+        pytest.raises(
+            WorkflowError, match=r"VGG16 transfer model is not run by ncnn, .*VGG16's maps that are not pooled"
+        ),
+        open_classifier(project, "vgg16", engine="ncnn"),
+    ):
+        pass
+    photo().save(project / "photo.png")
+    photo().transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(project / "mirrored.png")
+    photo(1).save(project / "other.png")
+    photos = (project / f"{name}.png" for name in ("photo", "mirrored", "other"))
+    first, mirrored, other = classify(*photos, model="vgg16", project=project)
+    assert second(other) != pytest.approx(second(first), abs=1e-3)
+    assert second(first) == pytest.approx(second(mirrored), abs=1e-5)
