@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,13 @@ from dogs_vs_cats.data.arrays import create_array, release
 from dogs_vs_cats.data.examples import Examples, open_images
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.ncnn.engine import NcnnPool, PooledParts, count_workers
-from dogs_vs_cats.models.ncnn.networks import PARTS, StackedNetwork, vgg16_for_many
+from dogs_vs_cats.models.ncnn.networks import PARTS, Network, StackedNetwork, lite_network, vgg16_for_many
 from dogs_vs_cats.models.pretrained.backbones import build_extractor, scaling_values
-from dogs_vs_cats.models.pretrained.weights import Tensor, read_tensors
+from dogs_vs_cats.models.pretrained.efficientnet_lite import LiteName
+from dogs_vs_cats.models.pretrained.weights import read_tensors
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.runtime import import_tensorflow
-from dogs_vs_cats.settings.catalogue import check_size
+from dogs_vs_cats.settings.catalogue import BACKBONES, check_size
 from dogs_vs_cats.settings.params import BottleneckSettings
 
 Photos: TypeAlias = NDArray[np.uint8]
@@ -128,7 +129,7 @@ def open_engine(
 
     Args:
         settings: whose features, of photos scaled how, pooled how, by which engine. ``tensorflow``; ``ncnn``: a
-            single-threaded process a core, for VGG16; ``auto``: ncnn for VGG16, unless TensorFlow sees a GPU or ncnn is
+            single-threaded process a core; ``auto``: ncnn where it can, unless TensorFlow sees a GPU or ncnn is
             missing, else TensorFlow.
         weights: the backbone's ``.weights.h5``.
         photos: (n, size, size, 3) uint8 RGB; on a few of these ncnn's features must be TensorFlow's.
@@ -144,35 +145,41 @@ def open_engine(
     """
     size, engine = photos.shape[1], settings.engine
     check_size(settings.backbone, size)
-    if settings.backbone != "vgg16":
-        yield _with_tensorflow(weights, settings, size)
-        return
-    tensors = read_tensors(weights)
     has_ncnn = importlib.util.find_spec("ncnn") is not None
     if engine == "ncnn" and not has_ncnn:
         raise WorkflowError("bottleneck.engine: ncnn is not installed on this platform; set it to tensorflow")
-    if engine == "tensorflow" or not has_ncnn:
+    if engine == "tensorflow" or not has_ncnn or not settings.suits_ncnn:
         yield _with_tensorflow(weights, settings, size)
         return
+    network = _ncnn_network(weights, settings, size)
     sample = _pick_sample(photos)
     reference = _ask_tensorflow(sample, weights, settings, without_gpu=engine == "ncnn")
     if reference is None:
         yield _with_tensorflow(weights, settings, size)
         return
-    with _vgg16_by_ncnn(tensors, size, settings, workers) as pool:
-        del tensors
+    scaling = scaling_values(settings.scaling, settings.backbone)
+    workers = workers or count_workers(size, stacked=isinstance(network, StackedNetwork))
+    with NcnnPool(network, scaling, workers, _pooled_parts(settings)) as pool:
+        del network
         compare(np.concatenate([found for _, found in sorted(pool.compute(sample))]), reference)
         yield lambda photos, out: _write(photos, pool.compute(photos), out, settings.features(size))
 
 
-def _vgg16_by_ncnn(tensors: list[Tensor], size: int, settings: BottleneckSettings, workers: int | None) -> NcnnPool:
-    scaling, pooled = scaling_values(settings.scaling), None
-    if settings.pooling is not None:
-        parts = [PARTS.index(layer) for layer in settings.layers or ()]
-        pooled = PooledParts((*parts, len(PARTS) - 1), tuple(settings.pooling))
-    network = vgg16_for_many(tensors, size, stacked=pooled is not None)
-    workers = workers or count_workers(size, stacked=isinstance(network, StackedNetwork))
-    return NcnnPool(network, scaling, workers, pooled)
+def _ncnn_network(weights: Path, settings: BottleneckSettings, size: int) -> Network | StackedNetwork:
+    if settings.backbone == "vgg16":
+        return vgg16_for_many(read_tensors(weights), size, stacked=settings.pooling is not None)
+    try:
+        return lite_network(cast("LiteName", settings.backbone), weights)
+    except (OSError, ValueError) as error:
+        title = BACKBONES[settings.backbone].title
+        raise WorkflowError(f"{weights}: not {title}'s weights ({error}); run: dvc repro weights") from None
+
+
+def _pooled_parts(settings: BottleneckSettings) -> PooledParts | None:
+    if settings.pooling is None:
+        return None
+    parts = [PARTS.index(layer) for layer in settings.layers or ()]
+    return PooledParts((*parts, len(PARTS) - 1), tuple(settings.pooling))
 
 
 def open_features(features: Path, split: str, n: int | None = None) -> NDArray[np.float32]:

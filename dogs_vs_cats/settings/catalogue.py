@@ -147,6 +147,9 @@ BACKBONES: dict[BackboneName, Backbone] = {
 }
 """The networks whose features the transfer model takes."""
 
+NCNN_LITES: frozenset[BackboneName] = frozenset({"efficientnet_lite0", "efficientnet_lite2"})
+"""The networks beside VGG16 that ncnn computes."""
+
 EARLIER_LAYERS: dict[BackboneName, dict[str, int]] = {
     "vgg16": {"block3_pool": 256, "block4_pool": 512},
     "vgg19": {"block3_pool": 256, "block4_pool": 512},

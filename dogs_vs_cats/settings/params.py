@@ -12,6 +12,7 @@ from dogs_vs_cats.settings.addresses import redacted, storage_fault, tracking_fa
 from dogs_vs_cats.settings.catalogue import (
     BACKBONES,
     EARLIER_LAYERS,
+    NCNN_LITES,
     SCRATCH,
     BackboneName,
     ScratchName,
@@ -142,6 +143,11 @@ class BottleneckSettings(Section):
     engine: Literal["auto", "tensorflow", "ncnn"] = "auto"
     batch: Count = 32
 
+    @property
+    def suits_ncnn(self) -> bool:
+        """Whether ncnn can compute the features."""
+        return self.backbone == "vgg16" or (self.backbone in NCNN_LITES and not self.layers)
+
     def features(self, size: int) -> tuple[int, int, int]:
         """Height, width and channels of the features of one photo of ``size`` pixels a side."""
         height, width, channels = BACKBONES[self.backbone].features(size)
@@ -176,9 +182,12 @@ class BottleneckSettings(Section):
 
     @model_validator(mode="after")
     def _engine_knows_the_backbone(self) -> Self:
-        if self.engine == "ncnn" and self.backbone != "vgg16":
+        if self.engine == "ncnn" and not self.suits_ncnn:
             title = BACKBONES[self.backbone].title
-            raise ValueError(f"engine ncnn computes VGG16 only; {title} needs bottleneck.engine: tensorflow or auto")
+            raise ValueError(
+                f"engine ncnn computes VGG16, and EfficientNet-Lite's last maps; {title} needs bottleneck.engine: "
+                "tensorflow or auto here"
+            )
         return self
 
 

@@ -14,7 +14,7 @@ from dogs_vs_cats.models.features import compare, open_engine, open_features
 from dogs_vs_cats.models.ncnn.engine import NcnnPool, count_workers
 from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork, vgg16_for_many, vgg16_network
 from dogs_vs_cats.models.ncnn.stacking import LARGEST_STACKED
-from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values
+from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values, untrained_backbone
 from dogs_vs_cats.models.pretrained.weights import LAYERS, Tensor, write_weights
 from dogs_vs_cats.settings.params import BottleneckSettings
 from tests.vgg16 import random_photos, random_tensors
@@ -196,7 +196,7 @@ def test_an_engine_that_disagrees_is_found_out_at_its_start(
 ) -> None:
     # What ncnn's processes are told; TensorFlow's own process imports the right one.
     factor, *others = scaling_values("imagenet")
-    monkeypatch.setattr("dogs_vs_cats.models.features.scaling_values", lambda _: (1.001 * factor, *others))
+    monkeypatch.setattr("dogs_vs_cats.models.features.scaling_values", lambda *_: (1.001 * factor, *others))
     with pytest.raises(WorkflowError, match=r"differ from TensorFlow's.*set bottleneck\.engine: tensorflow"):
         extract(random_photos(5, 32), weights, tmp_path / "out.npy", engine="ncnn", batch=4)
     assert list(tmp_path.iterdir()) == []
@@ -271,3 +271,49 @@ def test_large_photos_are_pooled_as_small_ones(tensors: list[Tensor], weights: P
     extract(photos, weights, tmp_path / "large.npy", engine="ncnn", pooling=["average"])
     maps = _in_order(vgg16_network(tensors), photos, workers=1)
     compare(open_features(tmp_path, "large", 2)[:, 0, 0], maps.mean(axis=(1, 2)))
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """EfficientNet-Lite2 with random weights whose features neither vanish nor explode."""
+    random = np.random.default_rng(6)
+    model = untrained_backbone("efficientnet_lite2", 32)
+    for layer in model.layers:
+        values = layer.get_weights()
+        if len(values) == 1:
+            seen = np.prod(values[0].shape[:2]) * (1 if values[0].shape[3] == 1 else values[0].shape[2])
+            layer.set_weights([random.normal(0, np.sqrt(1 / seen), values[0].shape)])
+        elif values:
+            spread = [random.uniform(0.5, 1.5, value.shape) for value in values]
+            layer.set_weights([spread[0], spread[1] - 1, spread[2] - 1, spread[3]])
+    path = tmp_path_factory.mktemp("lite") / "backbone.weights.h5"
+    model.save_weights(path)
+    return path
+
+
+# Even and odd sides, at which padding is uneven or even.
+@pytest.mark.parametrize(("size", "pooling"), [(64, None), (75, None), (94, ["max", "average"])])
+def test_ncnn_computes_efficientnet_lite(lite: Path, tmp_path: Path, size: int, pooling: list[str] | None) -> None:
+    photos = random_photos(9, size)
+    for engine in ("tensorflow", "ncnn"):
+        settings = {"backbone": "efficientnet_lite2", "pooling": pooling, "engine": engine}
+        extract(photos, lite, tmp_path / f"{engine}.npy", **settings)
+    found, expected = (open_features(tmp_path, engine, 9) for engine in ("ncnn", "tensorflow"))
+    assert found.shape[1:] == BottleneckSettings.model_validate(settings).features(size)
+    compare(found, expected)
+    distances = np.abs(found[:, None] - expected[None]).max(axis=(2, 3, 4))
+    assert (distances.argmin(axis=0) == np.arange(9)).all()
+
+
+@pytest.mark.parametrize("fault", ["missing", "no HDF5", "another variant"])
+def test_weights_that_are_not_efficientnet_lites_are_refused(lite: Path, tmp_path: Path, fault: str) -> None:
+    given, backbone = tmp_path / "backbone.weights.h5", "efficientnet_lite2"
+    if fault == "no HDF5":
+        given.write_text("no weights")
+    elif fault == "another variant":
+        given, backbone = lite, "efficientnet_lite0"
+    with pytest.raises(
+        WorkflowError, match=r"backbone\.weights\.h5: not EfficientNet-Lite\d's weights.*dvc repro weights"
+    ):
+        extract(random_photos(2, 64), given, tmp_path / "out.npy", backbone=backbone, engine="ncnn")
+    assert not (tmp_path / "out.npy").exists()

@@ -100,7 +100,11 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
         ),
         (
             {"bottleneck.backbone": "resnet50", "bottleneck.engine": "ncnn"},
-            ["bottleneck", "ncnn computes VGG16 only; ResNet50 needs bottleneck.engine: tensorflow or auto"],
+            [
+                "bottleneck",
+                "ncnn computes VGG16, and EfficientNet-Lite's",
+                "ResNet50 needs bottleneck.engine: tensorflow or auto",
+            ],
         ),
     ],
 )

@@ -37,10 +37,10 @@ _BYTES_A_PROCESS, _BYTES_A_PIXEL, _BYTES_A_PIXEL_STACKED = 340_000_000, 2300, 55
 
 @dataclass(frozen=True)
 class PooledParts:
-    """Which maps of a stacked network are pooled.
+    """Which maps of a network are pooled.
 
     Attributes:
-        parts: the numbers of the parts that end in them.
+        parts: the numbers of the parts that end in them; of a network that is not stacked there is but one.
         ways: how, which is the same for each.
     """
 
@@ -71,21 +71,26 @@ def _load_network(folder: str) -> Any:
     return network
 
 
-def compute(folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8]) -> NDArray[np.float32]:
+def compute(
+    folder: str, scaling: ChannelScaling, photos: NDArray[np.uint8], pooled: PooledParts | None = None
+) -> NDArray[np.float32]:
     """Run a network on photos, one after the other, in this process.
 
     Args:
         folder: where ``Network.write`` wrote it; loaded once a process.
         scaling: factor, offset of each channel, and whether RGB is reversed to BGR before them.
         photos: (n, size, size, 3) uint8 RGB.
+        pooled: how its planes are pooled; None: not at all.
 
     Returns:
-        What it computes of each, planes with their channels last: VGG16's features are (n, h, w, 512) float32.
+        What it computes of each, planes with their channels last: VGG16's features are (n, h, w, 512) float32; pooled:
+        (n, 1, 1, channels).
 
     Raises:
         WorkflowError: if ncnn is missing or fails.
     """
-    return _channels_last([_run(folder, planes) for planes in _scaled(photos, scaling)])
+    found = _channels_last([_run(folder, planes) for planes in _scaled(photos, scaling)])
+    return found if pooled is None else pool(found, pooled.ways)
 
 
 def compute_stacked(
@@ -165,10 +170,10 @@ class NcnnPool:
     """Processes that run a network; used as a context manager.
 
     Args:
-        network: VGG16, alone or with a head, stacked or not, or a CNN.
+        network: a backbone, alone or with a head, stacked or not, or a CNN.
         scaling: factor, offset of each channel, and whether RGB is reversed to BGR before them.
         workers: how many processes.
-        pooled: as for ``compute_stacked``, of a stacked network.
+        pooled: as for ``compute_stacked``.
     """
 
     def __init__(
@@ -178,7 +183,7 @@ class NcnnPool:
         workers: int,
         pooled: PooledParts | None = None,
     ) -> None:
-        self._compute = compute if isinstance(network, Network) else partial(compute_stacked, pooled=pooled)
+        self._compute = partial(compute if isinstance(network, Network) else compute_stacked, pooled=pooled)
         self._workers = workers
         self._scaling = scaling
         self._open = ExitStack()

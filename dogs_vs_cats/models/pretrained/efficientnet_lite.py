@@ -76,7 +76,9 @@ _STAGES = (
     (5, 4, 2, 192, 6),
     (3, 1, 1, 320, 6),
 )
-_STEM, _HEAD, _EPSILON = 32, 1280, 1e-3
+STEM, HEAD = 32, 1280
+"""Channels of the first convolution and of the last."""
+_EPSILON = 1e-3
 
 
 def build_lite(name: LiteName, size: int) -> "keras.Model":
@@ -101,8 +103,8 @@ def build_lite(name: LiteName, size: int) -> "keras.Model":
         return layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False, name=name)(x)
 
     photos = keras.Input((size, size, 3), name="photos")
-    x = normalised(convolution(photos, _STEM, "_conv_stem", 3, 2), "_bn0")
-    for number, (kernel, strides, filters, expansion) in enumerate(_blocks(LITES[name])):
+    x = normalised(convolution(photos, STEM, "_conv_stem", 3, 2), "_bn0")
+    for number, (kernel, strides, filters, expansion) in enumerate(lite_blocks(name)):
         before, prefix, channels = x, f"_blocks.{number}", x.shape[-1]
         if expansion > 1:
             x = normalised(convolution(x, channels * expansion, f"{prefix}._expand_conv"), f"{prefix}._bn0")
@@ -111,11 +113,12 @@ def build_lite(name: LiteName, size: int) -> "keras.Model":
         x = normalised(convolution(x, filters, f"{prefix}._project_conv"), f"{prefix}._bn2", active=False)
         if strides == 1 and channels == filters:
             x = layers.Add(name=f"{prefix}._add")([before, x])
-    return keras.Model(photos, normalised(convolution(x, _HEAD, "_conv_head"), "_bn1"), name=name)
+    return keras.Model(photos, normalised(convolution(x, HEAD, "_conv_head"), "_bn1"), name=name)
 
 
-def _blocks(lite: Lite) -> Iterator[tuple[int, int, int, int]]:
+def lite_blocks(name: LiteName) -> Iterator[tuple[int, int, int, int]]:
     """Kernel, stride, channels and expansion of each block; the first and the last stage have one block always."""
+    lite = LITES[name]
     for stage, (kernel, repeats, strides, channels, expansion) in enumerate(_STAGES):
         blocks = repeats if stage in (0, len(_STAGES) - 1) else int(np.ceil(repeats * lite.depth))
         for block in range(blocks):
