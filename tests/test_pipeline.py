@@ -325,7 +325,7 @@ def test_a_stage_killed_before_dvc_recorded_it_has_its_results_again_from_the_sa
     project.run("dvc", "repro", "bottleneck")
     project.set(**{"train_vgg16.epochs": 3})
     # What DVC runs, without its record of it.
-    project.run(*yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train_vgg16"]["cmd"].split())
+    project.run("sh", "-c", yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train_vgg16"]["cmd"])
     left = [project.folder / name for name in ("reports/vgg16/history.csv", "models/vgg16.weights.h5")]
     before = [file.read_bytes() for file in left]
     printed = project.run("dvc", "repro", "train_vgg16")

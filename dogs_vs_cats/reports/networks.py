@@ -53,7 +53,8 @@ def print_networks(names: Sequence[str], shape: CnnSettings, size: int, pictures
     # A file or a pipe has no width; nothing is broken for it.
     (console if console.is_terminal else Console(width=160)).print(table)
     print(
-        "From cnn to wide_residual: train_scratch.network.name, whole. From vgg16 on: bottleneck.backbone, without its top."
+        "From cnn to wide_residual: train_scratch.network.name, whole."
+        " From vgg16 on: bottleneck.backbone, without its top."
     )
     if pictures is not None:
         print(f"{pictures}: {drawn} pictures")
