@@ -16,7 +16,6 @@ from dogs_vs_cats.runtime import import_tensorflow
 
 import_tensorflow()
 import keras  # noqa: E402
-from dogs_vs_cats.fitting import training  # noqa: E402
 
 from dogs_vs_cats.data.examples import Examples, Parts  # noqa: E402
 from dogs_vs_cats.evaluation.metrics import correct, losses  # noqa: E402
@@ -25,6 +24,7 @@ from dogs_vs_cats.models.networks.building import build_head  # noqa: E402
 from dogs_vs_cats.models.reproducibility import prepare  # noqa: E402
 from dogs_vs_cats.models.saved import predict  # noqa: E402
 from dogs_vs_cats.settings.params import TrainVgg16Settings, load_settings  # noqa: E402
+from dogs_vs_cats.training import fitting  # noqa: E402
 from dogs_vs_cats.training.compiled_rmsprop import CompiledRMSprop  # noqa: E402
 
 OPTIMIZERS = {"Keras's": keras.optimizers.RMSprop, "compiled": CompiledRMSprop}
@@ -62,9 +62,9 @@ def _reach(
 ) -> tuple[float, float]:
     prepare(seed, mixed_precision=settings.mixed_precision)
     model = build_head(settings.network, train.inputs.shape[1:])
-    with patch.object(training, "build_optimizer", lambda chosen, *_: optimizer(chosen.learning_rate)):
+    with patch.object(fitting, "build_optimizer", lambda chosen, *_: optimizer(chosen.learning_rate)):
         changed = settings.model_copy(update={"seed": seed})
-        training.train(model, Parts(train, validation), changed, show_progress=False)
+        fitting.train(model, Parts(train, validation), changed, show_progress=False)
     probabilities = predict(model, test.inputs)
     return float(correct(test.labels, probabilities).mean()), float(losses(test.labels, probabilities).mean())
 
