@@ -19,6 +19,7 @@ from dogs_vs_cats.training.augmentation import build_augmentation
 from dogs_vs_cats.training.batches import Batches
 from dogs_vs_cats.training.checkpoints import Progress
 from dogs_vs_cats.training.losses import build_loss
+from dogs_vs_cats.training.normalisations import estimate_normalisations
 from dogs_vs_cats.training.optimizers import build_optimizer
 
 Log = Callable[[dict[str, float], int, int], None]
@@ -151,7 +152,7 @@ def train(
         end = _EpochEnd(progress, counting, log, bar, print_epochs=show_progress and bool(bar.disable))
         # An epoch's order is drawn by its number, so that a resumed training has the one it would have had.
         order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: batches.begin_epoch(epoch))
-        averaged = [keras.callbacks.SwapEMAWeights()] if settings.keep == "moving_average" else []
+        swapped = [keras.callbacks.SwapEMAWeights()] if settings.keep == "moving_average" else []
         # A step of other sizes goes on from the state after the one before, as a training does that was killed.
         for size, last in settings.steps:
             fitted = _fitted(model, settings, training.inputs.dtype.name, size)
@@ -165,7 +166,7 @@ def train(
                 shuffle=False,
                 epochs=last,
                 initial_epoch=len(progress.rows),
-                callbacks=[order, keras.callbacks.TerminateOnNaN(), *counting, *averaged, end, *callbacks],
+                callbacks=[order, keras.callbacks.TerminateOnNaN(), *counting, *swapped, end, *callbacks],
                 verbose=0,
             )
             if fitted.stop_training:
@@ -182,7 +183,10 @@ def train(
     history = pd.DataFrame(progress.rows).astype({"epoch": int})
     history["kept"] = history["epoch"].isin(progress.kept_epochs)
     kept = dict(progress.rows[progress.kept_epochs[-1] - 1])
-    if len(progress.kept_epochs) > 1:  # no epoch was judged with their average
+    averaged = settings.keep in ("average", "moving_average")
+    estimated = averaged and estimate_normalisations(model, training.inputs, settings.batch, settings.seed)
+    if estimated or len(progress.kept_epochs) > 1:  # no epoch was judged with these weights
+        fitted.set_weights(model.get_weights())
         kept |= {f"val_{name}": value for name, value in fitted.evaluate(judged, verbose=0, return_dict=True).items()}
     stopped_early = len(progress.rows) < settings.epochs
     return Training(history, kept, progress.seconds, stopped_early)
