@@ -1,6 +1,6 @@
 # Targets with a text behind ## are listed by plain `make`.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu repro article best-transfer tour test check bench format lock ui send submit clean
+.PHONY: help setup setup-gpu repro article best-scratch best-transfer tour test check bench format lock ui send submit clean
 SHELL := /bin/bash
 
 VENV ?= .venv
@@ -38,6 +38,22 @@ repro: $(READY)  ## Set up, then run the whole workflow: dvc repro
 
 article: $(READY)  ## Run the article's own split and scaling, as a DVC experiment
 	$(IN_VENV) dvc exp run -S bottleneck.scaling=article -S split.test=0
+
+# A wide residual network on images of 96, then 128 pixels, judged at 160: multiples of 32 suit its halvings.
+BEST_SCRATCH := -S split.validation=0.05 -S decode.size=160 -S bottleneck.size=150 -S train_scratch.epochs=50 \
+	-S 'train_scratch.sizes=[{pixels:96,epochs:34},{pixels:128,epochs:16}]' -S train_scratch.batch=64 \
+	-S train_scratch.optimizer.learning_rate=0.05 -S train_scratch.optimizer.schedule=linear \
+	-S train_scratch.optimizer.warmup_epochs=2.0 -S train_scratch.optimizer.nesterov=true \
+	-S train_scratch.optimizer.weight_decay=0.005 -S train_scratch.optimizer.time_decay=0.0 \
+	-S train_scratch.loss.label_smoothing=0.1 -S train_scratch.early_stopping=null \
+	-S train_scratch.keep=moving_average -S train_scratch.averaging=0.995 \
+	-S train_scratch.augmentation.shear_degrees=0.0 -S train_scratch.augmentation.zoom=0.0 \
+	-S train_scratch.augmentation.flip=alternating -S train_scratch.augmentation.crop=0.35 \
+	-S train_scratch.augmentation.colour=0.1 -S train_scratch.network.name=wide_residual \
+	-S train_scratch.network.output=sigmoid -S train_scratch.views.flip=true -S submission.model=scratch
+
+best-scratch: $(READY)  ## Run the settings of the best network from scratch, as a DVC experiment
+	$(IN_VENV) dvc exp run $(BEST_SCRATCH)
 
 # EfficientNet-Lite2 at its own 260 pixels, its pooled features of each photo and of its mirror image.
 BEST_TRANSFER := -S decode.size=260 -S train_scratch.size=150 -S bottleneck.backbone=efficientnet_lite2 \
