@@ -62,7 +62,7 @@ BASE: dict[str, Any] = {
 
 def design() -> list[tuple[bool, ...]]:
     """Return which tricks are on in each of the 16 trainings."""
-    arms = []
+    arms: list[tuple[bool, ...]] = []
     for a, b, c, d in itertools.product((False, True), repeat=4):
         arms.append((a, b, c, d, a ^ b ^ c, a ^ b ^ d, a ^ c ^ d, b ^ c ^ d))
     return arms
@@ -77,7 +77,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=48, help="of the network (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="one training each of every arm")
     arguments = parser.parse_args()
-    rows = pd.read_csv(arguments.results).to_dict("records") if arguments.results.exists() else []
+    before = pd.read_csv(arguments.results).to_dict("records") if arguments.results.exists() else []
+    rows: list[dict[str, Any]] = [{str(name): value for name, value in row.items()} for row in before]
     scale = {"size": arguments.size, "epochs": arguments.epochs, "width": arguments.width}
     planned = [scale | {"seed": seed, "arm": arm} for seed in arguments.seeds for arm in range(16)]
     # In an order of chance, so that a machine that slows down does not slow one trick.

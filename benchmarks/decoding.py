@@ -1,6 +1,6 @@
 """Photos checked, hashed and measured in one pass; checked, resized and written in another; against a Pillow loop."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import redirect_stdout
 from functools import partial
@@ -59,7 +59,12 @@ def decoded(files: list[Path], target: Path, submit: Submit, workers: int) -> No
     decode_files(names, len(files), Path("/"), target, SETTINGS, submit, workers)
 
 
-def here(function: Callable[P, T], *values: P.args, **named: P.kwargs) -> Future[T]:
+def _all(begin: Callable[[], Iterable[object]]) -> None:
+    for _ in begin():
+        pass
+
+
+def here(function: Callable[P, T], /, *values: P.args, **named: P.kwargs) -> Future[T]:
     """A call to this process, in place of one to a worker."""
     result: Future[T] = Future()
     result.set_result(function(*values, **named))
@@ -78,9 +83,9 @@ def figures(options: Options) -> Iterator[Figure]:
                 options.repeats,
                 partial(plain, files),
                 partial(pool.map, plain_count, [files[core::cores] for core in range(cores)], chunksize=1),
-                lambda files=files: list(in_threads(checked, files)),
+                partial(_all, partial(in_threads, checked, files)),
                 partial(decoded, files, target, submit, cores),
-                lambda files=files: list(map(checked, files)),
+                partial(_all, partial(map, checked, files)),
                 partial(decoded, files, target, here, 1),
             )
         for number, taken in enumerate(ours):

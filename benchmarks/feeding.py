@@ -41,6 +41,7 @@ def batches(options: Options, images: Any, labels: Any, settings: Any, changes: 
     from dogs_vs_cats.training.batches import Batches
 
     layer = build_augmentation(changes, 1)
+    assert layer is not None
     augment = tf.function(lambda batch: layer(batch, training=True))
     ours = Batches(images, labels, settings.batch, "softmax", shuffle_seed=1)
     dataset = ours.as_dataset()

@@ -47,7 +47,7 @@ def matrix_products(batch: int, steps: int) -> Callable[[], object]:
     """Those of a forward and a backward pass."""
     import tensorflow as tf
 
-    sizes = [int(np.prod(FEATURES)), *HEAD["dense"], 1]  # type: ignore[misc]
+    sizes = [int(np.prod(FEATURES)), *HEAD["dense"], 1]
     layers = list(pairwise(sizes))
     inputs = [tf.random.normal((batch, before)) for before, _ in layers]
     kernels = [tf.random.normal(layer) for layer in layers]

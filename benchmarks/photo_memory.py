@@ -17,7 +17,7 @@ from PIL import Image
 
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from dogs_vs_cats.data.decoding import photos  # noqa: E402
+from dogs_vs_cats.data.decoding import memory, photos  # noqa: E402
 
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "JPEG": ("RGB", "JPEG", {}),
@@ -82,10 +82,16 @@ def encoded(side: int, mode: str, format_: str, options: dict[str, Any]) -> byte
 
 def measure(path: Path) -> None:
     """Decode a file and print what it took."""
-    data, counted = path.read_bytes(), []
-    budget = photos.BUDGET
+    data = path.read_bytes()
+    counted: list[int] = []
+    budget = memory.BUDGET
     take, before = budget.take, highest()
-    budget.take = lambda amount: (counted.append(amount), take(amount))[1]  # type: ignore[method-assign,assignment]
+
+    def counting(amount: int) -> None:
+        counted.append(amount)
+        take(amount)
+
+    budget.take = counting  # type: ignore[method-assign]
     photos.decode(data, 150, "lanczos")
     kept, took = psutil.Process().memory_info().rss - before, highest() - before
     print(f"counted {counted[0] / 1e6:6.0f} MB, took {took / 1e6:6.0f} MB, kept {kept / 1e6:4.0f} MB")

@@ -32,7 +32,7 @@ def plain(trials: list[dict[str, Any]], images: int, epochs: int, size: int) -> 
 
     from dogs_vs_cats.models.networks.building import build_cnn
     from dogs_vs_cats.search.sampling import trial_settings
-    from dogs_vs_cats.settings.params import load_settings
+    from dogs_vs_cats.settings.params import TrainScratchSettings, load_settings
     from dogs_vs_cats.training.losses import build_loss
     from dogs_vs_cats.training.optimizers import build_optimizer
 
@@ -48,6 +48,7 @@ def plain(trials: list[dict[str, Any]], images: int, epochs: int, size: int) -> 
 
         def objective(trial: optuna.Trial) -> float:
             settings = trial_settings("scratch", base, trials[trial.number], size)
+            assert isinstance(settings, TrainScratchSettings)
             network = build_cnn(settings.network, size)
             optimizer = build_optimizer(settings.optimizer, epochs, -(-images // settings.batch))
             network.compile(optimizer, build_loss(settings.loss), metrics=["accuracy"])

@@ -3,7 +3,7 @@
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
@@ -22,10 +22,14 @@ def figures(options: Options) -> Iterator[Figure]:
     faulty.write_text(yaml.safe_dump(settings), encoding="utf-8")
     declared = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     stages = list(declared)
-    commands = {
+    commands: dict[str, Callable[[str], list[str]]] = {
         "python -m stages.X --help": lambda stage: ["-m", f"stages.{stage}", "--help"],
         "python stages/X.py --help": lambda stage: [f"stages/{stage}.py", "--help"],
-        "an error in params.yaml": lambda stage: [*declared[stage]["cmd"].split()[1:], "--params", str(faulty)],
+        "an error in params.yaml": lambda stage: [
+            *declared[stage]["cmd"].partition("#")[0].split()[1:],
+            "--params",
+            str(faulty),
+        ],
     }
     for what, command in commands.items():
         slowest = [max(seconds(command(stage)) for stage in stages) for _ in range(options.repeats)]

@@ -50,7 +50,7 @@ def figures(options: Options) -> Iterator[Figure]:
         costs: list[float] = []
         prepare(1)
         taken, _ = epochs_in_turns(
-            build_head(head.network, FEATURES), examples, head, None, options.repeats, lambda: costs.append(cost())
+            build_head(head.network, FEATURES), examples, head, options.repeats, lambda: costs.append(cost())
         )
     epochs = [seconds * ARTICLE_PHOTOS / count for seconds in taken]
     shares = [100 * one / epoch for one, epoch in zip(costs[1:], epochs, strict=True)]

@@ -28,11 +28,13 @@ def estimate_normalisations(network: keras.Model, inputs: NDArray[Any], batch: i
     """
     normalisations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in normalisations]
-    chosen = np.random.default_rng(seed).permutation(len(inputs))[:_MOST_INPUTS] if normalisations else []
+    if not normalisations:
+        return False
+    chosen = np.random.default_rng(seed).permutation(len(inputs))[:_MOST_INPUTS]
     for step, start in enumerate(range(0, len(chosen), batch)):
         for layer in normalisations:
             layer.momentum = step / (step + 1)  # the mean of all steps
         network(np.asarray(inputs[np.sort(chosen[start : start + batch])], np.float32), training=True)
     for layer, momentum in zip(normalisations, momenta, strict=True):
         layer.momentum = momentum
-    return bool(normalisations)
+    return True
