@@ -87,7 +87,8 @@ def tell_uneven_classes(counts: Counter[str | None]) -> None:
         share = f"{100 * many / (many + few):.0f} %"
         print(
             f"warning: {many} photos of {larger} and {few} of {smaller}: always saying {larger} is right on {share}; "
-            f"add photos of {smaller}, or compare accuracies with that"
+            f"add photos of {smaller}, or compare accuracies with that; class_weight: balanced, in train_scratch and "
+            "train_vgg16, makes both classes count alike in training"
         )
 
 

@@ -47,10 +47,12 @@ class Parts:
     Attributes:
         training: what the model learns from.
         validation: what its epochs are judged by.
+        classes: names of the two classes, which weights may be set by.
     """
 
     training: Examples
     validation: Examples
+    classes: tuple[str, ...] = ()
 
 
 def open_images(arrays: Path, split: str) -> Examples:

@@ -15,6 +15,7 @@ from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.search.plan import Fidelity, Kind
 from dogs_vs_cats.settings.params import Settings
 from dogs_vs_cats.settings.sections import Resampling
+from dogs_vs_cats.training.weighting import class_weights
 
 
 def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -> Parts:
@@ -53,7 +54,9 @@ def open_parts(kind: Kind, root: Path, settings: Settings, fidelity: Fidelity) -
             shape = source.shape[1:] if size is None else (size, size, 3)
             inputs = keep_rows(place, source, shape, _change(size, settings.decode.resampling), where)
         parts.append(Examples(inputs, examples.labels[where]))
-    return Parts(*parts)
+    opened = Parts(parts[0], parts[1], description.classes)
+    class_weights(model.training_settings(settings), opened)  # a wrong name is told before there is a trial
+    return opened
 
 
 def chosen(labels: NDArray[np.uint8], share: float, seed: int) -> NDArray[np.int64]:

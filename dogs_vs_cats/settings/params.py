@@ -20,6 +20,7 @@ from dogs_vs_cats.settings.catalogue import (
 )
 from dogs_vs_cats.settings.reading import parse_yaml, read_text, shortened
 from dogs_vs_cats.settings.sections import (
+    ClassWeight,
     Count,
     HeadPooling,
     Keep,
@@ -333,6 +334,7 @@ class TrainingSettings(Section):
     seed: Seed
     optimizer: OptimizerSettings
     loss: LossSettings
+    class_weight: ClassWeight | None = None
     early_stopping: EarlyStoppingSettings | None
     reduce_on_plateau: ReduceOnPlateauSettings | None
     keep: Keep
@@ -517,9 +519,10 @@ def _size(own: int | None, key: str, stored: int) -> tuple[int, str]:
 
 def _key(values: object, location: Iterable[Any]) -> str:
     """The dotted name of a location; Pydantic names there the members of a union too, which the user does not know."""
-    keys = []
-    for part in location:
-        if isinstance(values, Mapping) and part != "[key]":
+    keys, parts = [], [part for part in location if part != "[key]"]
+    for number, part in enumerate(parts, start=1):
+        # Only the last may name what is not there: a key that is missing.
+        if isinstance(values, Mapping) and (part in values or number == len(parts)):
             keys.append(str(part))
             values = values.get(part)
         elif isinstance(values, list) and isinstance(part, int):

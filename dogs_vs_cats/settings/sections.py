@@ -4,7 +4,7 @@ import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 T = TypeVar("T")
 
@@ -30,6 +30,15 @@ LossName = Literal["binary_crossentropy", "focal", "hinge", "squared"]
 PoolingEnd = Literal["flatten", "global_average"]
 Resampling = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Solver = Literal["gradient", "logistic"]
+ClassWeight = Annotated[
+    Annotated[Literal["balanced"], Tag("word")] | Annotated[dict[str, Positive], Tag("mapping")],
+    # Without it, a fault in a mapping would also be told as a word that is not balanced.
+    Discriminator(
+        lambda value: "mapping" if isinstance(value, dict) else "word" if value == "balanced" else None,
+        custom_error_type="class_weight",
+        custom_error_message="choose balanced, weights by class such as {cats: 1.0, dogs: 3.0}, or null",
+    ),
+]
 Pooling = Literal["average", "max"]
 Layout = Literal["auto", "folders", "inner_folders", "names"]
 PathName = Annotated[str, AfterValidator(_expands)]

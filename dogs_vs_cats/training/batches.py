@@ -28,6 +28,8 @@ class Batches:
         output: how labels are encoded: ``sigmoid`` ``(b, 1)``, ``softmax`` ``(b, 2)`` one-hot.
         shuffle_seed: the order of epoch e is drawn from this and e; None keeps the arrays' order.
         changes: what is done to images as they are read: flips in every other epoch, and mixtures of two.
+        class_weights: ``(2,)``, of the first and the second class; batches then have a weight for each image. None:
+            batches have no weights.
     """
 
     def __init__(
@@ -39,9 +41,11 @@ class Batches:
         *,
         shuffle_seed: int | None = None,
         changes: AugmentationSettings | None = None,
+        class_weights: NDArray[np.float64] | None = None,
     ) -> None:
         self._inputs, self._batch, self._shuffle_seed = inputs, batch, shuffle_seed
         self._targets = encode(labels, output)
+        self._weights = None if class_weights is None else class_weights.astype(np.float32)[labels]
         self._order = np.arange(len(inputs))
         self._changes, self._epoch = changes, 0
         # With alternating flips a random half is flipped in even epochs, the other one in odd epochs (Jordan, "94% on
@@ -51,7 +55,7 @@ class Batches:
     def __len__(self) -> int:
         return math.ceil(len(self._inputs) / self._batch)
 
-    def _read(self, index: int, buffers: "Buffers") -> tuple[NDArray[Any], NDArray[np.float32]]:
+    def _read(self, index: int, buffers: "Buffers") -> tuple[NDArray[Any], ...]:
         where = self._order[index * self._batch : (index + 1) * self._batch]
         inputs = buffers.unused()[: len(where)]
         if self._shuffle_seed is not None:
@@ -63,12 +67,14 @@ class Batches:
         # After every batch: with one photo the system may map two megabytes around it, all of the file before long.
         release(self._inputs)
         targets = self._targets[where]
-        if self._changes is None:
-            return inputs, targets
-        if self._changes.flip == "alternating":
-            flipped = self._half[where] != bool(self._epoch % 2)
-            inputs[flipped] = inputs[flipped, :, ::-1]
-        return mix(inputs, targets, self._changes, np.random.default_rng([self._shuffle_seed or 0, self._epoch, index]))
+        weights = None if self._weights is None else self._weights[where]
+        if self._changes is not None:
+            if self._changes.flip == "alternating":
+                flipped = self._half[where] != bool(self._epoch % 2)
+                inputs[flipped] = inputs[flipped, :, ::-1]
+            random = np.random.default_rng([self._shuffle_seed or 0, self._epoch, index])
+            inputs, targets, weights = mix(inputs, targets, weights, self._changes, random)
+        return (inputs, targets) if weights is None else (inputs, targets, weights)
 
     def begin_epoch(self, epoch: int) -> None:
         """Draw the order of an epoch, counted from 0; to be called before its first batch is read."""
@@ -79,11 +85,11 @@ class Batches:
     def as_dataset(self) -> tf.data.Dataset:
         """What Keras's ``fit`` and ``evaluate`` take; each pass over it reads the batches of the epoch by then."""
 
-        def read() -> Iterator[tuple[NDArray[Any], NDArray[np.float32]]]:
+        def read() -> Iterator[tuple[NDArray[Any], ...]]:
             buffers = Buffers(self._batch, self._inputs)
             return (self._read(index, buffers) for index in range(len(self)))
 
-        arrays = self._inputs, self._targets
+        arrays = (self._inputs, self._targets, *([] if self._weights is None else [self._weights]))
         signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in arrays)
         options = tf.data.Options()
         # Its thread holds up the end of one epoch in two: the clock waits with idle cores until 10 ms times a power of
@@ -126,25 +132,31 @@ def encode(labels: NDArray[np.uint8], output: Literal["softmax", "sigmoid"]) -> 
 
 
 def mix(
-    inputs: NDArray[Any], targets: NDArray[np.float32], changes: AugmentationSettings, random: np.random.Generator
-) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    inputs: NDArray[Any],
+    targets: NDArray[np.float32],
+    weights: NDArray[np.float32] | None,
+    changes: AugmentationSettings,
+    random: np.random.Generator,
+) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32] | None]:
     """Mix each image of a batch with another one of it, and their labels alike; by MixUp or CutMix where both are set.
 
     Args:
         inputs: (b, height, width, channels) of any type.
         targets: (b, 1) or (b, 2).
+        weights: (b,) of the images' losses. A mixture's loss is then the mean of both labels' weighted losses, each by
+            its share, where the loss is linear in the label as cross-entropy is. None: all count alike.
         changes: ``mixup`` and ``cutmix``, each the parameter of the Beta distribution of an image's own share; 0: none.
         random: draws the shares and the places.
 
     Returns:
-        Both, of the same types.
+        All three, of the same types.
 
     Source: Zhang et al., "mixup: Beyond empirical risk minimization", arXiv 1710.09412; Yun et al., "CutMix", arXiv
     1905.04899.
     """
     kinds = [name for name in ("mixup", "cutmix") if getattr(changes, name)]
     if not kinds:
-        return inputs, targets
+        return inputs, targets, weights
     kind = kinds[random.integers(len(kinds))]
     share = random.beta(getattr(changes, kind), getattr(changes, kind))
     partner = random.permutation(len(inputs))
@@ -159,4 +171,9 @@ def mix(
         pasted = inputs[partner][box]
         inputs[box] = pasted
         share = 1 - pasted[0, ..., 0].size / (height * width)
-    return inputs, (share * targets + (1 - share) * targets[partner]).astype(np.float32)
+    if weights is None:
+        return inputs, (share * targets + (1 - share) * targets[partner]).astype(np.float32), None
+    first, second = share * weights, (1 - share) * weights[partner]
+    weighted = first[:, None] * targets + second[:, None] * targets[partner]
+    mixed_weights = first + second
+    return inputs, (weighted / mixed_weights[:, None]).astype(np.float32), mixed_weights.astype(np.float32)

@@ -21,6 +21,7 @@ from dogs_vs_cats.training.checkpoints import Progress
 from dogs_vs_cats.training.losses import build_loss
 from dogs_vs_cats.training.normalisations import estimate_normalisations
 from dogs_vs_cats.training.optimizers import build_optimizer
+from dogs_vs_cats.training.weighting import class_weights
 
 Log = Callable[[dict[str, float], int, int], None]
 """Takes an epoch's metrics, its number from 1, and when it ended, in milliseconds since 1970."""
@@ -141,7 +142,13 @@ def train(
 
     counting = _stopping(settings, updates)
     batches = Batches(
-        training.inputs, training.labels, settings.batch, output, shuffle_seed=settings.seed, changes=settings.changes
+        training.inputs,
+        training.labels,
+        settings.batch,
+        output,
+        shuffle_seed=settings.seed,
+        changes=settings.changes,
+        class_weights=class_weights(settings, parts),
     )
     judged = Batches(validation.inputs, validation.labels, settings.batch, output).as_dataset()
     # Its own lock is a semaphore of the system, which a killed worker would leave behind.

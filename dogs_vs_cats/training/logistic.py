@@ -18,6 +18,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.probabilities import class_probabilities, predicted
 from dogs_vs_cats.settings.params import TrainVgg16Settings
 from dogs_vs_cats.training.fitting import Log, Training
+from dogs_vs_cats.training.weighting import class_weights
 
 FOLDS = 5
 STRENGTHS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
@@ -35,7 +36,7 @@ def solve(model: keras.Model, parts: Parts, settings: TrainVgg16Settings, log: L
     Args:
         model: a head without hidden layers, with one sigmoid output.
         parts: features and labels.
-        settings: the seed of the folds.
+        settings: the seed of the folds, and the weights of the classes.
         log: as for ``fitting.train``; called once.
 
     Returns:
@@ -52,6 +53,7 @@ def solve(model: keras.Model, parts: Parts, settings: TrainVgg16Settings, log: L
         raise WorkflowError(f"train_vgg16.solver: logistic needs {FOLDS} training photos of each class; use gradient")
     scaler = StandardScaler().fit(inputs)  # in float64, in which a constant feature has no deviation
     photos = np.arange(len(labels)) % (len(labels) // parts.training.copies)
+    weights_of = class_weights(settings, parts)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=settings.seed).split(inputs, labels, photos)
     regression = LogisticRegressionCV(
         Cs=STRENGTHS,
@@ -59,6 +61,7 @@ def solve(model: keras.Model, parts: Parts, settings: TrainVgg16Settings, log: L
         cv=list(folds),
         scoring="neg_log_loss",
         max_iter=_STEPS,
+        class_weight=None if weights_of is None else dict(enumerate(weights_of)),
         use_legacy_attributes=False,
     )
     with warnings.catch_warnings():

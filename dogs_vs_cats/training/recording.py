@@ -20,6 +20,7 @@ from dogs_vs_cats.tracking.tracked_runs import Run, end_abandoned, tracked_run
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
 from dogs_vs_cats.training.fitting import Log, Training, train
 from dogs_vs_cats.training.logistic import solve
+from dogs_vs_cats.training.weighting import class_weights
 
 _DESCRIBED = {"size", "sees", "resampling", "backbone", "scaling", "pooling", "layers", "mirrored"}
 
@@ -50,7 +51,9 @@ def train_and_record(
         root: the project's folder; unfinished trainings wait in its ``models/.unfinished``.
     """
     description, section = kind.of(settings, prepared), kind.training_settings(settings)
-    parts = Parts(description.examples(prepared, "train"), description.examples(prepared, "validation"))
+    training, validation = (description.examples(prepared, split) for split in ("train", "validation"))
+    parts = Parts(training, validation, description.classes)
+    class_weights(section, parts)  # a wrong name is told before there is a run
     identity = identity_of(description, section, parts)
     with Checkpoint(root / "models" / ".unfinished", description.kind, identity) as checkpoint:
         # A queued experiment runs in a copy of the project, which has a dvc.lock of its own.

@@ -54,6 +54,12 @@ def test_features_are_cut_down_in_the_same_rows(project: Project) -> None:
     assert abs(training.inputs[training.labels == 1].mean() - training.inputs[training.labels == 0].mean()) > 0.5
 
 
+def test_a_weight_of_a_class_that_is_not_there_is_told_before_any_trial(project: Project) -> None:
+    project.set(**{"train_vgg16.class_weight": {"cows": 2.0}})
+    with pytest.raises(WorkflowError, match=r"train_vgg16\.class_weight names 'cows'.*they are cats and dogs"):
+        open_parts("vgg16", project.folder, settings_of(project), Fidelity(20, 1))
+
+
 def test_missing_data_names_what_makes_it(project: Project) -> None:
     settings = settings_of(project)
     shutil.rmtree(project.folder / FEATURES)

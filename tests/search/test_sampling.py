@@ -94,6 +94,13 @@ def test_a_learning_rate_falls_on_a_plateau_or_with_time_and_never_both(settings
     assert article_settings("scratch", stepped, 150) == settings.train_scratch
 
 
+@pytest.mark.parametrize("kind", ["scratch", "vgg16"])
+def test_trials_weigh_classes_as_the_stage_does(settings: Settings, kind: Kind) -> None:
+    base = settings.train_scratch if kind == "scratch" else settings.train_vgg16
+    weighted = base.model_copy(update={"class_weight": {"cats": 1.0, "dogs": 3.0}})
+    assert trial_settings(kind, weighted, article_parameters(kind), 150).class_weight == {"cats": 1.0, "dogs": 3.0}
+
+
 def draws(seed: int, numbers: range, workers: int) -> list[float]:
     """What trials draw, each in a sampler that knows nothing of the others' randomness."""
     study = optuna.create_study()

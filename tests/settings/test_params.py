@@ -44,6 +44,13 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
         ({"download.layout": "folder"}, ["download.layout is 'folder'", "'inner_folders'"]),
         ({"split.own": "keep"}, ["split.own is 'keep'", "'auto' or 'ignore'"]),
         ({"bottleneck.scaling": None}, ["bottleneck.scaling is None", "'imagenet' or 'article'"]),
+        (
+            {"train_scratch.class_weight": "even"},
+            ["train_scratch.class_weight is 'even'", "choose balanced, weights by"],
+        ),
+        ({"train_scratch.class_weight": [1.0, 2.0]}, ["train_scratch.class_weight: choose", "{cats: 1.0, dogs: 3.0}"]),
+        ({"train_vgg16.class_weight": {"cats": 0}}, ["train_vgg16.class_weight.cats is 0: input should be greater"]),
+        ({"train_vgg16.class_weight": {1: 2.0}}, ["train_vgg16.class_weight.1 is 1: input should be a valid string"]),
         ({"train_scratch.early_stopping": 3}, ["train_scratch.early_stopping is 3", "mapping"]),
         ({"train_scratch.optimizer.time_decay": "x"}, ["train_scratch.optimizer.time_decay is 'x'", "number"]),
         ({"train_scratch.optimizer.name": "adam"}, ["train_scratch.optimizer", "momentum is for sgd and rmsprop"]),

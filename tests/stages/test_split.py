@@ -255,6 +255,8 @@ def test_uneven_classes_draw_a_warning(
     workspace.split()
     printed = capsys.readouterr().out
     assert told in printed if told else "warning" not in printed
+    named = "class_weight: balanced, in train_scratch and train_vgg16, makes both classes count alike in training"
+    assert (named in printed) == (told is not None)
 
 
 def test_a_class_of_heic_photos_without_their_reader_names_it(

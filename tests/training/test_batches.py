@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -114,3 +114,32 @@ def test_images_and_labels_are_mixed_by_the_same_share(kind: str) -> None:
     assert np.unique(targets[:, 1]).size > 2
     again, _ = _epoch(Batches(images, labels, 40, "softmax", shuffle_seed=1, changes=_changes(**{kind: 1.0})), 3)
     assert np.array_equal(again, inputs)
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_a_mixtures_loss_is_that_of_both_labels_each_by_its_class(
+    kind: str, output: Literal["softmax", "sigmoid"]
+) -> None:
+    labels = (np.arange(40) % 4 == 0).astype(np.uint8)
+    mixed: dict[str, Any] = {"shuffle_seed": 1, "changes": _changes(**{kind: 1.0})}
+    plain = Batches(IMAGES, labels, 40, output, **mixed)
+    weighted = Batches(IMAGES, labels, 40, output, **mixed, class_weights=np.array([0.5, 4.0]))
+    [(images, shares)] = plain.as_dataset().as_numpy_iterator()
+    [(same_images, targets, weights)] = weighted.as_dataset().as_numpy_iterator()
+    assert np.array_equal(images, same_images)
+    share, probability = shares[:, -1], 0.3
+    assert np.unique(share).size > 2
+    loss = -(targets[:, -1] * np.log(probability) + (1 - targets[:, -1]) * np.log(1 - probability))
+    expected = -(4.0 * share * np.log(probability) + 0.5 * (1 - share) * np.log(1 - probability))
+    np.testing.assert_allclose(weights * loss, expected, rtol=1e-5)
+
+
+def test_batches_have_a_weight_for_each_image_where_classes_have() -> None:
+    batches = Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=1, class_weights=np.array([1.0, 3.0]))
+    seen = [*batches.as_dataset().as_numpy_iterator()]
+    for inputs, targets, weights in seen:
+        assert weights.dtype == np.float32
+        assert np.array_equal(weights, 1 + 2 * targets[:, 0])
+        assert np.array_equal(targets[:, 0], inputs[:, 0] % 2)
+    assert [len(inputs) for inputs, _, _ in seen] == [4, 4, 2]

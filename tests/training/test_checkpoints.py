@@ -33,6 +33,7 @@ def test_a_training_is_told_by_all_that_its_result_depends_on(training: tuple[An
     labels[0] ^= 1
     others = [
         (description, section.model_copy(update={"epochs": 3}), parts),
+        (description, section.model_copy(update={"class_weight": "balanced"}), parts),
         (description.model_copy(update={"resampling": "nearest"}), section, parts),
         (description, section, replace(parts, training=Examples(images, parts.training.labels))),
         (description, section, replace(parts, validation=Examples(parts.validation.inputs, labels))),

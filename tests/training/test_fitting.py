@@ -16,7 +16,7 @@ from dogs_vs_cats.models.networks.building import build_cnn
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import predict
 from dogs_vs_cats.settings.params import Settings, TrainScratchSettings
-from dogs_vs_cats.training.fitting import Training, train
+from dogs_vs_cats.training.fitting import Training, compile_for, train
 from tests.conftest import no_file_larger_than
 
 Photos = tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -341,3 +341,79 @@ def test_a_run_without_a_terminal_prints_a_line_an_epoch(
     assert [line.split(":")[0] for line in printed.out.splitlines()] == ["epoch 1", "epoch 2"]
     assert "val_accuracy" in printed.out
     assert "batch" not in printed.err
+
+
+def _uneven(photos: Photos) -> Parts:
+    """Seventy-two training photos, an eighth of them of the second class."""
+    images, labels = photos
+    kept = np.flatnonzero((labels[:80] == 0) | (np.arange(80) % 8 == 1))
+    kept = np.concatenate([kept, kept[:22]])
+    return Parts(Examples(images[kept], labels[kept]), Examples(images[80:], labels[80:]), ("cats", "dogs"))
+
+
+@pytest.mark.parametrize("output", ["softmax", "sigmoid"])
+def test_balanced_classes_train_as_explicit_weights_of_the_photos_do(
+    settings: Settings, photos: Photos, output: str
+) -> None:
+    parts = _uneven(photos)
+    network = small(settings).network.model_dump() | {
+        "output": output,
+        "convolution_dropout": 0.0,
+        "dense_dropout": 0.0,
+    }
+    chosen = small(settings, epochs=2, augmentation=None, keep="last", network=network, class_weight="balanced")
+    prepare(chosen.seed)
+    model, by_hand = build_cnn(chosen.network, 32), build_cnn(chosen.network, 32)
+    by_hand.set_weights(model.get_weights())
+    before = model.get_weights()
+    result = train(model, parts, chosen, show_progress=False)
+
+    images, labels = parts.training.inputs, parts.training.labels
+    counts = np.bincount(labels)
+    assert counts[0] > 3 * counts[1]
+    weights = (len(labels) / (2 * counts))[labels].astype(np.float32)
+    assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum())
+    targets = np.eye(2, dtype=np.float32)[labels] if output == "softmax" else labels[:, None].astype(np.float32)
+    compile_for(by_hand, chosen, -(-len(labels) // chosen.batch))
+    for epoch in range(2):
+        order = np.random.default_rng([chosen.seed, epoch]).permutation(len(labels))
+        logs = by_hand.fit(
+            images[order], targets[order], sample_weight=weights[order], batch_size=16, shuffle=False, verbose=0
+        ).history
+    for mine, expected in zip(model.get_weights(), by_hand.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-7)
+    assert result.kept["loss"] == pytest.approx(logs["loss"][0], rel=1e-5)
+    assert not all(np.array_equal(mine, old) for mine, old in zip(model.get_weights(), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"augmentation": {"shear_degrees": 5.0, "zoom": 0.1, "flip": "alternating", "mixup": 0.4, "cutmix": 1.0}},
+        {"sizes": [{"pixels": 24, "epochs": 1}, {"pixels": 32, "epochs": 1}]},
+    ],
+    ids=["plain", "mixed", "growing"],
+)
+def test_weights_of_one_change_nothing_and_others_move_the_answers(
+    settings: Settings, photos: Photos, changes: dict[str, Any]
+) -> None:
+    parts = _uneven(photos)
+    network = small(settings).network.model_dump() | {"pooling_end": "global_average"}
+    said = []
+    for class_weight in (None, {"cats": 1.0, "dogs": 1.0}, {"dogs": 30.0}):
+        chosen = small(settings, epochs=2, keep="last", network=network, class_weight=class_weight, **changes)
+        prepare(chosen.seed)
+        model = build_cnn(chosen.network, 32)
+        train(model, parts, chosen, show_progress=False)
+        said.append(predict(model, parts.validation.inputs)[:, 1])
+    np.testing.assert_allclose(said[1], said[0], rtol=1e-5)
+    assert said[2].mean() > said[0].mean()
+
+
+def test_a_weight_of_a_class_that_the_photos_do_not_have_is_refused(settings: Settings, photos: Photos) -> None:
+    chosen = small(settings, class_weight={"cats": 1.0, "cows": 2.0})
+    with pytest.raises(
+        WorkflowError, match=r"train_scratch\.class_weight names 'cows', .* photos: they are cats and dogs"
+    ):
+        train(build_cnn(chosen.network, 32), _uneven(photos), chosen, show_progress=False)

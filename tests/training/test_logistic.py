@@ -53,6 +53,29 @@ def test_the_head_is_scikit_learns_regression_on_standardised_features(settings:
     assert [(epoch, metrics["val_log_loss"]) for metrics, epoch, _ in logged] == [(1, result.kept["val_log_loss"])]
 
 
+@pytest.mark.parametrize("chosen", ["balanced", {"cats": 0.6, "dogs": 3.0}])
+def test_weights_of_classes_are_weights_of_their_photos(settings: Settings, chosen: str | dict[str, float]) -> None:
+    examples, validation = _examples(900, 6), _examples(300, 7)
+    kept = np.flatnonzero((examples.labels == 0) | (np.arange(900) % 5 == 0))  # a fifth of the dogs
+    training = Examples(examples.inputs[kept], examples.labels[kept])
+    model = build_head(HEAD, (1, 1, 11))
+    weighted = _settings(settings).model_copy(update={"class_weight": chosen})
+    result = solve(model, Parts(training, validation, ("cats", "dogs")), weighted)
+    counts = np.bincount(training.labels)
+    weights = len(kept) / (2 * counts) if chosen == "balanced" else np.array([0.6, 3.0])
+    scaler = StandardScaler().fit(training.inputs[:, 0, 0])
+    by_hand = LogisticRegression(C=result.kept["inverse_penalty"], max_iter=5000).fit(
+        scaler.transform(training.inputs[:, 0, 0]), training.labels, sample_weight=weights[training.labels]
+    )
+    expected = by_hand.predict_proba(scaler.transform(validation.inputs[:, 0, 0]))
+    found = predict(model, validation.inputs)
+    assert np.allclose(found, expected, atol=2e-3)
+    plain = build_head(HEAD, (1, 1, 11))
+    solve(plain, Parts(training, validation), _settings(settings))
+    # Without weights, dogs are as rare in the answers as in the photos.
+    assert found[:, 1].mean() > predict(plain, validation.inputs)[:, 1].mean() + 0.1
+
+
 def test_copies_of_a_photo_do_not_judge_each_other(settings: Settings) -> None:
     # With nothing to learn, more freedom pays only where a photo's copy is in another fold.
     random = np.random.default_rng(3)
