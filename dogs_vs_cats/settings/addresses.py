@@ -6,9 +6,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dogs_vs_cats.settings.reading import beginning
+
 _DATABASES = {"sqlite", "postgresql", "mysql", "mssql"}
 _SQLITE = re.compile(r"sqlite(\+\w+)?:///(?!:memory:)")
 _LAST_PORT = 65535
+_LONGEST_SCHEME = 40
 _QUOTING = " (in a password, write / # ? @ [ as %2F %23 %3F %40 %5B)"
 
 
@@ -62,8 +65,12 @@ def relative(uri: str, root: Path) -> str:
 def redacted(uri: str) -> str:
     """Return an address without user name, password and query, also where the password has ``/``, ``#``, ``?``, ``@``.
 
-    Where it cannot be told which part is the password, only the scheme is left.
+    Where it cannot be told which part is the password, only the scheme is left. A huge one is shown by its beginning.
     """
+    return beginning(_without_user(uri))
+
+
+def _without_user(uri: str) -> str:
     scheme, mark, rest = uri.partition("://")
     if not mark:
         return re.sub(r"\?.*", "?***", uri, flags=re.DOTALL)
@@ -92,7 +99,7 @@ def _server_fault(uri: str) -> str:
         )
         return f"not an address: {part}{_QUOTING * ('@' in uri)}"
     if parts.scheme not in servers:
-        return f"MLflow knows no {parts.scheme}:// addresses"
+        return f"MLflow knows no {beginning(parts.scheme, _LONGEST_SCHEME)}:// addresses"
     if parts.scheme not in {"http", "https"}:
         return ""
     if not parts.hostname or re.search(r"\s", uri):
@@ -110,7 +117,7 @@ def _database_fault(url: str) -> str:
     except (ArgumentError, ValueError) as error:
         unknown = re.search(r"dialects:([\w.+]+)", str(error))
         return (
-            f"there is no kind of database {unknown[1]}"
+            f"there is no kind of database {beginning(unknown[1], _LONGEST_SCHEME)}"
             if unknown
             else "not a database's address" + _QUOTING * ("@" in url)
         )

@@ -18,7 +18,7 @@ from dogs_vs_cats.settings.catalogue import (
     ScratchName,
     smallest_photos,
 )
-from dogs_vs_cats.settings.reading import parse_yaml, read_text, shortened
+from dogs_vs_cats.settings.reading import beginning, parse_yaml, read_text, shortened
 from dogs_vs_cats.settings.sections import (
     ClassWeight,
     Count,
@@ -171,14 +171,14 @@ class BottleneckSettings(Section):
             if layer not in known:
                 choices = f"choose from {', '.join(known)}" if known else "it has none to choose: set layers to null"
                 title = BACKBONES[self.backbone].title
-                raise ValueError(f"layers names {layer!r}, which is no layer of {title} to pool; {choices}")
+                raise ValueError(f"layers names {shortened(layer)}, which is no layer of {title} to pool; {choices}")
         return self
 
     @model_validator(mode="after")
     def _nothing_is_pooled_twice(self) -> Self:
         for key, names in (("pooling", self.pooling or []), ("layers", self.layers or [])):
             if twice := [name for number, name in enumerate(names) if name in names[:number]]:
-                raise ValueError(f"{key} names {twice[0]!r} twice; remove one")
+                raise ValueError(f"{key} names {shortened(twice[0])} twice; remove one")
         return self
 
     @model_validator(mode="after")
@@ -546,7 +546,7 @@ def _describe(file: str, values: object, problems: list[Any]) -> str:
         shown = (
             "" if isinstance(given, dict | list) or problem["type"] == "missing" else f" is {shortened(_shown(given))}"
         )
-        lines.append(f"{file}: {_key(values, problem['loc'])}{shown}: {message}")
+        lines.append(f"{file}: {beginning(_key(values, problem['loc']))}{shown}: {beginning(message)}")
     lines = list(dict.fromkeys(lines))
     more = len(lines) - _MOST_LINES
     return "\n".join(lines[:_MOST_LINES] + [f"{file}: {more} more lines like these"] * (more > 0))

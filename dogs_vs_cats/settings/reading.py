@@ -60,7 +60,7 @@ def parse_yaml(text: str, name: str) -> Any:
         mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
         line = "" if mark is None else f", line {mark.line + 1}"
         problem = error.problem if isinstance(error, MarkedYAMLError) and error.problem else str(error)
-        raise WorkflowError(f"{name}{line}: not valid YAML: {' '.join(problem.split())}") from None
+        raise WorkflowError(f"{name}{line}: not valid YAML: {beginning(' '.join(problem.split()))}") from None
 
 
 def shortened(value: object) -> str:
@@ -69,7 +69,12 @@ def shortened(value: object) -> str:
         shown = str(value) if isinstance(value, Exception) else repr(value)
     except ValueError:  # a whole number of more digits than Python prints
         return "a number of thousands of digits"
-    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
+    return beginning(shown, _LONGEST)
+
+
+def beginning(text: str, longest: int = 600) -> str:
+    """Return a text, of a huge one only its beginning."""
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def _check_depth(text: str) -> None:

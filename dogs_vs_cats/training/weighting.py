@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import TrainingSettings, TrainVgg16Settings
+from dogs_vs_cats.settings.reading import shortened
 
 
 def class_weights(settings: TrainingSettings, parts: Parts) -> NDArray[np.float64] | None:
@@ -36,7 +37,7 @@ def class_weights(settings: TrainingSettings, parts: Parts) -> NDArray[np.float6
     if unknown := [name for name in chosen if name not in parts.classes]:
         section = "train_vgg16" if isinstance(settings, TrainVgg16Settings) else "train_scratch"
         raise WorkflowError(
-            f"{section}.class_weight names {unknown[0]!r}, which is no class of the photos: "
+            f"{section}.class_weight names {shortened(unknown[0])}, which is no class of the photos: "
             f"they are {' and '.join(parts.classes)}"
         )
     return np.array([chosen.get(name, 1.0) for name in parts.classes])

@@ -124,6 +124,36 @@ def test_a_value_that_no_work_can_be_done_with_is_told_by_its_key(
     assert told in str(refusal.value)
 
 
+HUGE = "a" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"tracking.uri": HUGE}, "params.yaml: tracking.uri: aaaa"),
+        ({"tracking.uri": f"{HUGE}://host"}, "MLflow knows no aaaa"),
+        ({"search.storage": f"{HUGE}://host"}, "there is no kind of database aaaa"),
+        ({"download.path": f"~{HUGE}"}, "there is no home folder for ~aaaa"),
+        ({"bottleneck.layers": [HUGE], "bottleneck.pooling": ["max"]}, "which is no layer of VGG16 to pool"),
+        ({"split": {HUGE: 1}}, "unknown key; remove it or correct its name"),
+    ],
+)
+def test_a_huge_value_is_told_by_its_beginning(values: dict[str, Any], changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(WorkflowError) as refusal:
+        parse_settings(changed(values, **changes))
+    assert told in str(refusal.value)
+    assert max(map(len, str(refusal.value).splitlines())) < 1500
+
+
+@pytest.mark.parametrize("value", [f"*{HUGE}", f"!!{HUGE} x", f"{{{HUGE}: 1, {HUGE}: 2}}"])
+def test_huge_yaml_that_cannot_be_read_is_told_by_its_beginning(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(with_value(value), encoding="utf-8")
+    with pytest.raises(WorkflowError, match=r"line \d+: not valid YAML: ") as refusal:
+        load_settings(path)
+    assert len(str(refusal.value)) < 1500
+
+
 def test_promote_refuses_a_file_that_dvc_would_refuse(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
     file.write_text(with_value("1\n  seed: 2"), encoding="utf-8")
