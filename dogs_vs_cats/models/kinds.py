@@ -124,6 +124,11 @@ class Description(BaseModel, ABC):
 
     @property
     @abstractmethod
+    def label(self) -> str:
+        """The model in the fewest words, for a narrow column: whether it is transferred, and which network."""
+
+    @property
+    @abstractmethod
     def origin(self) -> str:
         """Where its knowledge comes from, as the report says after its name; ``{learned}`` is how much it learns."""
 
@@ -251,6 +256,11 @@ class ScratchModel(Description):
     def name(self) -> str:
         """The model as reports call it."""
         return f"{SCRATCH[self.network.name].title} from scratch"
+
+    @property
+    def label(self) -> str:
+        """``scratch cnn``."""
+        return f"scratch {self.network.name}"
 
     @property
     def origin(self) -> str:
@@ -396,6 +406,11 @@ class TransferModel(Description):
     def name(self) -> str:
         """The model as reports call it."""
         return f"{BACKBONES[self.backbone].title} transfer model"
+
+    @property
+    def label(self) -> str:
+        """``transfer vgg16``."""
+        return f"transfer {self.backbone}"
 
     @property
     def origin(self) -> str:

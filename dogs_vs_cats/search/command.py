@@ -59,10 +59,11 @@ def search(kind: Kind) -> None:
 def _run_and_confirm(
     arguments: argparse.Namespace, plan: Plan, study: Study, storage: BaseStorage, deadline: float | None
 ) -> None:
+    from dogs_vs_cats.tracking.provenance import SEPARATOR
     from dogs_vs_cats.tracking.tracked_runs import tracked_run
 
     with tracked_run(
-        f"study {plan.study}",
+        f"study {plan.study}{SEPARATOR}{plan.searched}{SEPARATOR}{plan.fidelity.photos}",
         plan.settings.tracking,
         plan.root,
         params={"fidelity": str(plan.fidelity), "objectives": list(plan.objectives), "seed": plan.seed},

@@ -41,6 +41,11 @@ class Fidelity:
     epochs: int
     size: int | None = None
 
+    @property
+    def photos(self) -> str:
+        """The training photos, in few words."""
+        return "all photos" if self.images is None else f"{self.images} photos"
+
     def __str__(self) -> str:
         images = "all training photos" if self.images is None else f"{self.images:,} training photos"
         size = "" if self.size is None else f" at {self.size}x{self.size} pixels"
@@ -91,6 +96,11 @@ class Plan:
     def search(self) -> ScratchSearch | Vgg16Search:
         """The section of what is varied."""
         return KINDS[self.kind].search_settings(self.settings)
+
+    @property
+    def searched(self) -> str:
+        """What is searched for, in few words."""
+        return "scratch" if self.kind == "scratch" else f"transfer {self.settings.bottleneck.backbone}"
 
     @property
     def directions(self) -> list[Direction]:

@@ -118,13 +118,14 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
     import_tensorflow()
     from dogs_vs_cats.data.arrays import read_dataset
     from dogs_vs_cats.reports import figures as pictures
+    from dogs_vs_cats.tracking.provenance import SEPARATOR
     from dogs_vs_cats.tracking.tracked_runs import tracked_run
     from dogs_vs_cats.training.recording import data_tags
 
     dataset = read_dataset(plan.root / ARRAYS)
     tags = {"study": plan.study, "trial": str(trial.number), "kind": plan.kind, **data_tags(dataset)}
     with tracked_run(
-        f"{plan.study} trial {trial.number}",
+        f"trial {trial.number}{SEPARATOR}study {plan.study}{SEPARATOR}{plan.fidelity.photos}",
         plan.settings.tracking,
         plan.root,
         params={**settings.model_dump(mode="json"), "fidelity": str(plan.fidelity)},

@@ -7,6 +7,9 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+SEPARATOR = " · "
+_SHORT = 7  # digits of a commit
+
 
 def source_tags() -> dict[str, str]:
     """The code that runs, and the DVC experiment that it runs for."""
@@ -22,6 +25,21 @@ def source_tags() -> dict[str, str]:
     variables = {"DVC_EXP_NAME": "dvc_experiment", "DVC_STAGE": "dvc_stage", "DVC_EXP_BASELINE_REV": "dvc_baseline"}
     tags |= {tag: os.environ[variable] for variable, tag in variables.items() if os.environ.get(variable)}
     return tags | {"tensorflow": tensorflow_version(), "keras": version("keras")}
+
+
+def run_name(model: str, photos: str) -> str:
+    """Name a training's run so that a table of runs says what each is.
+
+    Args:
+        model: in few words.
+        photos: that it learns from, in few words.
+
+    Returns:
+        Both, with the DVC experiment or else the commit between them; ``+`` after a commit stands for changes since.
+    """
+    tags = source_tags()
+    commit = tags.get("mlflow.source.git.commit", "")[:_SHORT] + "+" * (tags.get("git_dirty") == "true")
+    return SEPARATOR.join(filter(None, (model, tags.get("dvc_experiment") or commit, photos)))
 
 
 def tensorflow_version() -> str:

@@ -16,6 +16,7 @@ from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import Settings, TrainingSettings, TrainVgg16Settings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
+from dogs_vs_cats.tracking.provenance import run_name
 from dogs_vs_cats.tracking.tracked_runs import Run, end_abandoned, tracked_run
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
 from dogs_vs_cats.training.fitting import Log, Training, train
@@ -71,8 +72,9 @@ def train_and_record(
             print(f"{folder}: holds an unfinished training of other settings or data, and is left as it is", flush=True)
         dataset = read_dataset(prepared.arrays)
         params = section.model_dump(mode="json")
+        photos = f"{dataset.counts['train']} {dataset.source} photos"
         with tracked_run(
-            description.kind,
+            run_name(description.label, photos),
             settings.tracking,
             root,
             params={**params, **description.model_dump(include=_DESCRIBED)},

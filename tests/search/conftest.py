@@ -96,11 +96,9 @@ def vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]], vgg16: Path) -> Iterator[Project]:
-    """Arrays of 32x32 pictures, features of the shape that VGG16 gives for them, settings for short trials."""
-    images, labels = photos
-    arrays, features = tmp_path / "data" / "arrays", tmp_path / "data" / "features"
+def prepare(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8], weights: Path) -> Project:
+    """Write arrays of 32x32 pictures, features of the shape that VGG16 gives for them, and the settings."""
+    arrays, features = folder / "data" / "arrays", folder / "data" / "features"
     start = 0
     for split, count in COUNTS.items():
         where = slice(start, start + count)
@@ -112,14 +110,21 @@ def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]],
         with create_array(features / f"{split}.npy", (count, 1, 1, 512), np.float32) as array:
             array[:] = told
     write_dataset(arrays, Dataset("drawn", ["cats", "dogs"], [], 32, "0" * 64, COUNTS))
-    shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
-    (tmp_path / BACKBONE_WEIGHTS).parent.mkdir()
-    (tmp_path / BACKBONE_WEIGHTS).symlink_to(vgg16)
-    put_database(tmp_path)
-    project = Project(tmp_path)
+    shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
+    (folder / BACKBONE_WEIGHTS).parent.mkdir()
+    (folder / BACKBONE_WEIGHTS).symlink_to(weights)
+    put_database(folder)
+    project = Project(folder)
+    project.set(**{"decode.size": 32})
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]], vgg16: Path) -> Iterator[Project]:
+    """A project with settings for short trials."""
+    project = prepare(tmp_path, *photos, vgg16)
     project.set(
         **{
-            "decode.size": 32,
             "search.heartbeat_seconds": 5,
             "search.scratch.epochs": 2,
             "search.scratch.images": None,

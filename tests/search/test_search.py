@@ -29,6 +29,13 @@ def runs(project: Project, study: str) -> dict[str, str]:
     return {run.data.tags["trial"]: run.info.status for run in found if "trial" in run.data.tags}
 
 
+def names(project: Project, study: str) -> set[str]:
+    """What the runs of a study and of its trials are called in MLflow."""
+    mlflow = client(load_settings(project.folder / "params.yaml").tracking, project.folder)
+    found = mlflow.search_runs(["1"], f"tags.study = '{study}'")
+    return {str(run.info.run_name) for run in found}
+
+
 def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(project: Project) -> None:
     output = project.search("vgg16", "--trials", "3", "--jobs", "2")
     assert "3 finished, 0 pruned, 0 failed" in output
@@ -36,6 +43,8 @@ def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(proje
     loaded = optuna.load_study(study_name="vgg16", storage=project.storage)
     assert loaded.trials[0].params["optimizer"] == "rmsprop"
     assert runs(project, "vgg16") == {"0": "FINISHED", "1": "FINISHED", "2": "FINISHED"}
+    trials = {f"trial {number} · study vgg16 · all photos" for number in range(3)}
+    assert names(project, "vgg16") == {"study vgg16 · transfer vgg16 · all photos", *trials}
     assert "best: trial" in project.search("vgg16", "--trials", "2")
     project.search("vgg16", "--trials", "4")
     assert states(project, "vgg16") == {"COMPLETE": 4}
