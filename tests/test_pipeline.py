@@ -168,7 +168,7 @@ print(json.dumps({
     "status": sorted(r.info.status for r in runs),
     "champion": champion.tags["kind"],
     "accuracy": float(((predicted > 0.5) == numpy.load(f"{sys.argv[1]}/data/arrays/test_labels.npy")).mean()),
-    "epochs": len(client.get_metric_history(run.info.run_id, "val_loss")),
+    "epochs": len(client.get_metric_history(run.info.run_id, "epoch/val/loss")),
     "artifacts": sorted(artifact.path for artifact in client.list_artifacts(run.info.run_id)),
     "params": run.data.params, "tags": run.data.tags, "metrics": run.data.metrics,
 }))
@@ -312,7 +312,7 @@ import sys, mlflow
 client = mlflow.MlflowClient(f"sqlite:///{sys.argv[1]}/mlflow.db")
 experiment = client.get_experiment_by_name("dogs-vs-cats")
 runs = [r for r in client.search_runs([experiment.experiment_id]) if r.data.params["epochs"] == "40"]
-steps = [sorted(m.step for m in client.get_metric_history(r.info.run_id, "val_loss")) for r in runs]
+steps = [sorted(m.step for m in client.get_metric_history(r.info.run_id, "epoch/val/loss")) for r in runs]
 print([r.info.status for r in runs], steps == [list(range(1, 41))], steps)
 """
     assert "['FINISHED'] True" in project.run(sys.executable, "-W", "ignore", "-c", code, str(project.folder))

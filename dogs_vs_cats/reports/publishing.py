@@ -28,9 +28,10 @@ def publish(
         root: the project's folder.
     """
     comparison, scores = compared.comparison, compared.comparison.metrics()
+    group = "val" if comparison.split == "validation" else comparison.split
     for kind, model in comparison.models.items():
         with reopened_run(settings, root, {DIGEST_TAG: model.weights}) as run:
-            run.log_metrics({f"{comparison.split}_{name}": value for name, value in scores[kind].items()})
+            run.log_metrics({f"{group}/{name}": value for name, value in scores[kind].items()})
             for name, figure in run_figures(compared, kind, drawn):
                 run.log_figure(figure, name)
             run.log_artifact(report)

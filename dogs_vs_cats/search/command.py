@@ -103,15 +103,15 @@ def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | N
     now = tally(study)
     tracked.log_metrics(
         {
-            "trials_finished": now.finished,
-            "trials_pruned": now.pruned,
-            "trials_failed": now.failed,
-            "trials_seconds": sum(spent),
+            "trials/finished": now.finished,
+            "trials/pruned": now.pruned,
+            "trials/failed": now.failed,
+            "trials/seconds": sum(spent),
         }
     )
     best = best_trial(plan, study)
     if best is not None:
-        tracked.log_metrics({f"best_{name}": best.values[i] for i, name in enumerate(plan.objectives)})
+        tracked.log_metrics({f"best/{name}": best.values[i] for i, name in enumerate(plan.objectives)})
         tracked.set_tags({"best_trial": str(best.number)})
         log_best_model(plan, study, tracked)
         for name, figure in pictures(plan, study):
@@ -119,7 +119,7 @@ def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | N
     if confirmation is not None:
         tracked.set_tags({"confirmation": str(confirmation)})
         gains = {"log_loss": confirmation.log_loss.mean, "accuracy": confirmation.accuracy.mean}
-        tracked.log_metrics({f"confirmed_gain_{name}": gain for name, gain in gains.items()})
+        tracked.log_metrics({f"confirmed_gain/{name}": gain for name, gain in gains.items()})
     page = write_report(plan, study, confirmation)
     tracked.log_artifact(page, "search")
     print(f"report: {page.relative_to(plan.root)}", flush=True)

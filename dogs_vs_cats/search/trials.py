@@ -120,7 +120,7 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
     from dogs_vs_cats.reports import figures as pictures
     from dogs_vs_cats.tracking.provenance import SEPARATOR
     from dogs_vs_cats.tracking.tracked_runs import tracked_run
-    from dogs_vs_cats.training.recording import data_tags
+    from dogs_vs_cats.training.recording import by_epoch, data_tags, results
 
     dataset = read_dataset(plan.root / ARRAYS)
     tags = {"study": plan.study, "trial": str(trial.number), "kind": plan.kind, **data_tags(dataset)}
@@ -134,7 +134,7 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
         system_metrics=False,
     ) as run:
         trial.set_user_attr(RUN, run.id)
-        model, description, training = _train(plan, trial, settings, parts, run.log_metrics)
+        model, description, training = _train(plan, trial, settings, parts, by_epoch(run))
         values = _measure(plan, model, training, parts.validation)
         kept = training.kept
         facts = {
@@ -143,7 +143,8 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
             "epochs": len(training.history),
             "training_seconds": training.seconds,
         }
-        run.log_metrics(facts | values)
+        speed = {f"model/{name}": value for name, value in values.items() if name == "latency"}
+        run.log_metrics(results(training, model) | speed)
         run.log_figure(pictures.learning_curves(training.history, f"trial {trial.number}"), "curves.png")
         for name, value in facts.items():
             trial.set_user_attr(name, value)

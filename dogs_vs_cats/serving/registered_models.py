@@ -81,7 +81,9 @@ def open_registered(uri: str, project: Path) -> Classifier:
     fits = len(shape) == _DIMENSIONS and model.inputs[0].dtype == "uint8" and len(model.outputs[0].shape) == 1
     if len(classes) != 2 or resampling not in RESAMPLING or not fits:  # noqa: PLR2004
         raise WorkflowError(f"{uri}: {_OTHER}")
-    temperatures = (run.data.metrics.get(f"{split}_temperature") for split in ("test", "validation"))
+    # The last two are version 0.1's names.
+    names = ("test/temperature", "val/temperature", "test_temperature", "validation_temperature")
+    temperatures = (run.data.metrics.get(name) for name in names)
     return Classifier(
         name=f"{URI_PREFIX}{version.name}/{version.version}",
         classes=(classes[0], classes[1]),

@@ -23,6 +23,7 @@ from dogs_vs_cats.training.fitting import Log, Training, train
 from dogs_vs_cats.training.logistic import solve
 from dogs_vs_cats.training.weighting import class_weights
 
+_MEASURES = ("accuracy", "loss", "log_loss")
 _DESCRIBED = {"size", "sees", "resampling", "backbone", "scaling", "pooling", "layers", "mirrored"}
 
 
@@ -83,7 +84,7 @@ def train_and_record(
             resume=checkpoint.run,
         ) as run:
             checkpoint.track_as(run.id)
-            result = _fit(model, parts, section, checkpoint.state, run.log_metrics)
+            result = _fit(model, parts, section, checkpoint.state, by_epoch(run))
             _write(model, description, result, parts, outputs)
             log_results(run, result, model)
             run.log_model(
@@ -126,8 +127,8 @@ def write_results(training: Training, images: int, folder: Path) -> None:
         "last_kept_epoch": training.kept_epochs[1],
         "epochs": len(training.history),
         "stopped_early": training.stopped_early,
-        "train": {name: kept[name] for name in ("accuracy", "loss", "log_loss")},
-        "validation": {name: kept[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")},
+        "train": {name: kept[name] for name in _MEASURES},
+        "validation": {name: kept[f"val_{name}"] for name in _MEASURES},
     }
     # Apart from the metrics: time differs from run to run, and what depends on the metrics need not run again for it.
     timing = {"seconds": training.seconds, "epochs": len(training.history), "images": images}
@@ -148,18 +149,38 @@ def data_tags(dataset: Dataset) -> dict[str, str]:
     } | counts
 
 
+def by_epoch(run: Run) -> Log:
+    """Return what logs an epoch's metrics to a run, as ``epoch/train/NAME`` and ``epoch/val/NAME``.
+
+    MLflow's table shows a metric's last value, which is the last epoch's here. So ``train/`` and ``val/`` alone are
+    left to what the kept weights reach, and the curves have a group of charts of their own.
+    """
+
+    def name(key: str) -> str:
+        if key.startswith("val_"):
+            return f"epoch/val/{key.removeprefix('val_')}"
+        return f"epoch/train/{key}" if key in _MEASURES else f"epoch/{key}"
+
+    return lambda values, epoch, time: run.log_metrics({name(key): values[key] for key in values}, epoch, time)
+
+
+def results(training: Training, model: keras.Model) -> dict[str, float]:
+    """Return a training's outcome as metrics of an MLflow run: ``train/`` and ``val/`` are the kept weights'."""
+    kept = training.kept
+    return {
+        **{f"train/{name}": kept[name] for name in _MEASURES},
+        **{f"val/{name}": kept[f"val_{name}"] for name in _MEASURES},
+        "train/epochs": len(training.history),
+        "train/first_kept_epoch": training.kept_epochs[0],
+        "train/last_kept_epoch": training.kept_epochs[1],
+        "train/seconds": training.seconds,
+        "model/parameters": model.count_params(),
+    }
+
+
 def log_results(run: Run, training: Training, model: keras.Model) -> None:
     """Log a training's outcome to its MLflow run; its figures are drawn when models are compared."""
-    kept = training.kept
-    run.log_metrics(
-        {
-            **{f"validation_{name}": kept[f"val_{name}"] for name in ("accuracy", "loss", "log_loss")},
-            "first_kept_epoch": training.kept_epochs[0],
-            "last_kept_epoch": training.kept_epochs[1],
-            "training_seconds": training.seconds,
-            "parameters": model.count_params(),
-        }
-    )
+    run.log_metrics(results(training, model))
     run.set_tags({"stopped_early": str(training.stopped_early).lower()})
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=100)

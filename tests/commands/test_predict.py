@@ -215,7 +215,7 @@ def test_registered_models_are_used_as_they_were_calibrated(
     call(predict.main, "photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats/1")
     printed = capsys.readouterr()
     assert "models:/dogs-vs-cats/1 was never compared: its probabilities are not calibrated" in printed.err
-    mlflow.log_metric(run, "test_temperature", TEMPERATURES["scratch"])
+    mlflow.log_metric(run, "test_temperature", TEMPERATURES["scratch"])  # as version 0.1 named it
     call(predict.main, "photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats@champion")
     assert "MLFLOW_TRACKING_URI" not in os.environ  # MLflow would leave it to all that this process does later
     (row,) = json.loads(capsys.readouterr().out)
@@ -223,12 +223,13 @@ def test_registered_models_are_used_as_they_were_calibrated(
     assert row["p_dogs"] == pytest.approx(vars(answer)["second"], abs=1e-5)
     assert row["p_dogs"] != json.loads(printed.out)[0]["p_dogs"]
 
+    mlflow.log_metric(run, "test/temperature", 1.0)
     fruit = tags | {"classes": as_tag(["bad, rotten", "good"])}
     mlflow.create_model_version("dogs-vs-cats", (tmp_path / "model").as_uri(), run, fruit)
     call(predict.main, "photos/1.jpg", "--json", "--model", "models:/dogs-vs-cats/2")
     (rotten,) = json.loads(capsys.readouterr().out)
     assert rotten["class"] in ("bad, rotten", "good")
-    assert rotten["p_good"] == row["p_dogs"]
+    assert rotten["p_good"] == pytest.approx(json.loads(printed.out)[0]["p_dogs"])
 
     call(package.main)
     assert "models:/dogs-vs-cats-photos@champion" in capsys.readouterr().out

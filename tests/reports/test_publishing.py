@@ -65,8 +65,8 @@ def test_scores_and_champion_are_in_mlflow(tmp_path: Path, report: Path, capsys:
     publish(models, figures(models, 15), report, settings, tmp_path)
     for kind, accuracy in (("scratch", 0.5), ("vgg16", 1.0)):
         metrics = mlflow.get_run(runs[kind]).data.metrics
-        assert metrics["test_accuracy"] == accuracy
-        assert {"test_log_loss", "test_brier", "test_auc", "test_ece", "test_calibrated_log_loss"} <= set(metrics)
+        assert metrics["test/accuracy"] == accuracy
+        assert {"test/log_loss", "test/brier", "test/auc", "test/ece", "test/calibrated_log_loss"} <= set(metrics)
         assert {file.path for file in mlflow.list_artifacts(runs[kind])} == {"comparison.html", *FIGURES}
     champion = mlflow.get_model_version_by_alias("m", CHAMPION)
     assert (int(champion.version), champion.run_id) == (4, runs["vgg16"])

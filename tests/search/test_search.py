@@ -58,9 +58,9 @@ def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(proje
     assert {mlflow.get_logged_model(model).name for model in models} == {"best"}
     assert of_study.data.tags["best_trial"] == str(best.number)
     # All commands' together, where the run's own duration is the last one's.
-    assert of_study.data.metrics["trials_finished"] == 4
+    assert of_study.data.metrics["trials/finished"] == 4
     spent = sum(trial.duration.total_seconds() for trial in loaded.trials)
-    assert of_study.data.metrics["trials_seconds"] == pytest.approx(spent)
+    assert of_study.data.metrics["trials/seconds"] == pytest.approx(spent)
 
 
 def test_two_objectives_give_a_pareto_front_in_the_report(project: Project) -> None:

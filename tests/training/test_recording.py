@@ -1,8 +1,10 @@
 """Both kinds of models, trained and recorded for real on tiny pictures: what their runs in MLflow hold."""
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.entities import Run
 from numpy.typing import NDArray
@@ -30,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photos: tuple[NDArray[np.ui
             "train_scratch.epochs": EPOCHS,
             "train_scratch.network.convolutions": [{"filters": 4, "kernel": 3}],
             "train_vgg16.epochs": EPOCHS,
-            "train_vgg16.keep": "best",
+            "train_vgg16.keep": "average",
             "train_vgg16.network.dense": [],
             "train_vgg16.network.dropout": [],
         }
@@ -59,3 +61,24 @@ def test_a_runs_name_says_which_model_it_is_of_which_experiment_and_on_which_pho
         "scratch": "scratch cnn · wavy-newt · 80 drawn photos",
         "vgg16": "transfer vgg16 · wavy-newt · 80 drawn photos",
     }
+
+
+def test_the_table_shows_what_the_kept_weights_reach_and_the_epochs_stay_curves(
+    folder: Path, runs: dict[str, Run]
+) -> None:
+    mlflow = client(load_settings(folder / "params.yaml").tracking, folder)
+    for kind, run in runs.items():
+        reached = json.loads((folder / "reports" / kind / "metrics.json").read_text())
+        history = pd.read_csv(folder / "reports" / kind / "history.csv")
+        for name in ("accuracy", "loss", "log_loss"):
+            assert run.data.metrics[f"train/{name}"] == reached["train"][name]
+            assert run.data.metrics[f"val/{name}"] == reached["validation"][name]
+            for metric, column in ((f"epoch/train/{name}", name), (f"epoch/val/{name}", f"val_{name}")):
+                curve = mlflow.get_metric_history(run.info.run_id, metric)
+                assert [point.step for point in curve] == [1, 2, 3]
+                assert [point.value for point in curve] == pytest.approx(list(history[column]))
+        groups = {name.partition("/")[0] for name in run.data.metrics if "/" in name}
+        assert groups == {"epoch", "train", "val", "model", "system"}
+        assert not any("accuracy" in name or "loss" in name for name in run.data.metrics if "/" not in name)
+    averaged = runs["vgg16"].data.metrics
+    assert averaged["val/log_loss"] != averaged["epoch/val/log_loss"]
