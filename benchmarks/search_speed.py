@@ -59,12 +59,9 @@ def plain(trials: list[dict[str, Any]], images: int, epochs: int, size: int) -> 
                 shear_range=changes.shear_degrees, zoom_range=changes.zoom, horizontal_flip=changes.flip
             ).flow_from_directory(f"{temporary}/train", **flow)
             validation = ImageDataGenerator().flow_from_directory(f"{temporary}/validation", **flow)
-            assert settings.early_stopping is not None
-            stopping = keras.callbacks.EarlyStopping(patience=settings.early_stopping.epochs(1))
-            callbacks = [keras.callbacks.TerminateOnNaN(), stopping]
-            if settings.reduce_on_plateau is not None:
-                plateau = settings.reduce_on_plateau
-                callbacks.append(keras.callbacks.ReduceLROnPlateau(factor=plateau.factor, patience=plateau.patience))
+            callbacks = [keras.callbacks.TerminateOnNaN()]
+            if settings.early_stopping is not None:
+                callbacks.append(keras.callbacks.EarlyStopping(patience=settings.early_stopping.epochs(1)))
             history = network.fit(
                 training, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=0
             ).history

@@ -76,9 +76,8 @@ def article_only(space: dict[str, Any], article: dict[str, Any]) -> dict[str, An
 
     optimizer = article["optimizers"]
     rates = {rate: narrowed({}, article[rate]) for rate in ("learning_rate", "momentum") if rate in article}
-    return {key: narrowed(allowed, article[key]) for key, allowed in space.items() if key != "optimizers"} | {
-        "optimizers": {optimizer: rates}
-    }
+    only = {key: narrowed(allowed, article[key]) for key, allowed in space.items() if key in article}
+    return space | only | {"optimizers": {optimizer: rates}}
 
 
 def open_study(database: Path, storage: str) -> optuna.Study | None:

@@ -215,7 +215,10 @@ class ScratchModel(Description):
     needs = "decode"
     article_accuracy = 0.894
     searched = frozenset(
-        {"optimizer", "loss", "batch", "augmentation", "network", "early_stopping", "reduce_on_plateau"}
+        {
+            *("optimizer", "loss", "batch", "augmentation", "network", "early_stopping", "reduce_on_plateau"),
+            *("sizes", "views"),
+        }
     )
     few_photos = 256
     timed_photos = 256

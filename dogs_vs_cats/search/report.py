@@ -154,8 +154,9 @@ def _beside_article(plan: Plan, best: FrozenTrial) -> list[tuple[str, str, str, 
         for params in (article_parameters(plan.kind), best.params)
     )
     for one in (article, tried):
-        if one["network"].get("name", "cnn") != "cnn":  # the shape is that of cnn, and of no other network
-            one["network"] = {key: one["network"][key] for key in ("name", "output")}
+        if (network := one["network"].get("name", "cnn")) != "cnn":  # the shape is that of cnn, and of no other network
+            shape = ("width", "whitening") if network == "wide_residual" else ()
+            one["network"] = {key: one["network"][key] for key in ("name", "output", *shape)}
     theirs, ours = (dict(pair for key, value in one.items() for pair in _flat(key, value)) for one in (article, tried))
     names = sorted(theirs | ours, key=lambda name: [*article].index(name.partition(".")[0]))
     return [

@@ -13,12 +13,12 @@ from dogs_vs_cats.search.plan import Kind, Plan, Trained
 from dogs_vs_cats.settings.catalogue import SCRATCH
 from dogs_vs_cats.settings.params import (
     EarlyStoppingSettings,
-    ReduceOnPlateauSettings,
     TrainScratchSettings,
     TrainVgg16Settings,
     ViewsSettings,
 )
 from dogs_vs_cats.settings.spaces import (
+    ARTICLE_PATIENCE,
     ARTICLE_SCRATCH,
     ARTICLE_TIME_DECAY,
     ARTICLE_VGG16,
@@ -31,8 +31,6 @@ from dogs_vs_cats.settings.spaces import (
 CANDIDATE, SEED = "candidate", "seed"
 """What the trials of a confirmation differ in."""
 MOST_SEED = 2**32 - 1
-PLATEAU_PATIENCE = 1
-"""Epochs without improvement after which a learning rate falls; early stopping waits for two at least."""
 
 
 class SeededByTrial(BaseSampler):
@@ -82,7 +80,12 @@ def article_parameters(kind: Kind) -> dict[str, Any]:
         flat |= (
             {f"{key}_{layer + 1}": one for layer, one in enumerate(value)} if isinstance(value, list) else {key: value}
         )
-    for one, several in (("network", "networks"), ("optimizer", "optimizers"), ("loss", "losses")):
+    for one, several in (
+        ("network", "networks"),
+        ("schedule", "schedules"),
+        ("optimizer", "optimizers"),
+        ("loss", "losses"),
+    ):
         if several in flat:
             flat[one] = flat.pop(several)
     optimizer = flat["optimizer"]
@@ -112,23 +115,27 @@ def suggest(trial: BaseTrial, plan: Plan, size: int) -> Trained:
     if plan.candidates:
         params = plan.candidates[trial.suggest_categorical(CANDIDATE, list(plan.candidates))]
         chosen = trial_settings(plan.kind, plan.base, params, size)
-        return chosen.model_copy(update={"epochs": plan.fidelity.epochs, "seed": trial.suggest_int(SEED, 0, MOST_SEED)})
+        return at_length(chosen, plan.fidelity.epochs).model_copy(
+            update={"seed": trial.suggest_int(SEED, 0, MOST_SEED)}
+        )
     if isinstance(space, ScratchSpace):
         _suggest_scratch(trial, space, size)
     else:
         _suggest_vgg16(trial, space)
-    settings = trial_settings(plan.kind, plan.base, trial.params, size)
-    return settings.model_copy(update={"epochs": plan.fidelity.epochs})
+    return at_length(trial_settings(plan.kind, plan.base, trial.params, size), plan.fidelity.epochs)
 
 
 def _suggest_scratch(trial: BaseTrial, space: ScratchSpace, size: int) -> None:
     buildable = [name for name in space.networks if SCRATCH[name].minimum <= size]
-    if trial.suggest_categorical("network", buildable) == "cnn":
+    network = trial.suggest_categorical("network", buildable)
+    if network == "cnn":
         _suggest_cnn(trial, space, size)
+    elif network == "wide_residual":
+        trial.suggest_categorical("width", space.width)
     _float(trial, "augmentation", space.augmentation)
+    _float(trial, "crop", space.crop)
+    trial.suggest_categorical("schedule", space.schedules)
     _suggest_training(trial, space)
-    trial.suggest_categorical("patience", space.patience)
-    trial.suggest_categorical("plateau_factor", space.plateau_factor)
 
 
 def _suggest_cnn(trial: BaseTrial, space: ScratchSpace, size: int) -> None:
@@ -215,25 +222,56 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
         return TrainVgg16Settings.model_validate(
             values | {"network": base.network.model_dump() | head, "keep": params["keep"], "solver": "gradient"}
         )
-    strength = params["augmentation"]
-    stopping = base.early_stopping or EarlyStoppingSettings(patience=params["patience"])
-    factor = params["plateau_factor"]
-    plateau = ReduceOnPlateauSettings(factor=factor, patience=PLATEAU_PATIENCE).model_dump() if factor < 1 else None
+    strength, schedule = params["augmentation"], params["schedule"]
+    decays = schedule == "time_decay"
+    optimizer = {
+        "schedule": schedule,
+        "time_decay": ARTICLE_TIME_DECAY if decays else 0.0,
+        "warmup_epochs": 0.0,
+    }
+    shape = {"name": params["network"], "width": params.get("width", base.network.model_dump()["width"])}
     return TrainScratchSettings.model_validate(
         values
         | {
-            "optimizer": values["optimizer"]
-            | {"time_decay": 0.0 if plateau else ARTICLE_TIME_DECAY, "schedule": "time_decay", "warmup_epochs": 0.0},
+            "optimizer": values["optimizer"] | optimizer,
             "sizes": None,
             "views": ViewsSettings().model_dump(),
-            "reduce_on_plateau": plateau,
-            "early_stopping": stopping.model_dump() | {"patience": params["patience"], "patience_updates": None},
-            "augmentation": {"shear_degrees": 11.459 * strength, "zoom": 0.2 * strength, "flip": True},
+            "reduce_on_plateau": None,
+            # The article's patience belongs to its schedule; one that ends with the last epoch is not cut off.
+            "early_stopping": EarlyStoppingSettings(patience=ARTICLE_PATIENCE).model_dump() if decays else None,
+            "augmentation": {
+                "shear_degrees": 11.459 * strength,
+                "zoom": 0.2 * strength,
+                "flip": True,
+                "crop": params["crop"],
+            },
             "network": base.network.model_dump()
-            | {"name": params["network"]}
+            | shape
             | (_cnn_shape(params, size) if params["network"] == "cnn" else {}),
         }
     )
+
+
+def at_length(settings: Trained, epochs: int) -> Trained:
+    """Make settings those of the same training at another length.
+
+    What counts epochs or updates of the learning rate's schedule, or of the weights' moving average, keeps its share of
+    the training. The stopping rule stays.
+
+    Args:
+        settings: of the full training.
+        epochs: of the other one.
+    """
+    share, optimizer = epochs / settings.epochs, settings.optimizer
+    changed: dict[str, Any] = {"warmup_epochs": optimizer.warmup_epochs * share}
+    if not isinstance(optimizer.time_decay, str):
+        changed["time_decay"] = optimizer.time_decay / share
+    length: dict[str, Any] = {"epochs": epochs, "optimizer": optimizer.model_copy(update=changed)}
+    if settings.keep == "moving_average":
+        length["averaging"] = settings.averaging ** (1 / share)
+    if isinstance(settings, TrainScratchSettings) and share != 1:
+        length["sizes"] = None  # images that grow do so over the full training's epochs
+    return settings.model_copy(update=length)
 
 
 def _cnn_shape(params: Mapping[str, Any], size: int) -> dict[str, Any]:

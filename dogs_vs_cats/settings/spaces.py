@@ -19,6 +19,7 @@ from dogs_vs_cats.settings.sections import (
     PoolingEnd,
     Positive,
     Rate,
+    ScheduleName,
     Section,
     Seed,
 )
@@ -35,6 +36,8 @@ ARTICLE_SCRATCH: dict[str, Any] = {
     "units": [64],
     "dense_dropout": 0.5,
     "augmentation": 1.0,
+    "crop": 1.0,
+    "schedules": "time_decay",
     "optimizers": "sgd",
     "learning_rate": 0.01,
     "momentum": 0.9,
@@ -42,13 +45,11 @@ ARTICLE_SCRATCH: dict[str, Any] = {
     "losses": "binary_crossentropy",
     "label_smoothing": 0.0,
     "batch": 32,
-    "patience": 3,
-    "plateau_factor": 1.0,
 }
 """The article's CNN as a point of its space."""
 
-ARTICLE_TIME_DECAY = "learning_rate/epochs"
-"""The CNN's ``optimizer.time_decay``, where its learning rate is not reduced on a plateau."""
+ARTICLE_TIME_DECAY, ARTICLE_PATIENCE = "learning_rate/epochs", 3
+"""The CNN's ``optimizer.time_decay`` and ``early_stopping.patience``, which go with its schedule, ``time_decay``."""
 
 ARTICLE_VGG16: dict[str, Any] = {
     "pooling": "flatten",
@@ -107,6 +108,13 @@ class RateRange(FloatRange):
     high: Rate
 
 
+class ShareRange(FloatRange):
+    """A share of a photo's area: above 0, and all of it at most."""
+
+    low: Positive
+    high: Annotated[float, Field(gt=0, le=1)]
+
+
 class LearningRateRange(FloatRange):
     """A learning rate: above 0."""
 
@@ -151,9 +159,10 @@ class ScratchSpace(TrainingSpace):
     convolution_dropout: RateRange
     pooling_end: Annotated[list[PoolingEnd], Field(min_length=1)]
     dense_dropout: RateRange
+    width: Annotated[list[Annotated[int, Field(ge=8, multiple_of=8)]], Field(min_length=1)]
     augmentation: FloatRange
-    patience: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    plateau_factor: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    crop: ShareRange
+    schedules: Annotated[list[ScheduleName], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _is_a_space(self) -> Self:

@@ -12,7 +12,7 @@ from dogs_vs_cats.search.studies import ARTICLE
 from dogs_vs_cats.settings.params import Settings
 from tests.conftest import ROOT
 
-RESIDUAL = {"network": "residual", "plateau_factor": 0.5, "optimizer": "adam", "adam_learning_rate": 0.001}
+RESIDUAL = {"network": "residual", "schedule": "one_cycle", "optimizer": "adam", "adam_learning_rate": 0.001}
 
 
 def page_of(settings: Settings) -> str:
@@ -40,8 +40,9 @@ def test_the_best_settings_stand_beside_the_articles(settings: Settings) -> None
     assert rows["network.output"] == ("softmax", "softmax", False)
     # The residual CNN has one shape, whatever stands in the settings for cnn's.
     assert rows["network.dense"] == ("[64]", "-", True)
-    assert rows["reduce_on_plateau.factor"] == ("-", "0.5", True)
-    assert "reduce_on_plateau" not in rows
+    assert rows["optimizer.schedule"] == ("time_decay", "one_cycle", True)
+    assert rows["early_stopping.patience"] == ("3", "-", True)
+    assert "early_stopping" not in rows
     sections = [name.partition(".")[0] for name in rows]
     assert sorted(sections, key=sections.index) == sections
 

@@ -9,6 +9,7 @@ from dogs_vs_cats.search.sampling import (
     SeededByTrial,
     article_parameters,
     article_settings,
+    at_length,
     deepest,
     suggest,
     trial_settings,
@@ -85,13 +86,49 @@ def test_too_many_poolings_are_refused(settings: Settings) -> None:
         trial_settings("scratch", settings.train_scratch, article_parameters("scratch"), 7)
 
 
-def test_a_learning_rate_falls_on_a_plateau_or_with_time_and_never_both(settings: Settings) -> None:
+def test_a_schedule_that_ends_is_not_stopped_early(settings: Settings) -> None:
     params = article_parameters("scratch")
-    stepped = trial_settings("scratch", settings.train_scratch, params | {"plateau_factor": 0.2}, 150)
-    assert stepped.reduce_on_plateau is not None
-    assert (stepped.reduce_on_plateau.factor, stepped.optimizer.time_decay) == (0.2, 0.0)
+    base = settings.train_scratch
+    cycle = trial_settings("scratch", base, params | {"schedule": "one_cycle", "crop": 0.5}, 150)
+    assert isinstance(cycle, TrainScratchSettings)
+    assert cycle.early_stopping is None
+    assert (cycle.optimizer.schedule, cycle.optimizer.time_decay) == ("one_cycle", 0.0)
+    assert cycle.augmentation is not None
+    assert cycle.augmentation.crop == 0.5
     # Whatever the stage's own settings are by then.
-    assert article_settings("scratch", stepped, 150) == settings.train_scratch
+    assert article_settings("scratch", cycle, 150) == base
+
+
+def test_the_wide_residual_networks_width_is_varied(settings: Settings) -> None:
+    settings = with_space(settings, settings.search.scratch.space.model_copy(update={"networks": ["wide_residual"]}))
+    study, widths = optuna.create_study(sampler=RandomSampler(1)), set()
+    for _ in range(20):
+        suggested = suggest(study.ask(), plan(settings, "scratch"), 64)
+        assert isinstance(suggested, TrainScratchSettings)
+        widths.add(suggested.network.width)
+    assert widths == {16, 32, 48, 64}
+
+
+def test_a_shorter_training_has_the_same_share_of_everything(settings: Settings) -> None:
+    changes = {"schedule": "linear", "warmup_epochs": 2.0, "time_decay": 0.0}
+    full = settings.train_scratch.model_copy(
+        update={
+            "optimizer": settings.train_scratch.optimizer.model_copy(update=changes),
+            "early_stopping": None,
+            "keep": "moving_average",
+        }
+    )
+    short = at_length(full, 10)
+    assert (short.epochs, short.optimizer.warmup_epochs) == (10, pytest.approx(0.4))
+    assert short.averaging == pytest.approx(0.999**5)
+    assert at_length(full, 50) == full
+    article = at_length(settings.train_scratch, 10)
+    assert article.optimizer.time_decay == "learning_rate/epochs"
+    assert article.early_stopping == settings.train_scratch.early_stopping
+    decays = settings.train_vgg16.model_copy(
+        update={"optimizer": settings.train_vgg16.optimizer.model_copy(update={"time_decay": 0.01})}
+    )
+    assert at_length(decays, 5).optimizer.time_decay == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize("kind", ["scratch", "vgg16"])
