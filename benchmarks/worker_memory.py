@@ -45,7 +45,7 @@ def watch_search(folder: Path, kind: str, trials: int) -> list[float]:
     """The highest memory during each trial, in MB."""
     (folder / "data").symlink_to(Path("data").resolve())
     settings = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    settings["search"]["pruner"] = None
+    settings["search"][kind]["rungs"] = [{"epochs": 1.0}]
     space = settings["search"][kind]["space"]
     settings["search"][kind]["space"] = article_only(space, ARTICLE_SCRATCH if kind == "scratch" else ARTICLE_VGG16)
     params = folder / "params.yaml"

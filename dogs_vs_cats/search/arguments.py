@@ -10,6 +10,7 @@ from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.search.examples import open_parts
 from dogs_vs_cats.search.plan import DIRECTIONS, Fidelity, Kind, Plan
+from dogs_vs_cats.search.rungs import fidelities
 from dogs_vs_cats.search.storage import storage_url
 from dogs_vs_cats.settings.params import load_settings
 
@@ -40,9 +41,9 @@ def parse_arguments(kind: Kind) -> argparse.Namespace:
     study.add_argument("--study", default=kind, help="its name (%(default)s)")
     study.add_argument("--storage", help="sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE (search.storage)")
     study.add_argument("--images", type=int, help=f"training photos a trial sees (search.{kind}.images)")
-    study.add_argument("--epochs", type=int, help=f"epochs a trial has at most (search.{kind}.epochs)")
+    study.add_argument("--epochs", type=int, help=f"of the full training, at most (train_{kind}.epochs)")
     if kind == "scratch":
-        study.add_argument("--size", type=int, help="pixels a side (search.scratch.size)")
+        study.add_argument("--size", type=int, help="pixels a side, at most (train_scratch.size)")
     study.add_argument("--objectives", default="val_loss", help=f"one or more of {', '.join(DIRECTIONS)}, with commas")
     study.add_argument("--seed", type=int, help="of what is sampled (search.seed)")
     study.add_argument("--params", type=Path, default=Path("params.yaml"), help="the settings (%(default)s)")
@@ -98,22 +99,28 @@ def build_plan(kind: Kind, arguments: argparse.Namespace) -> Plan:
     """
     settings, root = load_settings(arguments.params), arguments.params.resolve().parent
     section = KINDS[kind].search_settings(settings)
-    fidelity = Fidelity(
-        images=arguments.images or section.images,
-        epochs=arguments.epochs or section.epochs,
-        size=getattr(arguments, "size", None) or getattr(section, "size", None),
-    )
     dataset = KINDS[kind].check_prepared(settings, Prepared.of(root))
-    if arguments.images is None and fidelity.images is not None and fidelity.images > dataset.counts["train"]:
-        fidelity = Fidelity(None, fidelity.epochs, fidelity.size)
-    open_parts(kind, root, settings, fidelity)
+    images = arguments.images or section.images
+    if arguments.images is None and images is not None and images > dataset.counts["train"]:
+        images = None
+    full = Fidelity(
+        images=images,
+        epochs=arguments.epochs or KINDS[kind].training_settings(settings).epochs,
+        size=getattr(arguments, "size", None),
+    )
+    open_parts(kind, root, settings, full)
+    side = KINDS[kind].of(settings, Prepared.of(root)).side
+    ladder = fidelities(f"{arguments.params.name}: search.{kind}.rungs", section.rungs, full, side)
+    for fidelity in ladder:
+        open_parts(kind, root, settings, fidelity)
     return Plan(
         kind=kind,
         study=arguments.study,
         storage=storage_url(arguments.storage or settings.search.storage, root),
         root=root,
         settings=settings,
-        fidelity=fidelity,
+        fidelity=ladder[-1],
+        rungs=ladder[:-1],
         objectives=_objectives(arguments),
         seed=settings.search.seed if arguments.seed is None else arguments.seed,
         trials=arguments.trials or 0,

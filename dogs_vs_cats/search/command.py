@@ -25,9 +25,10 @@ from dogs_vs_cats.search.driving import Workers, drive
 from dogs_vs_cats.search.figures import pictures
 from dogs_vs_cats.search.plan import RUN, Kind, Plan
 from dogs_vs_cats.search.report import write_report
+from dogs_vs_cats.search.rungs import first_of_each
 from dogs_vs_cats.search.settings_file import changes, experiments, promote, queue_experiment
 from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
-from dogs_vs_cats.search.studies import best_trial, join_study, open_study, ranked, tally
+from dogs_vs_cats.search.studies import best_trial, best_trials, join_study, open_study, ranked, tally
 from dogs_vs_cats.search.tracked import log_best_model, reconcile
 from dogs_vs_cats.search.trials import check_importable
 from dogs_vs_cats.tracking.runs import Run
@@ -89,7 +90,7 @@ def _run_and_confirm(
         confirmation = _confirmation(plan, study, storage)
         _show(plan, study, tracked, confirmation)
     print(counted(tally(study)) if finished else f"time is up: {counted(tally(study))}; run it again to go on")
-    for trial in study.best_trials:
+    for trial in best_trials(plan, study):
         values = ", ".join(f"{name} {value:.4f}" for name, value in zip(plan.objectives, trial.values, strict=True))
         print(f"best: trial {trial.number}, {values}: {trial.params}")
     if confirmation is not None:
@@ -185,7 +186,7 @@ def _promote(arguments: argparse.Namespace, plan: Plan, study: Study, storage: B
 
 
 def _queue(plan: Plan, study: Study, count: int) -> None:
-    best = ranked(plan, study)[:count]
+    best = first_of_each(ranked(plan, study))[:count]
     if not best:
         raise WorkflowError(f"study {plan.study}: no trial has finished; run it with --trials first")
     known = experiments(plan.root)

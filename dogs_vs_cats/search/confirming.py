@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation.wording import percent, points
 from dogs_vs_cats.search.plan import Fidelity, Plan
-from dogs_vs_cats.search.sampling import CANDIDATE, SEED, article_parameters
+from dogs_vs_cats.search.sampling import CANDIDATE, SEED, STAGE, article_parameters
 from dogs_vs_cats.search.studies import ARTICLE, best_trial, open_study
 
 ARTICLE_NAME, WINNER_NAME = "article", "best"
@@ -112,6 +112,11 @@ def winner(plan: Plan, study: Study) -> FrozenTrial:
     best = best_trial(plan, study)
     if best is None:
         raise WorkflowError(f"study {plan.study}: no trial has finished; run it with --trials first")
+    if STAGE in best.user_attrs:
+        raise WorkflowError(
+            f"study {plan.study}: its best trial, {best.number}, has the settings of the stage: there is nothing to "
+            "confirm or promote; search on with more --trials"
+        )
     if best.user_attrs.get(ARTICLE) or best.params == article_parameters(plan.kind):
         raise WorkflowError(
             f"study {plan.study}: its best trial, {best.number}, has the article's own settings: there is nothing to "
@@ -138,6 +143,8 @@ def confirmation_plan(plan: Plan, trial: FrozenTrial, seeds: int, fidelity: Fide
         plan,
         study=f"{plan.study}-confirm-{trial.number}" + ("" if fidelity == full_fidelity(plan) else "-cheap"),
         fidelity=fidelity,
+        rungs=(),
+        rung=0,
         objectives=MEASURES,
         candidates={ARTICLE_NAME: article_parameters(plan.kind), WINNER_NAME: trial.params},
         trials=2 * seeds,

@@ -1,6 +1,7 @@
 """Handing out a study's trials, until as many have finished as were asked for."""
 
 import time
+from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -10,7 +11,8 @@ from optuna.trial import TrialState
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.plan import OWNER, Plan
-from dogs_vs_cats.search.studies import cut_off, tally
+from dogs_vs_cats.search.rungs import queue_rung, targets
+from dogs_vs_cats.search.studies import cut_off, in_rung
 from dogs_vs_cats.search.trials import Outcome
 
 FAILURES_IN_A_ROW = 10
@@ -69,7 +71,7 @@ def drive(
     deadline: float | None,
     observer: Observer,
 ) -> bool:
-    """Run trials until ``plan.trials`` have finished.
+    """Run trials, rung by rung, until ``plan.trials`` have finished in all.
 
     Args:
         plan: the study.
@@ -88,7 +90,9 @@ def drive(
     """
     try:
         with workers:
-            _hand_out(plan, study, storage, workers, deadline, observer)
+            for rung in range(len(plan.ladder)):
+                trials = targets(plan, study)[rung]
+                _hand_out(replace(plan, rung=rung, trials=trials), study, storage, workers, deadline, observer)
     except _TimeUpError:
         return False
     finally:
@@ -111,9 +115,10 @@ def _hand_out(
     failures = 0
     while True:
         cut_off(study, storage, _grace(plan), plan.driver)
-        for _ in range(min(workers.free, _missing(plan, study) - workers.running)):
+        missing = queue_rung(plan, study) - _done(plan, study)
+        for _ in range(min(workers.free, missing - _elsewhere(plan, study) - workers.running)):
             workers.submit(plan)
-        if not workers.running and tally(study).done >= plan.trials:
+        if not workers.running and missing <= 0:
             return
         observer.refresh()
         pause = _POLL_SECONDS if deadline is None else min(_POLL_SECONDS, deadline - time.monotonic())
@@ -139,11 +144,13 @@ def _check_failures(plan: Plan, outcome: Outcome, failures: int) -> None:
         )
 
 
-def _missing(plan: Plan, study: Study) -> int:
-    """Trials that have not finished and are not run elsewhere: those this process has to see to."""
-    elsewhere = [
-        trial
+def _done(plan: Plan, study: Study) -> int:
+    return sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in in_rung(study, plan.rung))
+
+
+def _elsewhere(plan: Plan, study: Study) -> int:
+    """Trials that others run; those that are missing beside them, this process has to see to."""
+    return sum(
+        trial.user_attrs.get(OWNER, {"driver": plan.driver})["driver"] != plan.driver
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        if trial.user_attrs.get(OWNER, {"driver": plan.driver})["driver"] != plan.driver
-    ]
-    return plan.trials - tally(study).done - len(elsewhere)
+    )

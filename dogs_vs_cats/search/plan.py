@@ -26,6 +26,9 @@ DIRECTIONS: dict[str, Direction] = {
 PLAN, RUN, OWNER = "plan", "mlflow_run_id", "owner"
 """User attributes: what a study is, the run in MLflow of a study or a trial, and the process that runs a trial."""
 
+RUNG = "rung"
+"""User attribute of a trial: the index of its rung in ``Plan.ladder``."""
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -62,7 +65,7 @@ class Plan:
         storage: Optuna storage, a URL.
         root: the project's folder.
         settings: all of ``params.yaml``, checked.
-        fidelity: of its trials.
+        fidelity: of its trials; where there are rungs, of the last one.
         objectives: keys of ``DIRECTIONS``; the first one decides which trial is best.
         seed: of what is sampled.
         trials: how many are to finish.
@@ -71,6 +74,8 @@ class Plan:
             with several seeds (``confirming.py``).
         run: the study's run in MLflow; empty before it has one.
         driver: names the process that hands out the trials.
+        rungs: cheaper trainings, from the cheapest on, that decide which trials train at ``fidelity`` (``rungs.py``).
+        rung: the index in ``ladder`` that trials are handed out for.
     """
 
     kind: Kind
@@ -86,6 +91,18 @@ class Plan:
     candidates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     run: str = ""
     driver: str = ""
+    rungs: tuple[Fidelity, ...] = ()
+    rung: int = 0
+
+    @property
+    def ladder(self) -> tuple[Fidelity, ...]:
+        """The fidelities of all rungs, from the cheapest on."""
+        return (*self.rungs, self.fidelity)
+
+    @property
+    def current(self) -> Fidelity:
+        """The fidelity of the rung that trials are handed out for."""
+        return self.ladder[self.rung]
 
     @property
     def base(self) -> Trained:
@@ -125,6 +142,7 @@ class Plan:
             **tried,
             "objectives": ", ".join(self.objectives),
             "fidelity": str(self.fidelity),
+            **({"rungs": "; ".join(map(str, self.rungs))} if self.rungs else {}),
             "data": self.digest + features,
             "fixed settings": _text(fixed),
         }

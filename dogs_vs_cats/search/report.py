@@ -16,8 +16,8 @@ from dogs_vs_cats.search.confirming import Confirmation
 from dogs_vs_cats.search.display import counted
 from dogs_vs_cats.search.figures import interactive
 from dogs_vs_cats.search.plan import RUN, Plan
-from dogs_vs_cats.search.sampling import article_parameters, trial_settings
-from dogs_vs_cats.search.studies import article_trial, best_trial, tally, why_failed
+from dogs_vs_cats.search.sampling import article_settings, tried
+from dogs_vs_cats.search.studies import article_trial, best_trial, best_trials, rung_of, tally, why_failed
 from dogs_vs_cats.settings.catalogue import BACKBONES
 
 _TEMPLATES = Path(__file__).parent.parent / "reports" / "templates"
@@ -73,7 +73,8 @@ def write_report(plan: Plan, study: Study, confirmation: Confirmation | None) ->
 
 def summary(plan: Plan, study: Study, confirmation: Confirmation | None) -> dict[str, Any]:
     """What a study found, as plain values."""
-    best, article = best_trial(plan, study), article_trial(study)
+    best = best_trial(plan, study)
+    article = article_trial(study, len(plan.rungs) if best is None else rung_of(best))
     counts = tally(study)
     return {
         "study": plan.study,
@@ -86,7 +87,7 @@ def summary(plan: Plan, study: Study, confirmation: Confirmation | None) -> dict
         "best": None if best is None else asdict(_compared(plan, best)),
         "article": None if article is None or article.values is None else asdict(_compared(plan, article)),
         "settings": None if best is None else _settings(plan, best),
-        "pareto_front": [trial.number for trial in study.best_trials] if len(plan.objectives) > 1 else None,
+        "pareto_front": [trial.number for trial in best_trials(plan, study)] if len(plan.objectives) > 1 else None,
         "confirmation": None if confirmation is None else asdict(confirmation) | {"outcome": confirmation.outcome},
     }
 
@@ -105,7 +106,7 @@ def _compared(plan: Plan, trial: FrozenTrial) -> Compared:
 
 
 def _settings(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
-    values = trial_settings(plan.kind, plan.base, trial.params, plan.settings.decode.size).model_dump(mode="json")
+    values = tried(plan, trial).model_dump(mode="json")
     return {key: value for key, value in values.items() if key not in ("epochs", "seed")}
 
 
@@ -149,15 +150,15 @@ def _embedded(figure: Any) -> Any:
 def _beside_article(plan: Plan, best: FrozenTrial) -> list[tuple[str, str, str, bool]]:
     """Settings by dotted names: the article's, the best trial's, and whether they differ."""
     size = plan.settings.decode.size
-    article, tried = (
-        trial_settings(plan.kind, plan.base, params, size).model_dump(mode="json", exclude={"epochs", "seed"})
-        for params in (article_parameters(plan.kind), best.params)
+    article, own = (
+        settings.model_dump(mode="json", exclude={"epochs", "seed"})
+        for settings in (article_settings(plan.kind, plan.base, size), tried(plan, best))
     )
-    for one in (article, tried):
+    for one in (article, own):
         if (network := one["network"].get("name", "cnn")) != "cnn":  # the shape is that of cnn, and of no other network
             shape = ("width", "whitening") if network == "wide_residual" else ()
             one["network"] = {key: one["network"][key] for key in ("name", "output", *shape)}
-    theirs, ours = (dict(pair for key, value in one.items() for pair in _flat(key, value)) for one in (article, tried))
+    theirs, ours = (dict(pair for key, value in one.items() for pair in _flat(key, value)) for one in (article, own))
     names = sorted(theirs | ours, key=lambda name: [*article].index(name.partition(".")[0]))
     return [
         (name, theirs.get(name, "-"), ours.get(name, "-"), theirs.get(name) != ours.get(name))

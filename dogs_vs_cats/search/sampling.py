@@ -31,6 +31,8 @@ from dogs_vs_cats.settings.spaces import (
 CANDIDATE, SEED = "candidate", "seed"
 """What the trials of a confirmation differ in."""
 MOST_SEED = 2**32 - 1
+STAGE = "stage_settings"
+"""User attribute of a trial that samples nothing: its settings, those of its stage when it was queued."""
 
 
 class SeededByTrial(BaseSampler):
@@ -106,23 +108,24 @@ def suggest(trial: BaseTrial, plan: Plan, size: int) -> Trained:
     Args:
         trial: Optuna's.
         plan: its study.
-        size: pixels a side of what it is trained on; a CNN never gets more layers than halve that to one pixel.
+        size: pixels a side of the smallest photos that any trial of the study is trained on; a CNN never gets more
+            layers than halve that to one pixel.
 
     Returns:
         Its settings.
     """
     space = plan.search.space
+    if STAGE in trial.user_attrs:
+        return at_length(type(plan.base).model_validate(trial.user_attrs[STAGE]), plan.current.epochs)
     if plan.candidates:
         params = plan.candidates[trial.suggest_categorical(CANDIDATE, list(plan.candidates))]
         chosen = trial_settings(plan.kind, plan.base, params, size)
-        return at_length(chosen, plan.fidelity.epochs).model_copy(
-            update={"seed": trial.suggest_int(SEED, 0, MOST_SEED)}
-        )
+        return at_length(chosen, plan.current.epochs).model_copy(update={"seed": trial.suggest_int(SEED, 0, MOST_SEED)})
     if isinstance(space, ScratchSpace):
         _suggest_scratch(trial, space, size)
     else:
         _suggest_vgg16(trial, space)
-    return at_length(trial_settings(plan.kind, plan.base, trial.params, size), plan.fidelity.epochs)
+    return at_length(trial_settings(plan.kind, plan.base, trial.params, size), plan.current.epochs)
 
 
 def _suggest_scratch(trial: BaseTrial, space: ScratchSpace, size: int) -> None:
@@ -250,6 +253,13 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
             | (_cnn_shape(params, size) if params["network"] == "cnn" else {}),
         }
     )
+
+
+def tried(plan: Plan, trial: FrozenTrial) -> Trained:
+    """Return the settings of the full training that a trial stands for."""
+    if STAGE in trial.user_attrs:
+        return type(plan.base).model_validate(trial.user_attrs[STAGE])
+    return trial_settings(plan.kind, plan.base, trial.params, plan.settings.decode.size)
 
 
 def at_length(settings: Trained, epochs: int) -> Trained:

@@ -17,7 +17,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.reports.making import changed_settings, overrides
 from dogs_vs_cats.search.plan import Plan
-from dogs_vs_cats.search.sampling import trial_settings
+from dogs_vs_cats.search.sampling import tried
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.settings.reading import parse_yaml, read_text
 
@@ -28,8 +28,8 @@ _WIDTH = 4096
 def changes(plan: Plan, trial: FrozenTrial) -> dict[str, object]:
     """What a trial's settings differ in from those of its stage, by dotted names; epochs and seed stay the stage's."""
     section = "train_scratch" if plan.kind == "scratch" else "train_vgg16"
-    tried = trial_settings(plan.kind, plan.base, trial.params, plan.settings.decode.size)
-    return changed_settings(plan.base.model_dump(mode="json"), tried.model_dump(mode="json"), section)
+    wanted = tried(plan, trial).model_dump(mode="json")
+    return changed_settings(plan.base.model_dump(mode="json"), wanted, section)
 
 
 def promote(params: Path, changed: Mapping[str, object]) -> None:

@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import optuna
-from optuna.pruners import BasePruner, NopPruner, SuccessiveHalvingPruner
+from optuna.pruners import NopPruner
 from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.owners import is_alive, is_here
-from dogs_vs_cats.search.plan import OWNER, PLAN, Plan
+from dogs_vs_cats.search.plan import OWNER, PLAN, RUNG, Plan
 from dogs_vs_cats.search.sampling import SeededByTrial, article_parameters
 from dogs_vs_cats.search.storage import queue_again
 
 REASON, ARTICLE = "reason", "article"
 """User attributes of a trial: why it failed, and that it has the article's settings."""
+
+NOT_NEEDED = "NotNeededError"
+"""How the reason of a trial begins that found enough trials begun before it."""
 
 CUT_OFF = "cut off"
 """How the reason of a trial begins that did not fail, but was ended in the middle; it is queued to run again."""
@@ -30,14 +33,6 @@ DEATHS, MOST_DEATHS = "deaths", 3
 
 _SECOND_LOOK_SECONDS = 5
 _nameless: dict[int, float] = {}  # trials without an owner, and when they were first seen, by time.monotonic
-
-
-def pruner(plan: Plan) -> BasePruner:
-    """Successive halving over epochs; none for several objectives, which Optuna cannot prune."""
-    settings = plan.settings.search.pruner
-    if settings is None or len(plan.objectives) > 1:
-        return NopPruner()
-    return SuccessiveHalvingPruner(settings.minimum_epochs, settings.reduction_factor)
 
 
 def open_study(plan: Plan, storage: BaseStorage) -> Study:
@@ -80,9 +75,9 @@ def _difference(name: str, given: Mapping[str, str], wanted: Mapping[str, str]) 
 
 
 def join_study(plan: Plan, storage: BaseStorage) -> Study:
-    """The study, with the sampler and the pruner of the plan."""
+    """The study, with the sampler of the plan. No trial is pruned: rungs decide which trials train longer."""
     return optuna.load_study(
-        study_name=plan.study, storage=storage, sampler=SeededByTrial(plan.seed), pruner=pruner(plan)
+        study_name=plan.study, storage=storage, sampler=SeededByTrial(plan.seed), pruner=NopPruner()
     )
 
 
@@ -117,10 +112,60 @@ def tally(study: Study) -> Tally:
     return Tally(*(states.count(state) for state in order))
 
 
-def ranked(plan: Plan, study: Study) -> list[FrozenTrial]:
-    """The finished trials from the best first objective on, the earlier one first among equals."""
+def in_rung(study: Study, rung: int) -> list[FrozenTrial]:
+    """The trials of a rung; one that has just begun, and does not say which it is of, may be of any."""
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(RUNG, rung) == rung]
+
+
+def rung_of(trial: FrozenTrial) -> int:
+    """The rung that a finished trial is of."""
+    return int(trial.user_attrs.get(RUNG, 0))
+
+
+def finished_rungs(study: Study) -> list[int]:
+    """The rungs in which a trial has finished, from the first on."""
+    return sorted({rung_of(trial) for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))})
+
+
+def ranked(plan: Plan, study: Study, rung: int | None = None) -> list[FrozenTrial]:
+    """The finished trials, those of the last rung first.
+
+    Within a rung they go from the best first objective on, the earlier one first among equals.
+
+    Args:
+        plan: the study.
+        study: opened.
+        rung: for the trials of one rung alone: of several objectives those first that no other trial there beats by
+            all, and so on, since each rung has to keep what the last one is to show.
+    """
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return sorted(finished, key=lambda trial: (plan.sign * trial.values[0], trial.number))
+    order = sorted(finished, key=lambda trial: (-rung_of(trial), plan.sign * trial.values[0], trial.number))
+    if rung is None:
+        return order
+    left, fronts = [trial for trial in order if rung_of(trial) == rung], []
+    while left and len(plan.objectives) > 1:
+        front = pareto_front(plan, left)
+        fronts += front
+        left = [trial for trial in left if trial not in front]
+    return fronts + left
+
+
+def pareto_front(plan: Plan, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that no other one equals by every objective and beats by one."""
+    signs = [1 if direction == "minimize" else -1 for direction in plan.directions]
+    values = [tuple(sign * value for sign, value in zip(signs, trial.values, strict=True)) for trial in trials]
+    return [
+        trial
+        for trial, own in zip(trials, values, strict=True)
+        if not any(other != own and all(a <= b for a, b in zip(other, own, strict=True)) for other in values)
+    ]
+
+
+def best_trials(plan: Plan, study: Study) -> list[FrozenTrial]:
+    """The best trial, or the Pareto front of several objectives; of the last rung that has any."""
+    order = ranked(plan, study)
+    last = [trial for trial in order if rung_of(trial) == rung_of(order[0])]
+    return sorted(pareto_front(plan, last), key=lambda trial: trial.number) if len(plan.objectives) > 1 else last[:1]
 
 
 def best_trial(plan: Plan, study: Study) -> FrozenTrial | None:
@@ -128,19 +173,19 @@ def best_trial(plan: Plan, study: Study) -> FrozenTrial | None:
     return next(iter(ranked(plan, study)), None)
 
 
-def article_trial(study: Study) -> FrozenTrial | None:
-    """The trial with the article's settings, the latest where it was cut off and run again."""
-    found = [trial for trial in study.get_trials(deepcopy=False) if trial.user_attrs.get(ARTICLE)]
+def article_trial(study: Study, rung: int) -> FrozenTrial | None:
+    """A rung's trial with the article's settings, the latest where it was cut off and run again."""
+    found = [trial for trial in in_rung(study, rung) if trial.user_attrs.get(ARTICLE)]
     return found[-1] if found else None
 
 
-def not_needed(study: Study, number: int, trials: int) -> bool:
-    """Whether as many trials as are wanted, begun before this one, have finished or may still.
+def not_needed(study: Study, number: int, trials: int, rung: int = 0) -> bool:
+    """Whether as many trials as are wanted in a rung, begun before this one, have finished or may still.
 
     Every process asks this of each trial it begins, so exactly as many finish, however many begin at once: a trial
     that was refused had as many before it, and of those that failed later, new ones are begun.
     """
-    before = study.get_trials(deepcopy=False)[:number]
+    before = [trial for trial in in_rung(study, rung) if trial.number < number]
     return sum(trial.state is not TrialState.FAIL for trial in before) >= trials
 
 

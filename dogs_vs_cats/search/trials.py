@@ -1,7 +1,7 @@
 """One trial, as a worker runs it: sample, train, report, record."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -14,10 +14,22 @@ from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.paths import ARRAYS, Prepared
 from dogs_vs_cats.search.examples import open_parts
 from dogs_vs_cats.search.owners import owner_of
-from dogs_vs_cats.search.plan import OWNER, RUN, Plan, Trained
+from dogs_vs_cats.search.plan import OWNER, RUN, RUNG, Plan, Trained
+from dogs_vs_cats.search.rungs import identity
 from dogs_vs_cats.search.sampling import suggest
 from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
-from dogs_vs_cats.search.studies import CUT_OFF, REASON, join_study, not_needed, ranked, why_failed
+from dogs_vs_cats.search.studies import (
+    CUT_OFF,
+    NOT_NEEDED,
+    REASON,
+    finished_rungs,
+    in_rung,
+    join_study,
+    not_needed,
+    ranked,
+    rung_of,
+    why_failed,
+)
 from dogs_vs_cats.settings.addresses import without_secrets
 
 if TYPE_CHECKING:
@@ -59,7 +71,7 @@ class Outcome:
     @property
     def is_failure(self) -> bool:
         """Whether an error ended it."""
-        return self.state == TrialState.FAIL.name and not self.reason.startswith((NotNeededError.__name__, CUT_OFF))
+        return self.state == TrialState.FAIL.name and not self.reason.startswith((NOT_NEEDED, CUT_OFF))
 
 
 def run_trial(plan: Plan) -> Outcome:
@@ -71,16 +83,18 @@ def run_trial(plan: Plan) -> Outcome:
     storage = open_storage(plan.storage, plan.settings.search.heartbeat_seconds, judges=False)
     with storage_errors(plan.storage):
         study = join_study(plan, storage)
-        parts = open_parts(plan.kind, plan.root, plan.settings, plan.fidelity)
+        side = open_parts(plan.kind, plan.root, plan.settings, plan.current).training.inputs.shape[1]
+        smallest = min((rung.size for rung in plan.ladder if rung.size), default=side)
         ended: list[int] = []
 
         def objective(trial: Trial) -> Any:
             ended.append(trial.number)
             trial.set_user_attr(OWNER, owner_of(plan.driver))
             try:
-                _check_needed(study, trial, plan)
-                settings = suggest(trial, plan, parts.training.inputs.shape[1])
-                return _recorded(plan, study, trial, settings, parts)
+                here = _begin(study, trial, plan)
+                settings = suggest(trial, here, smallest)
+                parts = open_parts(plan.kind, plan.root, plan.settings, here.current)
+                return _recorded(here, study, trial, settings, parts)
             except optuna.TrialPruned:
                 raise
             except STORAGE_ERRORS as error:
@@ -104,11 +118,21 @@ def run_trial(plan: Plan) -> Outcome:
     return Outcome(trial.number, trial.state.name, why_failed(trial))
 
 
-def _check_needed(study: Study, trial: Trial, plan: Plan) -> None:
-    if not_needed(study, trial.number, plan.trials):
+def _begin(study: Study, trial: Trial, plan: Plan) -> Plan:
+    """Check that a trial is needed; return the plan with the trial's rung, which may have been queued for another."""
+    if RUNG not in trial.user_attrs:
+        trial.set_user_attr(RUNG, plan.rung)
+    rung = int(trial.user_attrs[RUNG])
+    if not_needed(study, trial.number, plan.trials, rung):
         raise NotNeededError(f"{plan.trials} trials had begun before")
-    if plan.candidates and "fixed_params" not in study.get_trials(deepcopy=False)[trial.number].system_attrs:
+    own = study.get_trials(deepcopy=False)[trial.number]
+    queued = "fixed_params" in own.system_attrs
+    if not queued and (plan.candidates or min(finished_rungs(study), default=rung) < rung):
         raise NotNeededError("no candidate waits to be trained")
+    others = [one for one in in_rung(study, rung) if one.number < own.number and one.state is not TrialState.FAIL]
+    if queued and not plan.candidates and identity(own) in {identity(one) for one in others}:
+        raise NotNeededError("another trial of the rung tries the same")
+    return replace(plan, rung=rung)
 
 
 def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: Parts) -> Any:
@@ -123,12 +147,13 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
     from dogs_vs_cats.training.recording import by_epoch, data_tags, results
 
     dataset = read_dataset(plan.root / ARRAYS)
-    tags = {"study": plan.study, "trial": str(trial.number), "kind": plan.kind, **data_tags(dataset)}
+    tags = {"study": plan.study, "trial": str(trial.number), "kind": plan.kind, RUNG: str(plan.rung + 1)}
+    tags |= data_tags(dataset)
     with tracked_run(
         f"trial {trial.number}{SEPARATOR}study {plan.study}{SEPARATOR}{plan.fidelity.photos}",
         plan.settings.tracking,
         plan.root,
-        params={**settings.model_dump(mode="json"), "fidelity": str(plan.fidelity)},
+        params={**settings.model_dump(mode="json"), "fidelity": str(plan.current)},
         tags=tags,
         parent=plan.run or None,
         system_metrics=False,
@@ -163,7 +188,7 @@ def _train(
     from dogs_vs_cats.training.fitting import train
 
     described = KINDS[plan.kind].of(plan.settings, Prepared.of(plan.root))
-    tried = {"size": plan.fidelity.size or described.side, "sees": None, "network": settings.network}
+    tried = {"size": plan.current.size or described.side, "sees": None, "network": settings.network}
     description = described.model_copy(update=tried)
     prepare(settings.seed, mixed_precision=settings.mixed_precision)
     model = description.build()
@@ -200,8 +225,8 @@ def _keep(
     """Keep the weights of a trial that is the best so far, in place of the best before."""
     from dogs_vs_cats.models.saved import write_model
 
-    found = plan.sign * values[plan.objectives[0]]
-    if all(found < plan.sign * best.values[0] for best in ranked(plan, study)[:1]):
+    found = (-plan.rung, plan.sign * values[plan.objectives[0]])
+    if all(found < (-rung_of(best), plan.sign * best.values[0]) for best in ranked(plan, study)[:1]):
         write_model(model, description, plan.kept / f"trial-{trial.number}.weights.h5")
 
 

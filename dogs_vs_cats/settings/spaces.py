@@ -206,28 +206,37 @@ def _has(allowed: Any, value: Any) -> bool:
     return value in allowed
 
 
+class HeadRung(Section):
+    """How long the trials of a rung train: a share of the full training as a decimal, or epochs as a whole number."""
+
+    epochs: Count | Annotated[float, Field(gt=0, le=1)]
+
+    def length(self, full: int) -> int:
+        """Return its epochs where the full training has ``full``, which are the most."""
+        share = self.epochs if isinstance(self.epochs, int) else self.epochs * full
+        return min(max(round(share), 1), full)
+
+
+class Rung(HeadRung):
+    """The same, and the photos' pixels a side; null: all. Not ``size``: DVC's run cache misses that (dvc#10296)."""
+
+    pixels: Annotated[int, Field(ge=16, le=1024)] | None = None
+
+
 class ScratchSearch(Section):
-    """The search for a CNN: how much of the data its trials see, and what they vary."""
+    """The search for a CNN: how many training photos its trials see, how long they train, and what they vary."""
 
     images: Annotated[int, Field(ge=10)] | None
-    epochs: Count
-    size: Annotated[int, Field(ge=16, le=1024)] | None
+    rungs: Annotated[list[Rung], Field(min_length=1)]
     space: ScratchSpace
 
 
 class Vgg16Search(Section):
-    """The search for a head: how much of the data its trials see, and what they vary."""
+    """The search for a head: how many training photos its trials see, how long they train, and what they vary."""
 
     images: Annotated[int, Field(ge=10)] | None
-    epochs: Count
+    rungs: Annotated[list[HeadRung], Field(min_length=1)]
     space: Vgg16Space
-
-
-class PrunerSettings(Section):
-    """Successive halving: of the trials that came as far, the best one in ``reduction_factor`` goes on."""
-
-    minimum_epochs: Count
-    reduction_factor: Annotated[int, Field(ge=2)]
 
 
 class SearchSettings(Section):
@@ -236,6 +245,5 @@ class SearchSettings(Section):
     storage: str | None
     seed: Seed
     heartbeat_seconds: Annotated[int, Field(ge=1)]
-    pruner: PrunerSettings | None
     scratch: ScratchSearch
     vgg16: Vgg16Search

@@ -126,12 +126,10 @@ def project(tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     project.set(
         **{
             "search.heartbeat_seconds": 5,
-            "search.scratch.epochs": 2,
-            "search.scratch.images": None,
-            "search.scratch.size": None,
+            "train_scratch.epochs": 2,
             "search.scratch.space.filters": [4, 32, 64],
             "search.scratch.space.convolutions": {"low": 1, "high": 3},
-            "search.vgg16.epochs": 2,
+            "train_vgg16.epochs": 2,
         }
     )
     yield project

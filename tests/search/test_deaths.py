@@ -20,7 +20,6 @@ def kill_fork_server(search: int) -> None:
 
 
 def test_a_search_goes_on_when_its_fork_server_is_killed(project: Project) -> None:
-    project.set(**{"search.pruner": None})
     process = project.start("vgg16", "--trials", "2", "--jobs", "2", "--epochs", "60")
     kill_fork_server(process.pid)  # while it imports TensorFlow for the first trial
     wait_for_running(project, 2)

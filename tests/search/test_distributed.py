@@ -52,9 +52,16 @@ def test_two_machines_finish_exactly_as_many_trials_and_repeat_no_draw(project: 
     assert states["COMPLETE"] + states["PRUNED"] == 5
     assert not states["RUNNING"]
     assert not states["WAITING"]
-    drawn = [json.dumps(trial.params, sort_keys=True) for trial in found if trial.params]
+    drawn = [
+        json.dumps(trial.params, sort_keys=True) for trial in found if trial.values and not trial.user_attrs["rung"]
+    ]
     assert len({*drawn}) == len(drawn)
-    assert sum("article" in trial.user_attrs for trial in found) == 1
+    # Three at the first rung, of which the article's settings and the best one go on.
+    assert Counter(trial.user_attrs["rung"] for trial in found if trial.values) == {0: 3, 1: 2}
+    assert Counter(trial.user_attrs["rung"] for trial in found if trial.values and "article" in trial.user_attrs) == {
+        0: 1,
+        1: 1,
+    }
     assert len({trial.user_attrs["owner"]["driver"] for trial in found}) == 2
 
 

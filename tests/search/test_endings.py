@@ -37,7 +37,6 @@ def wait_for_running(project: Project, count: int) -> None:
 
 
 def test_ctrl_c_stops_cleanly_and_the_study_goes_on(project: Project) -> None:
-    project.set(**{"search.pruner": None})
     options = ("--trials", "3", "--jobs", "2", "--epochs", "300")
     process = project.start("vgg16", *options)
     wait_for_running(project, 2)
@@ -82,8 +81,6 @@ def test_want_of_memory_fails_its_trial_and_the_search_goes_on(project: Project)
 
 
 def test_a_trial_whose_process_dies_again_and_again_is_given_up(project: Project) -> None:
-    # A trial after the article's could be pruned before it is seen, and a second one end the search.
-    project.set(**{"search.pruner": None})
     process = project.start("vgg16", "--trials", "2", "--epochs", "2000", "--timeout", "1000")
     for death in range(3):
         wait_for_running(project, 1)
@@ -105,7 +102,7 @@ def test_a_trial_whose_process_dies_again_and_again_is_given_up(project: Project
 
 
 def test_a_trial_that_slept_too_long_runs_again_and_the_search_goes_on(project: Project) -> None:
-    project.set(**{"search.pruner": None, "search.heartbeat_seconds": 1})
+    project.set(**{"search.heartbeat_seconds": 1})
     process = project.start("vgg16", "--trials", "1", "--epochs", "300")
     wait_for_running(project, 1)
     asleep = psutil.Process(trials(project)[0].user_attrs["owner"]["pid"])
@@ -163,7 +160,6 @@ def test_a_full_disk_is_one_clear_line_and_the_study_is_intact(project: Project)
 
 
 def test_a_terminal_shows_a_live_table(project: Project) -> None:
-    project.set(**{"search.pruner": None})
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "search" / "optuna_vgg16.py"), "--trials", "2", "--epochs", "60"],

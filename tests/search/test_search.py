@@ -96,7 +96,6 @@ def test_one_worker_with_the_same_seed_tries_the_same(project: Project) -> None:
 
 
 def test_a_killed_search_goes_on_and_its_cut_off_trials_run_again(project: Project) -> None:
-    project.set(**{"search.pruner": None})  # both first trials have to last until they are seen
     options = ("--trials", "4", "--jobs", "2", "--epochs", "200")
     process = project.start("vgg16", *options)
     deadline = time.monotonic() + 300

@@ -1,0 +1,161 @@
+"""Rungs: all trials begin with a few epochs, and the best go on to longer trainings, up to the full one.
+
+A trial that goes on is trained anew. All of a rung's trials have ended before the next one begins, so none is dropped
+for arriving late. Source: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
+optimization", AISTATS 2016.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.search.plan import RUNG, Fidelity, Plan
+from dogs_vs_cats.search.sampling import STAGE, article_parameters, article_settings
+from dogs_vs_cats.search.studies import ARTICLE, CUT_OFF, NOT_NEEDED, finished_rungs, in_rung, ranked, why_failed
+from dogs_vs_cats.settings.spaces import HeadRung
+
+PARENT = "parent"
+"""User attribute of a trial that went on: the number of the trial in the rung before."""
+
+_FACTOR, _LAST_FACTOR, _LAST_LEAST = 3, 2, 3
+"""The best third goes on, and to the last rung the best half: three at least, where so many can."""
+
+
+def fidelities(name: str, rungs: Sequence[HeadRung], full: Fidelity, side: int) -> tuple[Fidelity, ...]:
+    """The trainings of each rung.
+
+    Args:
+        name: of the settings, for errors.
+        rungs: the settings.
+        full: the full training, of which no rung is more.
+        side: pixels a side that the network sees there unless ``full`` has fewer.
+
+    Returns:
+        From the cheapest on; rungs that come to the same are one.
+
+    Raises:
+        WorkflowError: if a rung is less than the one before.
+    """
+    ladder = []
+    for rung in rungs:
+        pixels = min(getattr(rung, "pixels", None) or side, full.size or side)
+        ladder.append(Fidelity(full.images, rung.length(full.epochs), pixels if pixels < side else None))
+    for number, (before, after) in enumerate(pairwise(ladder), 2):
+        if after.epochs < before.epochs or (after.size or side) < (before.size or side):
+            raise WorkflowError(
+                f"{name}: number {number} ({after}) is less than number {number - 1} ({before}); "
+                "each has to have as many epochs and pixels as the one before, or more"
+            )
+    return tuple(dict.fromkeys(ladder))
+
+
+def rung_sizes(trials: int, rungs: int, kept: int, done: Sequence[tuple[int, int]]) -> list[int]:
+    """How many trials each rung is to have.
+
+    Args:
+        trials: in all rungs together.
+        rungs: how many there are. Few trials leave the first ones out: each rung has to drop some.
+        kept: trials that always go on.
+        done: of each rung, how many trials it has already, and how many of them did not come from the rung before.
+
+    Returns:
+        Their numbers, ``trials`` in all unless more have been done.
+    """
+    for used in range(rungs, 1, -1):
+        most = next((n for n in range(trials, 0, -1) if sum(_descent(n, used, kept)) <= trials), 0)
+        unused, later = done[: rungs - used], _descent(most, used, kept)[1:]
+        later = [max(size + own, there) for size, (there, own) in zip(later, done[rungs - used + 1 :], strict=True)]
+        sizes = [trials - sum(later) - sum(there for there, _ in unused), *later]
+        if most and sizes[0] >= done[rungs - used][0] and all(a > b for a, b in pairwise(sizes)) and sizes[-1] > kept:
+            return [there for there, _ in unused] + sizes
+    before = [there for there, _ in done[:-1]]
+    return [*before, max(trials - sum(before), done[-1][0])]
+
+
+def _descent(first: int, rungs: int, kept: int) -> list[int]:
+    """The sizes of rungs of which the first one has so many."""
+    sizes, free = [first], first - kept
+    for rung in range(1, rungs):
+        free = -(-free // _FACTOR) if rung < rungs - 1 else max(-(-free // _LAST_FACTOR), min(_LAST_LEAST, free - 1))
+        sizes.append(free + kept)
+    return sizes
+
+
+def targets(plan: Plan, study: Study) -> list[int]:
+    """How many trials each rung of a study is to have, ``plan.trials`` together."""
+    if plan.candidates:
+        return [plan.trials]
+    done = []
+    for rung in range(len(plan.ladder)):
+        ended = [one for one in in_rung(study, rung) if one.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        done.append((len(ended), sum(not {PARENT, ARTICLE, STAGE} & one.user_attrs.keys() for one in ended)))
+    return rung_sizes(plan.trials, len(plan.ladder), len(_protected(plan)), done)
+
+
+def queue_rung(plan: Plan, study: Study) -> int:
+    """Queue what the plan's rung still needs.
+
+    Several commands that share a study may queue the same: trials ask when they begin whether an earlier one does it.
+
+    Returns:
+        How many trials the rung is to have: ``plan.trials``, or fewer where not so many can go on.
+    """
+    if plan.candidates:
+        return plan.trials  # a confirmation queues its own
+    here = in_rung(study, plan.rung)
+    live = [trial for trial in here if trial.state is not TrialState.FAIL]
+    known = {identity(trial) for trial in here if trial in live or _failed_itself(trial)}
+    room = max(plan.trials - len(live), 0)
+    lower = [rung for rung in finished_rungs(study) if rung < plan.rung]
+    wanting = [one for one in _candidates(plan, study, lower) if _text(one[0], one[1]) not in known][:room]
+    for params, attributes in wanting:
+        study.enqueue_trial(dict(params), user_attrs={**attributes, RUNG: plan.rung})
+    return len(live) + len(wanting) if lower else plan.trials
+
+
+def _candidates(plan: Plan, study: Study, lower: Sequence[int]) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """Hyperparameters and user attributes of what may be in a rung: what always goes on, then the best of before."""
+    protected = _protected(plan)
+    before = [trial for rung in reversed(lower) for trial in ranked(plan, study, rung)]
+    for params, attributes in protected:
+        parent = next((one.number for one in before if identity(one) == _text(params, attributes)), None)
+        yield params, attributes | ({} if parent is None else {PARENT: parent})
+    for trial in first_of_each(before):
+        if identity(trial) not in {_text(params, attributes) for params, attributes in protected}:
+            yield trial.params, {PARENT: trial.number}
+
+
+def _protected(plan: Plan) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """The article's settings, and those of the stage where they differ: every rung has them."""
+    article: list[tuple[Mapping[str, Any], dict[str, Any]]] = [(article_parameters(plan.kind), {ARTICLE: True})]
+    if plan.base == article_settings(plan.kind, plan.base, plan.settings.decode.size):
+        return article
+    return [*article, ({}, {STAGE: plan.base.model_dump(mode="json")})]
+
+
+def first_of_each(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The first trial of each that tries the same, but those that have the settings of their stage already."""
+    first: dict[str, FrozenTrial] = {}
+    for trial in trials:
+        if STAGE not in trial.user_attrs:
+            first.setdefault(identity(trial), trial)
+    return [*first.values()]
+
+
+def identity(trial: FrozenTrial) -> str:
+    """What is tried, whatever the rung."""
+    return _text(trial.system_attrs.get("fixed_params", trial.params), trial.user_attrs)
+
+
+def _text(params: Mapping[str, Any], attributes: Mapping[str, Any]) -> str:
+    return ARTICLE if attributes.get(ARTICLE) else json.dumps(attributes.get(STAGE, params), sort_keys=True)
+
+
+def _failed_itself(trial: FrozenTrial) -> bool:
+    """Whether a trial's own settings failed: they would fail again."""
+    return bool(why := why_failed(trial)) and not why.startswith((CUT_OFF, NOT_NEEDED))

@@ -1,0 +1,211 @@
+"""Rungs: which trials train longer, and how many."""
+
+import dataclasses
+from collections import Counter
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.search.plan import RUNG, Fidelity, Plan
+from dogs_vs_cats.search.rungs import PARENT, fidelities, queue_rung, rung_sizes, targets
+from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest
+from dogs_vs_cats.search.studies import ARTICLE, REASON, ranked
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.spaces import Rung
+from tests.conftest import ROOT
+from tests.search.conftest import Project
+
+FRESH = [(0, 0)] * 4
+
+
+@pytest.mark.parametrize(
+    ("trials", "sizes"),
+    [
+        (1, [0, 0, 0, 1]),
+        (4, [0, 0, 0, 4]),
+        (5, [0, 0, 3, 2]),
+        (12, [0, 7, 3, 2]),
+        (40, [24, 9, 4, 3]),
+        (400, [264, 89, 31, 16]),
+    ],
+)
+def test_a_third_goes_on_and_half_to_the_last_rung(trials: int, sizes: list[int]) -> None:
+    assert rung_sizes(trials, 4, 1, FRESH) == sizes
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+@pytest.mark.parametrize("rungs", [1, 2, 3, 4, 6])
+def test_the_rungs_have_exactly_as_many_trials_as_were_asked_for(rungs: int, kept: int) -> None:
+    for trials in range(1, 120):
+        sizes = rung_sizes(trials, rungs, kept, [(0, 0)] * rungs)
+        used = [size for size in sizes if size]
+        assert sum(sizes) == trials
+        assert used == sorted(set(used), reverse=True)  # each drops some
+        assert sizes[: -len(used)] == [0] * (rungs - len(used))
+        # What is there already counts, and nothing changes while a rung is under way.
+        assert rung_sizes(trials, rungs, kept, [(size, 0) for size in sizes]) == sizes
+        more = rung_sizes(trials + 7, rungs, kept, [(size, 0) for size in sizes])
+        assert sum(more) == trials + 7
+        assert all(now >= before for now, before in zip(more, sizes, strict=True))
+
+
+def test_rungs_are_shares_of_the_full_training() -> None:
+    full, rungs = Fidelity(None, 50), [Rung(epochs=0.04, pixels=64), Rung(epochs=5, pixels=96), Rung(epochs=1.0)]
+    assert fidelities("rungs", rungs, full, 150) == (Fidelity(None, 2, 64), Fidelity(None, 5, 96), Fidelity(None, 50))
+    # Photos that are smaller are not enlarged, and rungs that come to the same are one.
+    assert fidelities("rungs", rungs, Fidelity(9, 3, 48), 150) == (Fidelity(9, 1, 48), Fidelity(9, 3, 48))
+    assert fidelities("rungs", rungs, Fidelity(None, 3), 32) == (Fidelity(None, 1), Fidelity(None, 3))
+
+
+@pytest.mark.parametrize(
+    "rungs",
+    [
+        [Rung(epochs=0.5), Rung(epochs=0.25)],
+        [Rung(epochs=10), Rung(epochs=0.1)],
+        [Rung(epochs=0.1), Rung(epochs=1.0, pixels=64)],
+        [Rung(epochs=0.1, pixels=96), Rung(epochs=1.0, pixels=64)],
+    ],
+)
+def test_rungs_that_shrink_are_refused(rungs: list[Rung]) -> None:
+    with pytest.raises(WorkflowError, match=r"params.yaml: search.scratch.rungs: number 2 \(all .* is less than"):
+        fidelities("params.yaml: search.scratch.rungs", rungs, Fidelity(None, 50), 150)
+
+
+@pytest.fixture
+def plan(settings: Settings) -> Plan:
+    ladder = (Fidelity(None, 1, 64), Fidelity(None, 2), Fidelity(None, 4))
+    return Plan("scratch", "s", "", ROOT, settings, ladder[2], ("val_loss",), 1, 12, "0", rungs=ladder[:2])
+
+
+@pytest.fixture
+def study() -> optuna.Study:
+    return optuna.create_study()
+
+
+def run_rung(plan: Plan, study: optuna.Study, losses: list[float] | None = None) -> list[int]:
+    """Run what a rung still needs; return the numbers of its trials. Losses by default grow with the number."""
+    for _ in range(queue_rung(plan, study)):
+        trial = study.ask()
+        if RUNG not in trial.user_attrs:
+            trial.set_user_attr(RUNG, plan.rung)
+        suggest(trial, plan, 64)
+        study.tell(trial, losses.pop(0) if losses else trial.number / 100)
+    return [trial.number for trial in study.trials if trial.user_attrs[RUNG] == plan.rung]
+
+
+def at(plan: Plan, study: optuna.Study, rung: int) -> Plan:
+    return dataclasses.replace(plan, rung=rung, trials=targets(plan, study)[rung])
+
+
+def test_the_best_and_the_articles_settings_go_on_to_the_full_training(plan: Plan, study: optuna.Study) -> None:
+    assert run_rung(at(plan, study, 0), study, [0.9, 0.5, 0.3, 0.6, 0.2, 0.8, 0.7]) == [*range(7)]
+    assert study.trials[0].user_attrs[ARTICLE]
+    assert run_rung(at(plan, study, 1), study, [0.9, 0.5, 0.4]) == [7, 8, 9]
+    went_on = study.trials[7:]
+    assert [trial.user_attrs[PARENT] for trial in went_on] == [0, 4, 2]
+    assert [trial.params for trial in went_on] == [study.trials[number].params for number in (0, 4, 2)]
+    assert went_on[0].user_attrs[ARTICLE]
+    assert run_rung(at(plan, study, 2), study, [0.9, 0.95]) == [10, 11]
+    assert [trial.user_attrs[PARENT] for trial in study.trials[10:]] == [7, 9]
+    # A longer training is not beaten by what was cheaper.
+    assert [trial.number for trial in ranked(plan, study)][:3] == [10, 11, 9]
+    assert [queue_rung(at(plan, study, rung), study) for rung in range(3)] == [7, 3, 2]
+    assert len(study.trials) == 12
+
+
+def test_the_stages_own_settings_go_on_too_as_they_are(plan: Plan, study: optuna.Study) -> None:
+    network = plan.settings.train_scratch.network.model_copy(update={"name": "wide_residual", "width": 8})
+    stage = plan.settings.train_scratch.model_copy(update={"network": network})
+    plan = dataclasses.replace(plan, settings=plan.settings.model_copy(update={"train_scratch": stage}), trials=15)
+    run_rung(at(plan, study, 0), study, [0.9, 0.95, 0.3])
+    run_rung(at(plan, study, 1), study)
+    run_rung(at(plan, study, 2), study)
+    kept = [trial for trial in study.trials if STAGE in trial.user_attrs]
+    assert Counter(trial.user_attrs[RUNG] for trial in kept) == {0: 1, 1: 1, 2: 1}
+    assert [trial.params for trial in kept] == [{}] * 3
+    for trial, epochs in zip(kept, (1, 2, 4), strict=True):
+        here = dataclasses.replace(plan, rung=trial.user_attrs[RUNG])
+        assert suggest(trial, here, 64) == stage.model_copy(update={"epochs": epochs})
+
+
+def test_what_failed_makes_room_for_the_next_best(plan: Plan, study: optuna.Study) -> None:
+    run_rung(at(plan, study, 0), study, [0.9, 0.5, 0.3, 0.6, 0.2, 0.8, 0.7])
+    second = at(plan, study, 1)
+    queue_rung(second, study)
+    trials = [study.ask() for _ in range(3)]
+    for trial, reason in zip(trials, ("cut off: its process ended", "MemoryError: no", ""), strict=True):
+        trial.set_user_attr(REASON, reason)
+        study.tell(trial, **({"state": TrialState.FAIL} if reason else {"values": 0.4}))
+    queue_rung(second, study)
+    waiting = [trial for trial in study.trials if trial.state is TrialState.WAITING]
+    assert [trial.user_attrs[PARENT] for trial in waiting] == [0, 1]
+    # Where nothing is left, the rung has fewer.
+    for _ in range(9):
+        if queue_rung(second, study) > 1:
+            trial = study.ask()
+            trial.set_user_attr(REASON, "MemoryError: no")
+            study.tell(trial, state=TrialState.FAIL)
+    assert queue_rung(second, study) == 1
+
+
+def test_every_front_goes_on_where_there_are_several_objectives(plan: Plan) -> None:
+    plan = dataclasses.replace(plan, objectives=("val_loss", "parameters"))
+    study = optuna.create_study(directions=["minimize", "minimize"])
+    for values in ((0.3, 900.0), (0.4, 950.0), (0.5, 20.0), (0.6, 10.0), (0.2, 990.0), (0.7, 30.0)):
+        trial = study.ask()
+        trial.set_user_attr(RUNG, 0)
+        study.tell(trial, values)
+    assert [trial.number for trial in ranked(plan, study, 0)] == [4, 0, 2, 3, 1, 5]
+
+
+def numbers(project: Project, study: str, **wanted: Any) -> list[int]:
+    return [
+        trial.number
+        for trial in project.trials(study)
+        if trial.state.name == "COMPLETE" and all(trial.user_attrs.get(name) == one for name, one in wanted.items())
+    ]
+
+
+def test_a_search_ends_in_full_trainings_of_the_best_and_the_article(project: Project) -> None:
+    project.set(
+        **{
+            "search.scratch.rungs": [{"epochs": 1, "pixels": 16}, {"epochs": 1.0}],
+            "search.scratch.space.networks": ["cnn", "alexnet", "residual"],
+        }
+    )
+    output = project.search("scratch", "--trials", "6", "--jobs", "2")
+    assert "6 finished, 0 pruned, 0 failed" in output
+    first, last = (numbers(project, "scratch", rung=rung) for rung in (0, 1))
+    assert (len(first), len(last)) == (4, 2)
+    trials = project.trials("scratch")
+    assert {trials[number].user_attrs["epochs"] for number in first} == {1}
+    assert {trials[number].user_attrs["epochs"] for number in last} <= {1, 2}
+    assert [trials[number].user_attrs.get("article") for number in last] == [True, None]
+    best = min(first[1:], key=lambda number: trials[number].value or 0)
+    assert trials[last[1]].user_attrs["parent"] == best
+    assert trials[last[1]].params == trials[best].params
+    # Again, it has nothing to do; and then as much as is missing.
+    project.search("scratch", "--trials", "6")
+    assert len(project.trials("scratch")) == len(trials)
+    project.search("scratch", "--trials", "9")
+    assert len(numbers(project, "scratch")) == 9
+
+
+def test_a_study_from_before_rungs_is_refused_with_the_way_out(plan: Plan, tmp_path: Any) -> None:
+    from dogs_vs_cats.search.storage import open_storage
+    from dogs_vs_cats.search.studies import open_study
+
+    plan = dataclasses.replace(plan, storage=f"sqlite:///{tmp_path}/optuna.db")
+    storage: BaseStorage = open_storage(plan.storage, 60)
+    open_study(dataclasses.replace(plan, rungs=()), storage)
+    with pytest.raises(WorkflowError, match=r"with no rungs on record\. .* choose another name with --study"):
+        open_study(plan, storage)
+
+
+def test_the_article_is_the_first_trial(plan: Plan, study: optuna.Study) -> None:
+    run_rung(at(plan, study, 0), study)
+    assert study.trials[0].params == article_parameters("scratch")
