@@ -1,6 +1,6 @@
 # Targets with a text behind ## are listed by plain `make`.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu repro article best-scratch best-transfer tour test check bench format lock ui send submit clean
+.PHONY: help setup setup-gpu repro article best-scratch best-transfer tour test check bench torture format lock ui send submit clean
 SHELL := /bin/bash
 
 VENV ?= .venv
@@ -77,6 +77,9 @@ check: $(READY)  ## Run only the fast checks: format, lint, types, imports
 
 bench: $(READY)  ## Measure the speed: a table, and bench.json (10 minutes)
 	$(IN_VENV) python -m benchmarks.run --json bench.json
+
+torture: $(READY)  ## Try kills, full disks, bad trackers and bad input; count what held (2 hours)
+	$(IN_VENV) nice python -m benchmarks.torture --table torture.md
 
 format: $(READY)  ## Format the code, and fix what ruff can fix
 	$(IN_VENV) ruff format .

@@ -68,7 +68,7 @@ class Server:
             self._process = subprocess.Popen(
                 [*command, *stores], env=environment, cwd=self._folder, stdout=log, stderr=log, start_new_session=True
             )
-        for _ in range(600):
+        for _ in range(3000):  # a busy machine takes minutes
             with suppress(requests.ConnectionError):
                 if requests.get(f"{self.uri}/health", timeout=10).ok:
                     return

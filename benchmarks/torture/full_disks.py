@@ -1,0 +1,111 @@
+"""Disks that fill up while a stage writes: a small file system of its own, or files that may not grow."""
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.torture.cases import Case, Task, told_fault
+from benchmarks.torture.kills import copy_of, outputs, undisturbed
+from tests.test_pipeline import Project
+
+MEGABYTE = 1_000_000
+ROOM = 100 * MEGABYTE
+
+
+def disks(task: Task) -> Iterator[Case]:
+    """Run stages where the disk is full before they end: one line, nothing half-written, and well afterwards."""
+    whole = undisturbed()
+    stages = yaml.safe_load((whole.project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    size = sum(file.stat().st_size for file in whole.project.folder.rglob("*") if file.is_file()) + ROOM
+    with _small_disk(task.folder / "disk", size) as is_disk:
+        project = copy_of(whole.project, task.folder / "disk" / "project")
+        for number in task.numbers():
+            name = [*stages][number % len(stages)]
+            own = [
+                project.folder / path for kind in ("outs", "metrics", "plots") for path in _paths(stages[name], kind)
+            ]
+            written = sum(file.stat().st_size for place in own for file in (place, *place.rglob("*")) if file.is_file())
+            for place in own:
+                shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+            room = int(task.chance.uniform(0, 1.2) * (written + MEGABYTE))
+            with _little_room(project.folder, room) if is_disk else _short_files(room):
+                status, printed = _run(project, stages[name]["cmd"])
+            fault = told_fault(status, printed)
+            if not fault and (broken := _broken(project, whole.outputs, own, status)):
+                fault = f"half-written or wrong: {broken}"
+            if not fault and [*project.folder.rglob("*.partial")]:
+                fault = "a part is left over"
+            if status and not fault:
+                status, printed = _run(project, stages[name]["cmd"])
+                fault = told_fault(status, printed) or _broken(project, whole.outputs, own, status)
+                fault = fault and f"with room again: {fault}"
+            elif fault:
+                _run(project, stages[name]["cmd"])
+            yield f"{number}: {name} with {room} bytes {'of disk' if is_disk else 'a file'}", fault
+
+
+def _paths(stage: dict[str, Any], kind: str) -> list[str]:
+    return [path if isinstance(path, str) else next(iter(path)) for path in stage.get(kind, [])]
+
+
+def _run(project: Project, command: str) -> tuple[int, str]:
+    filled = re.sub(r"\$\{.*?\}", "", command)  # in a comment alone, for DVC
+    environment = project.variables | {"TMPDIR": str(project.folder / "tmp"), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    (project.folder / "tmp").mkdir(exist_ok=True)
+    shell = ["sh", "-c", filled]
+    ended = subprocess.run(shell, cwd=project.folder, env=environment, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout + ended.stderr
+
+
+def _broken(project: Project, expected: dict[str, str], own: list[Path], status: int) -> str:
+    """Name what a stage left that is not as it must be, or what is missing where it says that all is well."""
+    found = outputs(project)
+    if wrong := [path for path, digest in found.items() if expected.get(path) != digest]:
+        return ", ".join(wrong[:5])
+    missing = [str(place) for place in own if not place.exists()]
+    return "" if status or not missing else f"{', '.join(missing[:5])} missing"
+
+
+@contextmanager
+def _small_disk(place: Path, size: int) -> Iterator[bool]:
+    """Mount a file system of a size, in memory; nothing where that is not allowed."""
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        yield is_mounted
+    finally:
+        if is_mounted:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@contextmanager
+def _little_room(folder: Path, room: int) -> Iterator[None]:
+    """Leave so many bytes on the disk."""
+    filler = folder.parent / "filler"
+    free = shutil.disk_usage(folder).free
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, max(free - room, 1))
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextmanager
+def _short_files(size: int) -> Iterator[None]:
+    """Refuse to write past so many bytes in a file, to the processes that are started meanwhile."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
