@@ -13,12 +13,12 @@ from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.measuring import Figure, Options
 from dogs_vs_cats.processes import worker_processes
+from dogs_vs_cats.tables import console
 
 BENCHMARKS = ("starting", "decoding", "features", "head", "feeding", "tracking", "growth")
 
@@ -37,13 +37,13 @@ def main() -> None:
     names = arguments.benchmarks or [name for name in BENCHMARKS if name != "growth"]
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
-    console = Console()
+    screen = console()
     found: dict[str, list[Figure]] = {}
     for name in names:
-        with console.status(name), tempfile.TemporaryDirectory() as folder, worker_processes(1) as submit:
+        with screen.status(name), tempfile.TemporaryDirectory() as folder, worker_processes(1) as submit:
             options = Options(Path(folder), arguments.repeats, arguments.photos, tuple(arguments.sizes))
             found[name] = submit(measure, name, options).result()
-        console.print(table(name, found[name]))
+        screen.print(table(name, found[name]))
         if arguments.json:
             arguments.json.write_text(as_json(found), encoding="utf-8")
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import keras
-from rich.console import Console
 from rich.table import Table
 
 from dogs_vs_cats.models.costs import cost, without_weights
@@ -13,6 +12,7 @@ from dogs_vs_cats.models.pretrained.backbones import untrained_backbone
 from dogs_vs_cats.reports import figures
 from dogs_vs_cats.settings.catalogue import BACKBONES, NETWORKS, SCRATCH
 from dogs_vs_cats.settings.params import CnnSettings
+from dogs_vs_cats.tables import console
 
 _MILLION = 1_000_000
 _COSTS = ("parameters", "multiply-adds\na photo, M", "weights,\nMB", "activations\na photo, MB")
@@ -49,9 +49,7 @@ def print_networks(names: Sequence[str], shape: CnnSettings, size: int, pictures
             millions = (costs.multiply_adds, costs.weight_bytes, costs.activation_bytes)
             cells = [f"{costs.parameters:,}", *(f"{number / _MILLION:,.1f}" for number in millions), about.paper]
         table.add_row(name, about.title, *cells, end_section=name in SCRATCH and following in BACKBONES)
-    console = Console()
-    # A file or a pipe has no width; nothing is broken for it.
-    (console if console.is_terminal else Console(width=160)).print(table)
+    console().print(table)
     print(
         "From cnn to wide_residual: train_scratch.network.name, whole."
         " From vgg16 on: bottleneck.backbone, without its top."

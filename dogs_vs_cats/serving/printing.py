@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
@@ -15,6 +14,7 @@ from dogs_vs_cats.data.spreadsheets import as_cell
 from dogs_vs_cats.evaluation.comparison import as_json
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Unread
 from dogs_vs_cats.serving.trained_models import Engine, find_others, find_photos, open_classifier
+from dogs_vs_cats.tables import console
 
 Form: TypeAlias = Literal["table", "json", "csv"]
 Row: TypeAlias = dict[str, str | float | None]
@@ -99,7 +99,7 @@ def _print_table(rows: Iterable[Row], classifier: Classifier) -> None:
             table.add_row(Text(f"{row['photo']}"), Text(f"{row['class']}"), f"{row['probability']:.1%}")
         else:
             table.add_row(Text(f"{row['photo']}"), Text(f"not read: {row['error']}", style="red"), "")
-    Console().print(table)
+    console().print(table)
 
 
 _PRINTED: dict[Form, Callable[[Iterable[Row], Classifier], None]] = {
