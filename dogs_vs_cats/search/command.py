@@ -17,6 +17,7 @@ from dogs_vs_cats.search.confirming import (
     full_fidelity,
     open_confirmation,
     outcome,
+    why_not,
     winner,
 )
 from dogs_vs_cats.search.crew import Crew
@@ -25,7 +26,7 @@ from dogs_vs_cats.search.driving import Workers, drive
 from dogs_vs_cats.search.figures import pictures
 from dogs_vs_cats.search.plan import RUN, Kind, Plan
 from dogs_vs_cats.search.report import write_report
-from dogs_vs_cats.search.rungs import first_of_each
+from dogs_vs_cats.search.rungs import first_of_each, results
 from dogs_vs_cats.search.settings_file import changes, experiments, promote, queue_experiment
 from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
 from dogs_vs_cats.search.studies import best_trial, best_trials, join_study, open_study, ranked, tally
@@ -110,6 +111,9 @@ def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | N
             "trials/seconds": sum(spent),
         }
     )
+    for result in results(plan, study):
+        tracked.log_metrics({f"rung_{result.rung}/seconds": result.seconds})
+        tracked.log_metrics({} if result.tau is None else {f"rung_{result.rung}/tau": result.tau})
     best = best_trial(plan, study)
     if best is not None:
         tracked.log_metrics({f"best/{name}": best.values[i] for i, name in enumerate(plan.objectives)})
@@ -149,7 +153,7 @@ def _confirm(
     fidelity = full_fidelity(plan) if arguments.confirm_fidelity == "full" else plan.fidelity
     confirming = confirmation_plan(plan, best, arguments.confirm, fidelity)
     print(f"confirming trial {best.number} with {arguments.confirm} seeds: {fidelity}", flush=True)
-    opened = open_confirmation(confirming, storage)
+    confirming, opened = open_confirmation(confirming, storage)
     try:
         return _drive(arguments, confirming, opened, storage, deadline)
     finally:
@@ -173,11 +177,8 @@ def _confirmation(plan: Plan, study: Study, storage: BaseStorage) -> Confirmatio
 
 def _promote(arguments: argparse.Namespace, plan: Plan, study: Study, storage: BaseStorage) -> None:
     best = winner(plan, study)
-    confirmation = _confirmation(plan, study, storage)
-    if confirmation is None:
-        raise WorkflowError(f"trial {best.number} of study {plan.study} is not confirmed: run --confirm 3 first")
-    if confirmation.outcome != "better":
-        raise WorkflowError(f"params.yaml stays as it is: {confirmation}")
+    if reason := why_not(plan, best, _confirmation(plan, study, storage)):
+        raise WorkflowError(reason)
     promote(arguments.params, changes(plan, best))
     print(
         f"{arguments.params}: has the settings of trial {best.number} now. Make them the committed result with:\n"

@@ -1,4 +1,4 @@
-"""Whether the best trial wins: it and the article's settings, trained again with the same new seeds each."""
+"""Whether the best trial wins: it, the article's and the stage's settings, trained again with the same new seeds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation.wording import percent, points
 from dogs_vs_cats.search.plan import Fidelity, Plan
-from dogs_vs_cats.search.sampling import CANDIDATE, SEED, STAGE, article_parameters
+from dogs_vs_cats.search.sampling import CANDIDATE, SEED, STAGE, article_parameters, own_settings, trial_settings, tried
 from dogs_vs_cats.search.studies import ARTICLE, best_trial, open_study
 
 ARTICLE_NAME, WINNER_NAME = "article", "best"
@@ -55,6 +55,8 @@ class Confirmation:
         seeds: they were trained with.
         log_loss: on validation, by which trials are ranked and which decides.
         accuracy: on validation.
+        own: log-loss against the stage's own settings; None where they are the article's or the trial's, or where
+            they have not been trained.
     """
 
     trial: int
@@ -62,6 +64,7 @@ class Confirmation:
     seeds: tuple[int, ...]
     log_loss: Difference
     accuracy: Difference
+    own: Difference | None = None
 
     @property
     def outcome(self) -> str:
@@ -69,7 +72,14 @@ class Confirmation:
         return self.log_loss.outcome
 
     def __str__(self) -> str:
-        """The outcome in a sentence that claims no more than was shown."""
+        """The outcome in a sentence or two that claim no more than was shown."""
+        if self.own is None:
+            return self._against_the_article()
+        verdict = {"better": "It beats", "worse": "It does worse than", "tie": "A tie with"}[self.own.outcome]
+        means = f"{np.mean(self.own.best):.4f} against {np.mean(self.own.article):.4f}{_interval(self.own, _loss)}"
+        return f"{self._against_the_article()} {verdict} the settings in params.yaml: log-loss {means}."
+
+    def _against_the_article(self) -> str:
         count = len(self.seeds)
         over = f"over {count} seed{'' if count == 1 else 's'} ({self.fidelity})"
         figures = (
@@ -131,7 +141,7 @@ def full_fidelity(plan: Plan) -> Fidelity:
 
 
 def confirmation_plan(plan: Plan, trial: FrozenTrial, seeds: int, fidelity: Fidelity) -> Plan:
-    """The study that confirms a trial: the trial's and the article's settings with each seed.
+    """The study that confirms a trial: the trial's, the article's and the stage's settings with each seed.
 
     Args:
         plan: the study that the trial is of.
@@ -151,23 +161,35 @@ def confirmation_plan(plan: Plan, trial: FrozenTrial, seeds: int, fidelity: Fide
     )
 
 
-def open_confirmation(plan: Plan, storage: BaseStorage) -> Study:
+def open_confirmation(plan: Plan, storage: BaseStorage) -> tuple[Plan, Study]:
     """Make the confirmation or go on with it: what has not been trained yet, or was cut off, waits to be.
 
     Args:
         plan: of ``confirmation_plan``.
         storage: of both studies.
+
+    Returns:
+        The plan with the number of its trials, and the study.
     """
-    study = open_study(plan, storage)
+    study, own = open_study(plan, storage), _own(plan)
+    entries: list[tuple[dict[str, Any], dict[str, Any]]] = []
     for seed in _seeds(plan):
-        for candidate in plan.candidates:
-            params = {CANDIDATE: candidate, SEED: seed}
-            if not any(
-                _tries(trial) == params and trial.state is not TrialState.FAIL
-                for trial in study.get_trials(deepcopy=False)
-            ):
-                study.enqueue_trial(params)
-    return study
+        entries += [({CANDIDATE: candidate, SEED: seed}, {}) for candidate in plan.candidates]
+        entries += [] if own is None else [({SEED: seed}, {STAGE: own})]
+    live = [trial for trial in study.get_trials(deepcopy=False) if trial.state is not TrialState.FAIL]
+    there = [(_tries(trial), trial.user_attrs.get(STAGE)) for trial in live]
+    for params, attributes in entries:
+        if (params, attributes.get(STAGE)) not in there:
+            study.enqueue_trial(params, user_attrs=attributes)
+            there.append((params, attributes.get(STAGE)))
+    # Settings that the stage had in an earlier confirmation stay, and count.
+    return replace(plan, trials=len(there)), study
+
+
+def _own(plan: Plan) -> dict[str, Any] | None:
+    """The stage's settings, where they are neither the article's nor the best trial's."""
+    best = trial_settings(plan.kind, plan.base, plan.candidates[WINNER_NAME], plan.settings.decode.size)
+    return None if best == plan.base else own_settings(plan)
 
 
 def _seeds(plan: Plan) -> list[int]:
@@ -188,9 +210,11 @@ def outcome(plan: Plan, study: Study, trial: int) -> Confirmation | None:
         study: opened.
         trial: the best trial's number.
     """
-    values: dict[str, dict[int, list[float]]] = {name: {} for name in plan.candidates}
+    values: dict[str, dict[int, list[float]]] = {name: {} for name in (*plan.candidates, STAGE)}
+    own = _own(plan)
     for done in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        values[done.params[CANDIDATE]][done.params[SEED]] = done.values
+        if done.user_attrs.get(STAGE, own) == own:
+            values[done.params.get(CANDIDATE, STAGE)][done.params[SEED]] = done.values
     both = sorted(values[ARTICLE_NAME].keys() & values[WINNER_NAME].keys())
     if not both:
         return None
@@ -199,7 +223,28 @@ def outcome(plan: Plan, study: Study, trial: int) -> Confirmation | None:
         difference([one[measure] for one in best], [one[measure] for one in article], higher_is_better=bool(measure))
         for measure in range(len(MEASURES))
     )
-    return Confirmation(trial, str(plan.fidelity), tuple(both), log_loss, accuracy)
+    against = sorted(values[STAGE].keys() & values[WINNER_NAME].keys()) if own is not None else []
+    pairs = ([values[name][seed][0] for seed in against] for name in (WINNER_NAME, STAGE))
+    beside = difference(*pairs, higher_is_better=False) if against else None
+    return Confirmation(trial, str(plan.fidelity), tuple(both), log_loss, accuracy, beside)
+
+
+def why_not(plan: Plan, best: FrozenTrial, confirmation: Confirmation | None) -> str:
+    """Say why a trial is not to be promoted; nothing where it is.
+
+    Args:
+        plan: the study that the trial is of.
+        best: its best trial.
+        confirmation: of that trial; None: there is none.
+    """
+    again = "run --confirm 3 first"
+    if confirmation is None:
+        return f"trial {best.number} of study {plan.study} is not confirmed: {again}"
+    if confirmation.outcome != "better" or (confirmation.own and confirmation.own.outcome != "better"):
+        return f"params.yaml stays as it is: {confirmation}"
+    if confirmation.own is None and own_settings(plan) is not None and tried(plan, best) != plan.base:
+        return f"trial {best.number} of study {plan.study} is not compared with the settings in params.yaml: {again}"
+    return ""
 
 
 def difference(best: list[float], article: list[float], *, higher_is_better: bool) -> Difference:

@@ -1,15 +1,17 @@
 """Optuna's own figures of a study: interactive ones for the report, pictures of the main ones for MLflow."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna import visualization
 from optuna.study import Study
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.search.plan import Plan
+from dogs_vs_cats.search.sampling import STAGE
+from dogs_vs_cats.search.studies import finished_rungs, rung_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +22,23 @@ _FEW = 8
 """Hyperparameters that parallel coordinates and slices show: more are not legible."""
 
 
+class _Rung(Study):
+    """A study as its figures see it, with the sampled trials of one rung alone: those of others do not compare."""
+
+    def __init__(self, study: Study, rung: int) -> None:
+        super().__init__(study.study_name, study._storage)  # noqa: SLF001 - as optuna.load_study has it
+        self._rung = rung
+
+    def get_trials(
+        self,
+        deepcopy: bool = True,  # noqa: FBT001, FBT002 - Optuna's signature
+        states: Container[TrialState] | None = None,
+    ) -> list[FrozenTrial]:
+        """The rung's trials that have hyperparameters."""
+        trials = super().get_trials(deepcopy=deepcopy, states=states)
+        return [trial for trial in trials if rung_of(trial) == self._rung and STAGE not in trial.user_attrs]
+
+
 def interactive(plan: Plan, study: Study) -> Iterator[tuple[str, str, "str | Any"]]:
     """Every figure that the study is far enough for.
 
@@ -28,48 +47,56 @@ def interactive(plan: Plan, study: Study) -> Iterator[tuple[str, str, "str | Any
     """
     many = len(plan.objectives) > 1
     named = _target(plan)
+    every, last, study = study, *_first_and_last(study)[::-1]
+    first = " In the first rung." if plan.rungs else ""
     if many:
         yield (
             "Pareto front",
-            "No trial in red is better by one objective without being worse by another.",
-            _drawn(lambda: _front(plan, study)),
+            "No trial in red is better by one objective without being worse by another."
+            + (" In the last rung." if plan.rungs else ""),
+            _drawn(lambda: _front(plan, last)),
         )
     yield (
         "History",
-        "Each trial that finished, and the best so far.",
+        f"Each trial that finished, and the best so far.{first}",
         _readable(plan, _drawn(lambda: visualization.plot_optimization_history(study, **named))),
     )
     important = importances(plan, study)
     yield (
         "Importances",
-        "How much each hyperparameter accounts for what sets the better finished trials apart (PED-ANOVA).",
+        "How much each hyperparameter accounts for what sets the better finished trials apart (PED-ANOVA)." + first,
         _every_name(_drawn(lambda: visualization.plot_param_importances(study, **named)), len(important))
         if important
         else "There are too few finished trials to tell which hyperparameters matter.",
     )
     yield (
         "Parallel coordinates",
-        "A line for each finished trial, through its values of the most important hyperparameters.",
+        "A line for each finished trial, through its values of the most important hyperparameters." + first,
         _drawn(lambda: visualization.plot_parallel_coordinate(study, params=important[:_FEW], **named))
         if important
         else "It takes a few finished trials that differ.",
     )
     yield (
         "Slices",
-        "The result against each of the most important hyperparameters.",
+        f"The result against each of the most important hyperparameters.{first}",
         _drawn(lambda: visualization.plot_slice(study, params=important[:_FEW] or None, **named)),
     )
     if not many:
         yield (
             "Learning curves",
-            "Validation log-loss by epoch, counted from 0; curves that end early were pruned.",
-            _readable(plan, _drawn(lambda: visualization.plot_intermediate_values(study))),
+            "Validation log-loss by epoch, counted from 0, of all trials.",
+            _readable(plan, _drawn(lambda: visualization.plot_intermediate_values(every))),
         )
     yield (
         "Timeline",
         "When each trial ran, and how it ended.",
-        _drawn(lambda: visualization.plot_timeline(study)),
+        _drawn(lambda: visualization.plot_timeline(every)),
     )
+
+
+def _first_and_last(study: Study) -> tuple[Study, Study]:
+    rungs = finished_rungs(study) or [0]
+    return _Rung(study, rungs[0]), _Rung(study, rungs[-1])
 
 
 def importances(plan: Plan, study: Study) -> list[str]:
@@ -95,14 +122,15 @@ def pictures(plan: Plan, study: Study) -> Iterator[tuple[str, "Figure"]]:
 
     many = len(plan.objectives) > 1
     named = _target(plan)
+    every, last, study = study, *_first_and_last(study)[::-1]
     wanted: dict[str, Callable[[], Any]] = {"history": lambda: drawing.plot_optimization_history(study, **named)}
     if importances(plan, study):
         wanted["importances"] = lambda: drawing.plot_param_importances(study, **named)
     if len(plan.objectives) == 2:  # noqa: PLR2004 - of three, a picture shows nothing
-        wanted["pareto_front"] = lambda: drawing.plot_pareto_front(study, target_names=list(plan.objectives))
+        wanted["pareto_front"] = lambda: drawing.plot_pareto_front(last, target_names=list(plan.objectives))
     elif not many:
-        wanted["learning_curves"] = lambda: drawing.plot_intermediate_values(study)
-    wanted["timeline"] = lambda: drawing.plot_timeline(study)
+        wanted["learning_curves"] = lambda: drawing.plot_intermediate_values(every)
+    wanted["timeline"] = lambda: drawing.plot_timeline(every)
     for name, draw in wanted.items():
         with warnings.catch_warnings():
             # Optuna's drawing asks Matplotlib for what it calls outdated, and for legends with nothing in them.

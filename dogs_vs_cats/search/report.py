@@ -16,8 +16,18 @@ from dogs_vs_cats.search.confirming import Confirmation
 from dogs_vs_cats.search.display import counted
 from dogs_vs_cats.search.figures import interactive
 from dogs_vs_cats.search.plan import RUN, Plan
+from dogs_vs_cats.search.rungs import PARENT, results
 from dogs_vs_cats.search.sampling import article_settings, tried
-from dogs_vs_cats.search.studies import article_trial, best_trial, best_trials, rung_of, tally, why_failed
+from dogs_vs_cats.search.studies import (
+    article_trial,
+    best_trial,
+    best_trials,
+    finished_rungs,
+    ranked,
+    rung_of,
+    tally,
+    why_failed,
+)
 from dogs_vs_cats.settings.catalogue import BACKBONES
 
 _TEMPLATES = Path(__file__).parent.parent / "reports" / "templates"
@@ -87,6 +97,7 @@ def summary(plan: Plan, study: Study, confirmation: Confirmation | None) -> dict
         "best": None if best is None else asdict(_compared(plan, best)),
         "article": None if article is None or article.values is None else asdict(_compared(plan, article)),
         "settings": None if best is None else _settings(plan, best),
+        "rungs": [asdict(result) for result in results(plan, study)],
         "pareto_front": [trial.number for trial in best_trials(plan, study)] if len(plan.objectives) > 1 else None,
         "confirmation": None if confirmation is None else asdict(confirmation) | {"outcome": confirmation.outcome},
     }
@@ -129,11 +140,27 @@ def render(plan: Plan, study: Study, facts: dict[str, Any], confirmation: Confir
             confirmation=confirmation,
             settings=[] if best is None else _beside_article(plan, best),
             figures=figures,
+            chains=_chains(plan, study),
             trials=[_row(trial) for trial in study.get_trials(deepcopy=False)],
             versions=packages(("optuna", "optuna-integration")),
             plotly=Markup(get_plotlyjs()),  # noqa: S704 - the library's own script
         )
     )
+
+
+def _chains(plan: Plan, study: Study) -> list[list[str]]:
+    """What went on, the best first: a cell for each rung that has finished trials, with the trial and its result."""
+    rungs = finished_rungs(study)
+    order = {trial.number: trial for trial in ranked(plan, study)}
+    chains = []
+    for trial in [*order.values()]:
+        cells, link = dict.fromkeys(rungs, ""), order.pop(trial.number, None)
+        while link is not None:
+            cells[rung_of(link)] = f"trial {link.number}: {link.values[0]:.4f}"
+            link = order.pop(link.user_attrs.get(PARENT, -1), None)
+        if sum(map(bool, cells.values())) > 1:
+            chains.append([*cells.values()])
+    return chains
 
 
 def _embedded(figure: Any) -> Any:
@@ -178,6 +205,7 @@ def _row(trial: FrozenTrial) -> dict[str, str]:
     duration = trial.duration
     return {
         "number": str(trial.number),
+        "rung": str(rung_of(trial) + 1),
         "state": trial.state.name.lower(),
         "values": ", ".join(f"{value:.4f}" for value in trial.values or ()),
         "accuracy": f"{trial.user_attrs['validation_accuracy']:.4f}"

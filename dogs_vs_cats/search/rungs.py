@@ -6,7 +6,9 @@ optimization", AISTATS 2016.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -15,15 +17,28 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.plan import RUNG, Fidelity, Plan
-from dogs_vs_cats.search.sampling import STAGE, article_parameters, article_settings
-from dogs_vs_cats.search.studies import ARTICLE, CUT_OFF, NOT_NEEDED, finished_rungs, in_rung, ranked, why_failed
+from dogs_vs_cats.search.sampling import STAGE, article_parameters, own_settings
+from dogs_vs_cats.search.studies import (
+    ARTICLE,
+    CUT_OFF,
+    NOT_NEEDED,
+    finished_rungs,
+    in_rung,
+    ranked,
+    rung_of,
+    why_failed,
+)
 from dogs_vs_cats.settings.spaces import HeadRung
 
 PARENT = "parent"
 """User attribute of a trial that went on: the number of the trial in the rung before."""
 
-_FACTOR, _LAST_FACTOR, _LAST_LEAST = 3, 2, 3
-"""The best third goes on, and to the last rung the best half: three at least, where so many can."""
+_FACTOR, _DOUBTFUL_FACTOR, _LAST_LEAST = 3, 2, 3
+"""The best third goes on. The best half does to the last rung, three at least where so many can, and from a rung that
+does not rank."""
+LEAST_TAU = 0.3
+"""Kendall's tau of a rung that ranks with the one before."""
+_FEWEST_PAIRS = 3
 
 
 def fidelities(name: str, rungs: Sequence[HeadRung], full: Fidelity, side: int) -> tuple[Fidelity, ...]:
@@ -68,8 +83,11 @@ def rung_sizes(trials: int, rungs: int, kept: int, done: Sequence[tuple[int, int
     """
     for used in range(rungs, 1, -1):
         most = next((n for n in range(trials, 0, -1) if sum(_descent(n, used, kept)) <= trials), 0)
-        unused, later = done[: rungs - used], _descent(most, used, kept)[1:]
-        later = [max(size + own, there) for size, (there, own) in zip(later, done[rungs - used + 1 :], strict=True)]
+        unused, began = done[: rungs - used], done[rungs - used + 1 :]
+        wanted = [size + own for size, (_, own) in zip(_descent(most, used, kept)[1:], began, strict=True)]
+        later = [max(size, there) for size, (there, _) in zip(wanted, began, strict=True)]
+        # What went on beyond the plan, from a rung that does not rank, is missing in the last rung.
+        later[-1] = max(later[-1] - sum(later[:-1]) + sum(wanted[:-1]), began[-1][0], min(wanted[-1], kept + 1))
         sizes = [trials - sum(later) - sum(there for there, _ in unused), *later]
         if most and sizes[0] >= done[rungs - used][0] and all(a > b for a, b in pairwise(sizes)) and sizes[-1] > kept:
             return [there for there, _ in unused] + sizes
@@ -81,7 +99,9 @@ def _descent(first: int, rungs: int, kept: int) -> list[int]:
     """The sizes of rungs of which the first one has so many."""
     sizes, free = [first], first - kept
     for rung in range(1, rungs):
-        free = -(-free // _FACTOR) if rung < rungs - 1 else max(-(-free // _LAST_FACTOR), min(_LAST_LEAST, free - 1))
+        free = (
+            -(-free // _FACTOR) if rung < rungs - 1 else max(-(-free // _DOUBTFUL_FACTOR), min(_LAST_LEAST, free - 1))
+        )
         sizes.append(free + kept)
     return sizes
 
@@ -94,7 +114,76 @@ def targets(plan: Plan, study: Study) -> list[int]:
     for rung in range(len(plan.ladder)):
         ended = [one for one in in_rung(study, rung) if one.state in (TrialState.COMPLETE, TrialState.PRUNED)]
         done.append((len(ended), sum(not {PARENT, ARTICLE, STAGE} & one.user_attrs.keys() for one in ended)))
-    return rung_sizes(plan.trials, len(plan.ladder), len(_protected(plan)), done)
+    kept = len(_protected(plan))
+    sizes = rung_sizes(plan.trials, len(plan.ladder), kept, done)
+    for rung in range(1, len(sizes) - 2):
+        if sizes[rung - 1] and done[rung][0] >= sizes[rung] and not ranks(plan, study, rung):
+            more = -(-(sizes[rung] - kept) // _DOUBTFUL_FACTOR) + kept - sizes[rung + 1]
+            more = max(min(more, sizes[-1] - max(kept + 1, done[-1][0])), 0)
+            sizes[rung + 1] += more
+            sizes[-1] -= more
+    return sizes
+
+
+def tau(plan: Plan, study: Study, rung: int) -> float | None:
+    """Kendall's tau between a rung's results and those of the same settings in the rung before, by the first objective.
+
+    Returns:
+        1 where both rank alike, 0 where neither tells anything of the other; None for fewer than three trials, or where
+        all did equally well.
+    """
+    from scipy.stats import kendalltau
+
+    trials = study.get_trials(deepcopy=False)
+    values = [
+        (trials[trial.user_attrs[PARENT]].values[0], trial.values[0])
+        for trial in ranked(plan, study, rung)
+        if PARENT in trial.user_attrs
+    ]
+    if len(values) < _FEWEST_PAIRS:
+        return None
+    found = float(kendalltau(*zip(*values, strict=True)).statistic)
+    return None if math.isnan(found) else found
+
+
+def ranks(plan: Plan, study: Study, rung: int) -> bool:
+    """Whether a rung ranks as the one before did; where that cannot be told, it does."""
+    found = tau(plan, study, rung)
+    return found is None or found >= LEAST_TAU
+
+
+@dataclass(frozen=True)
+class RungResult:
+    """What a rung found.
+
+    Attributes:
+        rung: counted from 1.
+        training: its fidelity, in words.
+        trials: that finished.
+        seconds: that they took, together.
+        tau: with the rung before; None where that cannot be told.
+        promotions: the number of each trial that went on, and of the one that it went on as.
+    """
+
+    rung: int
+    training: str
+    trials: int
+    seconds: float
+    tau: float | None
+    promotions: tuple[tuple[int, int], ...]
+
+
+def results(plan: Plan, study: Study) -> list[RungResult]:
+    """What each rung found that has a finished trial."""
+    found = []
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    for rung in finished_rungs(study):
+        here = {trial.number: trial for trial in finished if rung_of(trial) == rung}
+        promotions = [(one.user_attrs[PARENT], one.number) for one in finished if one.user_attrs.get(PARENT) in here]
+        seconds = sum(trial.duration.total_seconds() for trial in here.values() if trial.duration is not None)
+        training = str(plan.ladder[rung])
+        found.append(RungResult(rung + 1, training, len(here), seconds, tau(plan, study, rung), tuple(promotions)))
+    return found
 
 
 def queue_rung(plan: Plan, study: Study) -> int:
@@ -133,9 +222,8 @@ def _candidates(plan: Plan, study: Study, lower: Sequence[int]) -> Iterator[tupl
 def _protected(plan: Plan) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:
     """The article's settings, and those of the stage where they differ: every rung has them."""
     article: list[tuple[Mapping[str, Any], dict[str, Any]]] = [(article_parameters(plan.kind), {ARTICLE: True})]
-    if plan.base == article_settings(plan.kind, plan.base, plan.settings.decode.size):
-        return article
-    return [*article, ({}, {STAGE: plan.base.model_dump(mode="json")})]
+    own = own_settings(plan)
+    return article if own is None else [*article, ({}, {STAGE: own})]
 
 
 def first_of_each(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

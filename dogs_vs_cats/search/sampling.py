@@ -97,6 +97,13 @@ def article_parameters(kind: Kind) -> dict[str, Any]:
     return flat
 
 
+def own_settings(plan: Plan) -> dict[str, Any] | None:
+    """The settings of the stage, as JSON has them; None where they are the article's."""
+    if plan.base == article_settings(plan.kind, plan.base, plan.settings.decode.size):
+        return None
+    return plan.base.model_dump(mode="json")
+
+
 def article_settings(kind: Kind, base: Trained, size: int) -> Trained:
     """The article's settings; what no search varies is as in ``base``."""
     return trial_settings(kind, base, article_parameters(kind), size)
@@ -115,12 +122,14 @@ def suggest(trial: BaseTrial, plan: Plan, size: int) -> Trained:
         Its settings.
     """
     space = plan.search.space
-    if STAGE in trial.user_attrs:
-        return at_length(type(plan.base).model_validate(trial.user_attrs[STAGE]), plan.current.epochs)
-    if plan.candidates:
-        params = plan.candidates[trial.suggest_categorical(CANDIDATE, list(plan.candidates))]
-        chosen = trial_settings(plan.kind, plan.base, params, size)
-        return at_length(chosen, plan.current.epochs).model_copy(update={"seed": trial.suggest_int(SEED, 0, MOST_SEED)})
+    if plan.candidates or STAGE in trial.user_attrs:
+        if STAGE in trial.user_attrs:
+            chosen = tried(plan, trial)
+        else:
+            params = plan.candidates[trial.suggest_categorical(CANDIDATE, list(plan.candidates))]
+            chosen = trial_settings(plan.kind, plan.base, params, size)
+        seed = trial.suggest_int(SEED, 0, MOST_SEED) if plan.candidates else plan.base.seed
+        return at_length(chosen, plan.current.epochs).model_copy(update={"seed": seed})
     if isinstance(space, ScratchSpace):
         _suggest_scratch(trial, space, size)
     else:
@@ -255,7 +264,7 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
     )
 
 
-def tried(plan: Plan, trial: FrozenTrial) -> Trained:
+def tried(plan: Plan, trial: BaseTrial | FrozenTrial) -> Trained:
     """Return the settings of the full training that a trial stands for."""
     if STAGE in trial.user_attrs:
         return type(plan.base).model_validate(trial.user_attrs[STAGE])

@@ -1,5 +1,6 @@
 """Confirming a study's best trial, and what becomes of it; real trainings on few small pictures."""
 
+import dataclasses
 import json
 import stat
 import subprocess
@@ -11,9 +12,21 @@ import optuna
 import pytest
 import yaml
 
-from dogs_vs_cats.search.confirming import Confirmation, difference
+from dogs_vs_cats.search.confirming import (
+    Confirmation,
+    Difference,
+    confirmation_plan,
+    difference,
+    full_fidelity,
+    open_confirmation,
+    outcome,
+    why_not,
+)
+from dogs_vs_cats.search.plan import Fidelity, Plan
+from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest
 from dogs_vs_cats.search.settings_file import promote
-from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.search.storage import open_storage
+from dogs_vs_cats.settings.params import Settings, load_settings
 from tests.conftest import ROOT
 from tests.search.conftest import Project
 
@@ -157,3 +170,69 @@ def test_the_best_trials_are_queued_as_dvc_experiments_once(project: Project) ->
         assert f"{rate:.5g}"[:6] in row or str(rate)[:6] in row
     again = project.search("vgg16", "--experiments", "2")
     assert all(f"{name}: there already" in again for name in names)
+
+
+def confirmation(own: Difference | None) -> Confirmation:
+    better = difference([0.20, 0.21, 0.22], [0.30, 0.32, 0.31], higher_is_better=False)
+    return Confirmation(7, "all training photos, 3 epochs at most", (1, 2, 3), better, better, own)
+
+
+def test_the_winner_has_to_beat_what_params_yaml_has_too(settings: Settings) -> None:
+    base = settings.train_scratch.model_copy(update={"batch": 16})
+    settings = settings.model_copy(update={"train_scratch": base})
+    plan = Plan("scratch", "s", "", ROOT, settings, Fidelity(None, 3), ("val_loss",), 1, 10, "0")
+    best = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.COMPLETE, value=0.2, user_attrs={STAGE: base.model_dump(mode="json")}
+    )
+    other = base.model_copy(update={"batch": 64}).model_dump(mode="json")
+    trial = optuna.trial.create_trial(state=optuna.trial.TrialState.COMPLETE, value=0.2, user_attrs={STAGE: other})
+    tie = difference([0.20, 0.21, 0.22], [0.21, 0.20, 0.22], higher_is_better=False)
+    assert "is not confirmed: run --confirm 3 first" in why_not(plan, trial, None)
+    assert "is not compared with the settings in params.yaml: run --confirm 3" in why_not(
+        plan, trial, confirmation(None)
+    )
+    assert why_not(plan, trial, confirmation(tie)).endswith(
+        "A tie with the settings in params.yaml: log-loss 0.2100 against 0.2100 "
+        "(95 % interval of the gain \N{MINUS SIGN}0.0248 to 0.0248)."
+    )
+    assert why_not(plan, trial, confirmation(tie)).startswith("params.yaml stays as it is: Trial 7 beats the article")
+    assert not why_not(plan, trial, confirmation(confirmation(None).log_loss))
+    assert not why_not(plan, best, confirmation(None))  # it has them already
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_a_confirmation_trains_what_params_yaml_has_beside_both(settings: Settings, tmp_path: Path) -> None:
+    base = settings.train_scratch.model_copy(update={"batch": 16})
+    own = settings.model_copy(update={"train_scratch": base})
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    plan = Plan("scratch", "s", url, ROOT, own, Fidelity(None, 3), ("val_loss",), 1, 10, "0")
+    storage = open_storage(url, 60)
+    params = article_parameters("scratch") | {"batch": 64}
+    best = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.COMPLETE,
+        value=0.2,
+        params=params,
+        distributions={name: optuna.distributions.CategoricalDistribution([one]) for name, one in params.items()},
+    )
+    confirming = confirmation_plan(plan, best, 2, full_fidelity(plan))
+    confirming, study = open_confirmation(confirming, storage)
+    assert confirming.trials == 6
+    losses = {"article": 0.5, "best": 0.2, None: 0.4}
+    for _ in range(6):
+        trial = study.ask()
+        tried = suggest(trial, confirming, 150)
+        assert tried.seed == trial.params["seed"]
+        assert tried.batch == {"article": 32, "best": 64, None: 16}[trial.params.get("candidate")]
+        study.tell(trial, [losses[trial.params.get("candidate")] + tried.seed / 1e5, 0.9])
+    found = outcome(confirming, study, 4)
+    assert found is not None
+    assert found.own is not None
+    assert (found.log_loss.mean, found.own.mean) == (pytest.approx(0.3), pytest.approx(0.2))
+    # Promoted, the same confirmation holds, and nothing is trained again.
+    after = own.model_copy(update={"train_scratch": base.model_copy(update={"batch": 64})})
+    again = confirmation_plan(dataclasses.replace(plan, settings=after), best, 2, full_fidelity(plan))
+    again, study = open_confirmation(again, storage)
+    assert (again.trials, len(study.trials)) == (6, 6)
+    found = outcome(again, study, 4)
+    assert found is not None
+    assert found.own is None

@@ -1,6 +1,7 @@
 """Rungs: which trials train longer, and how many."""
 
 import dataclasses
+import json
 from collections import Counter
 from typing import Any
 
@@ -10,8 +11,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.search.figures import interactive
 from dogs_vs_cats.search.plan import RUNG, Fidelity, Plan
-from dogs_vs_cats.search.rungs import PARENT, fidelities, queue_rung, rung_sizes, targets
+from dogs_vs_cats.search.rungs import PARENT, fidelities, queue_rung, results, rung_sizes, targets, tau
 from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest
 from dogs_vs_cats.search.studies import ARTICLE, REASON, ranked
 from dogs_vs_cats.settings.params import Settings
@@ -188,11 +190,10 @@ def test_a_search_ends_in_full_trainings_of_the_best_and_the_article(project: Pr
     best = min(first[1:], key=lambda number: trials[number].value or 0)
     assert trials[last[1]].user_attrs["parent"] == best
     assert trials[last[1]].params == trials[best].params
-    # Again, it has nothing to do; and then as much as is missing.
-    project.search("scratch", "--trials", "6")
-    assert len(project.trials("scratch")) == len(trials)
-    project.search("scratch", "--trials", "9")
-    assert len(numbers(project, "scratch")) == 9
+    page = (project.folder / "reports" / "search" / "scratch.html").read_text()
+    assert "<h2>Rungs</h2>" in page
+    facts = json.loads((project.folder / "reports" / "search" / "scratch.json").read_text())
+    assert [rung["promotions"] for rung in facts["rungs"]] == [[[0, last[0]], [best, last[1]]], []]
 
 
 def test_a_study_from_before_rungs_is_refused_with_the_way_out(plan: Plan, tmp_path: Any) -> None:
@@ -209,3 +210,43 @@ def test_a_study_from_before_rungs_is_refused_with_the_way_out(plan: Plan, tmp_p
 def test_the_article_is_the_first_trial(plan: Plan, study: optuna.Study) -> None:
     run_rung(at(plan, study, 0), study)
     assert study.trials[0].params == article_parameters("scratch")
+
+
+def test_tau_compares_the_same_settings_in_two_rungs(plan: Plan, study: optuna.Study) -> None:
+    run_rung(at(plan, study, 0), study, [0.9, 0.5, 0.3, 0.6, 0.2, 0.8, 0.7])
+    assert tau(plan, study, 0) is None
+    # The article, then the best two: 0.9, 0.2, 0.3 before.
+    run_rung(at(plan, study, 1), study, [0.8, 0.5, 0.4])
+    assert tau(plan, study, 1) == pytest.approx(1 / 3)
+    run_rung(at(plan, study, 2), study, [0.8, 0.5])
+    assert tau(plan, study, 2) is None  # of two, nothing can be told
+    found = results(plan, study)
+    assert [(one.rung, one.trials, len(one.promotions)) for one in found] == [(1, 7, 3), (2, 3, 2), (3, 2, 0)]
+    assert found[0].promotions == ((0, 7), (4, 8), (2, 9))
+
+
+@pytest.mark.parametrize(("ranks", "sizes"), [(True, [24, 9, 4, 3]), (False, [24, 9, 5, 2])])
+def test_more_go_on_from_a_rung_that_does_not_rank(
+    plan: Plan,
+    study: optuna.Study,
+    ranks: bool,
+    sizes: list[int],
+) -> None:
+    ladder = [Fidelity(None, epochs) for epochs in (1, 2, 4, 8)]
+    plan = dataclasses.replace(plan, rungs=tuple(ladder[:3]), fidelity=ladder[3], trials=40)
+    run_rung(at(plan, study, 0), study, [number / 100 for number in range(24)])
+    here = [number / 100 for number in range(9)]
+    run_rung(at(plan, study, 1), study, here if ranks else here[::-1])
+    assert targets(plan, study) == sizes
+    run_rung(at(plan, study, 2), study)
+    assert targets(plan, study) == sizes
+    run_rung(at(plan, study, 3), study)
+    assert targets(plan, study) == sizes
+    assert len(study.trials) == 40
+
+
+def test_figures_show_one_rung_alone(plan: Plan, study: optuna.Study) -> None:
+    run_rung(at(plan, study, 0), study)
+    run_rung(at(plan, study, 1), study)
+    history = next(figure for title, _, figure in interactive(plan, study) if title == "History")
+    assert len(history.data[0].x) == 7
