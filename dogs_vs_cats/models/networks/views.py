@@ -36,4 +36,5 @@ def average_views(network: keras.Model, side: int, views: ViewsSettings) -> kera
 def average(probabilities: Sequence[Any]) -> Any:
     """Average the log-odds of probabilities of the second class, which are tensors of one shape."""
     clipped = [ops.clip(probability, CLIP, 1 - CLIP) for probability in probabilities]
-    return ops.sigmoid(sum(ops.log(second) - ops.log1p(-second) for second in clipped) / len(clipped))
+    # Not log1p, which the ONNX format lacks. Near 1, where the digits matter, the subtraction is exact.
+    return ops.sigmoid(sum(ops.log(second) - ops.log(1 - second) for second in clipped) / len(clipped))
