@@ -24,8 +24,8 @@ def main() -> None:
     from dogs_vs_cats.evaluation.comparison import write_json
     from dogs_vs_cats.reports.comparison import figures, write_figures, write_page
     from dogs_vs_cats.reports.examining import compare_models
-    from dogs_vs_cats.reports.making import made_from
     from dogs_vs_cats.reports.publishing import publish
+    from dogs_vs_cats.tracking.making import made_from
 
     settings = arguments.settings
     prepared = Prepared(arguments.arrays, arguments.features, arguments.backbone)
@@ -33,9 +33,10 @@ def main() -> None:
     drawn = figures(compared, settings.compare.calibration_bins)
     compared.comparison.write(arguments.comparison)
     write_json(arguments.metrics, compared.comparison.metrics())
-    write_page(arguments.report, compared, drawn, made_from(arguments.params, compared.counts))
+    making = made_from(arguments.params, compared.counts)
+    write_page(arguments.report, compared, drawn, making)
     write_figures(arguments.plots, drawn)
-    publish(compared, drawn, arguments.report, settings.tracking, project_root())
+    publish(compared, drawn, making, arguments.report, settings.tracking, project_root())
     print(compared.comparison.verdict)
 
 

@@ -19,7 +19,7 @@ def main() -> None:
     from dogs_vs_cats.training.recording import Outputs, train_and_record
 
     prepared, outputs = Prepared(arrays=arguments.arrays), Outputs(arguments.model, arguments.reports)
-    train_and_record(ScratchModel, prepared, arguments.settings, outputs, project_root())
+    train_and_record(ScratchModel, prepared, arguments.settings, outputs, project_root(), arguments.params)
 
 
 if __name__ == "__main__":

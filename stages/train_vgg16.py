@@ -22,7 +22,7 @@ def main() -> None:
 
     prepared = Prepared(arguments.arrays, arguments.features, arguments.backbone)
     outputs = Outputs(arguments.model, arguments.reports)
-    train_and_record(TransferModel, prepared, arguments.settings, outputs, project_root())
+    train_and_record(TransferModel, prepared, arguments.settings, outputs, project_root(), arguments.params)
 
 
 if __name__ == "__main__":

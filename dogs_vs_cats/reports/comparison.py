@@ -25,8 +25,8 @@ from dogs_vs_cats.models.probabilities import apply_temperature
 from dogs_vs_cats.reports import explanation_figures
 from dogs_vs_cats.reports import figures as pictures
 from dogs_vs_cats.reports.explanation_figures import where_models_look
-from dogs_vs_cats.reports.making import Making, flattened
 from dogs_vs_cats.reports.pages import data_uri, environment
+from dogs_vs_cats.tracking.making import Making, flattened
 
 _SECONDS_A_MINUTE = 60
 

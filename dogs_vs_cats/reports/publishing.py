@@ -5,16 +5,24 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from dogs_vs_cats.evaluation.wording import percent, photos
 from dogs_vs_cats.reports.comparison import Compared, run_figures
 from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
+from dogs_vs_cats.tracking.making import Making
+from dogs_vs_cats.tracking.notes import NOTE, model_note, version_note
 from dogs_vs_cats.tracking.tracked_runs import reopened_run, set_alias
 
 CHAMPION = "champion"
 
 
 def publish(
-    compared: Compared, drawn: Mapping[str, Figure], report: Path, settings: TrackingSettings, root: Path
+    compared: Compared,
+    drawn: Mapping[str, Figure],
+    making: Making,
+    report: Path,
+    settings: TrackingSettings,
+    root: Path,
 ) -> None:
     """Log each model's scores, figures and the report to its run, and give the better model the alias ``champion``.
 
@@ -23,6 +31,7 @@ def publish(
     Args:
         compared: what was compared; a model's version is tagged with its weights' SHA-256.
         drawn: the comparison's figures.
+        making: how it came about.
         report: the HTML file.
         settings: the ``tracking`` section.
         root: the project's folder.
@@ -35,4 +44,25 @@ def publish(
             for name, figure in run_figures(compared, kind, drawn):
                 run.log_figure(figure, name)
             run.log_artifact(report)
+            note = described(compared, kind, making)
+            run.set_tags({NOTE: note})
+            size, positive = compared.images.shape[1], comparison.classes[1]
+            run.describe_version(version_note(note, settings.registered_model, size, positive), {})
     set_alias(settings, root, CHAMPION, {DIGEST_TAG: comparison.models[comparison.better].weights})
+
+
+def described(compared: Compared, kind: str, making: Making) -> str:
+    """Describe one of the models compared, with what it reaches and what can be claimed."""
+    comparison, model = compared.comparison, compared.comparison.models[kind]
+    low, high = (percent(bound) for bound in model.interval)
+    interval = f"{percent(comparison.confidence, 0)} interval {low} to {high}"
+    on = photos(comparison.images, comparison.split, comparison.source)
+    accuracy = percent(model.accuracy)
+    results = [f"{comparison.split}: accuracy {accuracy} ({interval}) on {on}, log-loss {model.log_loss:.3f}"]
+    if comparison.split != "validation":
+        judged = model.validation
+        reached = f"accuracy {percent(judged.accuracy)} on {judged.images:,} photos, log-loss {judged.log_loss:.3f}"
+        results.append(f"validation: {reached}")
+    learned = f"{compared.counts['train']} {comparison.source} photos"
+    note = model_note(model.name, learned, comparison.classes, results, making)
+    return f"{note}\n{comparison.verdict}\n"

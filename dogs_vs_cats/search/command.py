@@ -30,8 +30,9 @@ from dogs_vs_cats.search.rungs import first_of_each, results
 from dogs_vs_cats.search.settings_file import changes, experiments, promote, queue_experiment
 from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
 from dogs_vs_cats.search.studies import best_trial, best_trials, join_study, open_study, ranked, tally
-from dogs_vs_cats.search.tracked import log_best_model, reconcile
+from dogs_vs_cats.search.tracked import log_best_model, reconcile, study_note
 from dogs_vs_cats.search.trials import check_importable
+from dogs_vs_cats.tracking.notes import NOTE
 from dogs_vs_cats.tracking.runs import Run
 
 
@@ -69,7 +70,7 @@ def _run_and_confirm(
         plan.settings.tracking,
         plan.root,
         params={"fidelity": str(plan.fidelity), "objectives": list(plan.objectives), "seed": plan.seed},
-        tags={"study": plan.study, "kind": f"{plan.kind}-study"},
+        tags={"study": plan.study, "kind": f"{plan.kind}-study", NOTE: study_note(plan, study, None)},
         resume=study.user_attrs.get(RUN),
         system_metrics=False,
     ) as tracked:
@@ -125,6 +126,7 @@ def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | N
         tracked.set_tags({"confirmation": str(confirmation)})
         gains = {"log_loss": confirmation.log_loss.mean, "accuracy": confirmation.accuracy.mean}
         tracked.log_metrics({f"confirmed_gain/{name}": gain for name, gain in gains.items()})
+    tracked.set_tags({NOTE: study_note(plan, study, confirmation)})
     page = write_report(plan, study, confirmation)
     tracked.log_artifact(page, "search")
     print(f"report: {page.relative_to(plan.root)}", flush=True)

@@ -10,7 +10,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from dogs_vs_cats.files import whole_file
-from dogs_vs_cats.reports.making import packages
 from dogs_vs_cats.reports.pages import environment
 from dogs_vs_cats.search.confirming import Confirmation
 from dogs_vs_cats.search.display import counted
@@ -29,6 +28,7 @@ from dogs_vs_cats.search.studies import (
     why_failed,
 )
 from dogs_vs_cats.settings.catalogue import BACKBONES
+from dogs_vs_cats.tracking.making import packages
 
 _TEMPLATES = Path(__file__).parent.parent / "reports" / "templates"
 

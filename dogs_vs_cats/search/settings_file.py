@@ -15,11 +15,11 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_file
-from dogs_vs_cats.reports.making import changed_settings, overrides
 from dogs_vs_cats.search.plan import Plan
 from dogs_vs_cats.search.sampling import tried
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.settings.reading import parse_yaml, read_text
+from dogs_vs_cats.tracking.making import changed_settings, overrides
 
 _WIDTH = 4096
 """Characters a line: what is longer would be broken."""

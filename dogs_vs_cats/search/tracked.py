@@ -1,14 +1,20 @@
 """What a study leaves in MLflow beside its trials' own runs: states that agree after any kill, and the best model."""
 
+import shlex
+import sys
 from pathlib import Path
 
 from optuna.study import Study
 from optuna.trial import TrialState
 
 from dogs_vs_cats.paths import BACKBONE_WEIGHTS
+from dogs_vs_cats.search.confirming import Confirmation
+from dogs_vs_cats.search.display import counted
 from dogs_vs_cats.search.plan import Plan
-from dogs_vs_cats.search.studies import best_trial, why_failed
+from dogs_vs_cats.search.studies import best_trial, tally, why_failed
+from dogs_vs_cats.settings.addresses import without_secrets
 from dogs_vs_cats.tracking.connection import reason
+from dogs_vs_cats.tracking.notes import code
 from dogs_vs_cats.tracking.tracked_runs import Run, client
 
 _STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
@@ -42,6 +48,20 @@ def reconcile(plan: Plan, study: Study) -> None:
                     mlflow.set_tag(run.info.run_id, "error", why)
     except (MlflowException, OSError) as error:
         print(f"MLflow: {reason(error)}; states of trials are brought in line the next time", flush=True)
+
+
+def study_note(plan: Plan, study: Study, confirmation: Confirmation | None) -> str:
+    """Describe a study in Markdown: what is searched for, what was found so far, and the command."""
+    lines = [f"Search for {plan.searched}: {plan.fidelity} a trial.", "", f"- {counted(tally(study))}"]
+    best = best_trial(plan, study)
+    if best is not None:
+        values = ", ".join(f"{name} {value:.4f}" for name, value in zip(plan.objectives, best.values, strict=True))
+        lines.append(f"- best: trial {best.number}, {values}")
+    if confirmation is not None:
+        lines.append(f"- {confirmation}")
+    # Its arguments may name a storage with a password.
+    command = without_secrets(shlex.join(["python", f"search/{Path(sys.argv[0]).name}", *sys.argv[1:]]))
+    return "\n".join([*lines, f"- made by {code(command)}", ""])
 
 
 def log_best_model(plan: Plan, study: Study, run: Run) -> None:

@@ -142,19 +142,22 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
     import_tensorflow()
     from dogs_vs_cats.data.arrays import read_dataset
     from dogs_vs_cats.reports import figures as pictures
+    from dogs_vs_cats.tracking.notes import NOTE, code
     from dogs_vs_cats.tracking.provenance import SEPARATOR
     from dogs_vs_cats.tracking.tracked_runs import tracked_run
-    from dogs_vs_cats.training.recording import by_epoch, data_tags, results
+    from dogs_vs_cats.training.recording import by_epoch, data_tags, reached, results
 
     dataset = read_dataset(plan.root / ARRAYS)
     tags = {"study": plan.study, "trial": str(trial.number), "kind": plan.kind, RUNG: str(plan.rung + 1)}
     tags |= data_tags(dataset)
+    about = f"Trial {trial.number} of study {code(plan.study)}: {plan.searched} on {plan.current}.\n"
     with tracked_run(
         f"trial {trial.number}{SEPARATOR}study {plan.study}{SEPARATOR}{plan.fidelity.photos}",
         plan.settings.tracking,
         plan.root,
-        params={**settings.model_dump(mode="json"), "fidelity": str(plan.current)},
-        tags=tags,
+        # What the trial varies first: MLflow lists parameters by the alphabet, and settings are many.
+        params={**trial.params, "fidelity": str(plan.current), "settings": settings.model_dump(mode="json")},
+        tags={**tags, NOTE: about},
         parent=plan.run or None,
         system_metrics=False,
     ) as run:
@@ -175,7 +178,8 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
             trial.set_user_attr(name, value)
         if not plan.candidates:
             _keep(plan, study, trial, values, model, description)
-        run.set_tags({"state": "COMPLETE"})
+        found = reached(training, len(parts.validation.labels))
+        run.set_tags({"state": "COMPLETE", NOTE: f"{about}\n- {found}\n"})
     return [values[objective] for objective in plan.objectives]
 
 

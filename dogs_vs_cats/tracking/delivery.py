@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from dogs_vs_cats.settings.addresses import is_local
 from dogs_vs_cats.tracking.connection import connect
+from dogs_vs_cats.tracking.notes import VERSION
 from dogs_vs_cats.tracking.operations import (
     DATASET_DIGEST_LENGTH,
+    DESCRIPTION_LENGTH,
     ENTRIES_AT_ONCE,
     ERROR,
     IDENTITY,
@@ -20,6 +22,7 @@ from dogs_vs_cats.tracking.operations import (
     TAG_LENGTH,
     AnyOperation,
     Artifact,
+    Described,
     End,
     Logged,
     Promotion,
@@ -63,6 +66,7 @@ class MlflowRun:
         self.again = again
         self.run_id: str | None = None
         self._experiment_id = ""
+        self._version: ModelVersion | None = None
 
     @property
     def _client(self) -> "MlflowClient":
@@ -86,13 +90,15 @@ class MlflowRun:
             case Reopen():
                 version = newest_version(self._client, operation.registered_model, operation.version_tags)
                 self._experiment_id = self._client.get_run(version.run_id).info.experiment_id
-                self.run_id = version.run_id
+                self.run_id, self._version = version.run_id, version
             case Record():
                 self._record(operation)
             case Artifact():
                 self._artifact(operation)
             case Logged():
                 self._model(operation)
+            case Described():
+                self._describe(operation)
             case Promotion():
                 name = operation.registered_model
                 version = newest_version(self._client, name, operation.version_tags)
@@ -227,9 +233,26 @@ class MlflowRun:
             version = client.create_model_version(
                 registered_model, source, self._run, tags, model_id=model_id, await_creation_for=0
             )
+            if logged.description:
+                described = _numbered(logged.description, version)
+                client.update_model_version(registered_model, version.version, described)
         # MLflow's pages show a model's versions by this tag.
         listed = json.dumps([{"name": registered_model, "version": version.version}])
         client.set_logged_model_tags(model_id, {"mlflow.modelVersions": listed})
+
+    def _describe(self, described: Described) -> None:
+        version = self._version
+        if version is None:
+            raise RuntimeError("a version is described in the run that was reopened by it")
+        for key, value in described.tags.items():
+            self._client.set_model_version_tag(version.name, version.version, key, value)
+        description = _numbered(described.description, version)
+        self._client.update_model_version(version.name, version.version, description)
+
+
+def _numbered(description: str, version: "ModelVersion") -> str:
+    """Return a version's description with its number."""
+    return description.replace(VERSION, str(version.version))[:DESCRIPTION_LENGTH]
 
 
 def newest_version(client: "MlflowClient", registered_model: str, version_tags: Mapping[str, str]) -> "ModelVersion":

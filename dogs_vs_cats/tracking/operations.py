@@ -23,6 +23,7 @@ METRICS_AT_ONCE = 1000
 ENTRIES_AT_ONCE = 100
 PARAMETER_LENGTH = 6000
 TAG_LENGTH = 5000
+DESCRIPTION_LENGTH = 5000
 # It takes 36 characters, but shows them all in a narrow column.
 DATASET_DIGEST_LENGTH = 12
 
@@ -84,6 +85,15 @@ class Logged(Operation):
     name: str
     registered_model: str | None
     version_tags: dict[str, str]
+    description: str = ""
+
+
+class Described(Operation):
+    """What the version that a run was reopened by is described as, and more tags of it."""
+
+    kind: Literal["description"] = "description"
+    description: str
+    tags: dict[str, str]
 
 
 class Promotion(Operation):
@@ -103,7 +113,9 @@ class End(Operation):
     time: int
 
 
-AnyOperation = Annotated[Start | Reopen | Record | Artifact | Logged | Promotion | End, Field(discriminator="kind")]
+AnyOperation = Annotated[
+    Start | Reopen | Record | Artifact | Logged | Described | Promotion | End, Field(discriminator="kind")
+]
 OPERATION: TypeAdapter[AnyOperation] = TypeAdapter(AnyOperation)
 
 

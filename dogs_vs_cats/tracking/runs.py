@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dogs_vs_cats.files import temporary_folder
 from dogs_vs_cats.tracking.logged_models import save_model
-from dogs_vs_cats.tracking.operations import Artifact, Logged, Record
+from dogs_vs_cats.tracking.operations import Artifact, Described, Logged, Record
 from dogs_vs_cats.tracking.outbox import Outbox, tell_once
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Run:
         *,
         registered_model: str | None = None,
         version_tags: Mapping[str, str] | None = None,
+        description: str = "",
     ) -> None:
         """Log a model that can be loaded with MLflow, Keras and TensorFlow alone, and register a version of it.
 
@@ -87,9 +88,14 @@ class Run:
             name: the model's name among the run's models.
             registered_model: the registered model that gets a new version; None: none does.
             version_tags: the new version's tags, by which ``set_alias`` finds it.
+            description: the new version's, in Markdown; ``notes.VERSION`` in it stands for the version's number.
         """
         self.log_folder(
-            lambda folder: save_model(model, folder), name, registered_model=registered_model, version_tags=version_tags
+            lambda folder: save_model(model, folder),
+            name,
+            registered_model=registered_model,
+            version_tags=version_tags,
+            description=description,
         )
 
     def log_folder(
@@ -99,6 +105,7 @@ class Run:
         *,
         registered_model: str | None = None,
         version_tags: Mapping[str, str] | None = None,
+        description: str = "",
     ) -> None:
         """Log a model in MLflow's format, and register a version of it.
 
@@ -107,6 +114,7 @@ class Run:
             name: as for ``log_model``.
             registered_model: likewise.
             version_tags: likewise.
+            description: likewise.
         """
         version_tags = dict(version_tags or {})
         with self._file(name) as folder:
@@ -120,8 +128,18 @@ class Run:
                     name=name,
                     registered_model=registered_model,
                     version_tags=version_tags,
+                    description=description,
                 )
             )
+
+    def describe_version(self, description: str, tags: Mapping[str, str]) -> None:
+        """Describe the version that ``reopened_run`` found this run by.
+
+        Args:
+            description: as for ``log_model``; it takes the place of the one before.
+            tags: more of them.
+        """
+        self._outbox.put(Described(description=description, tags=dict(tags)))
 
     @contextmanager
     def _file(self, name: str) -> Iterator[Path]:

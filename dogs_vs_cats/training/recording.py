@@ -16,6 +16,8 @@ from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import Settings, TrainingSettings, TrainVgg16Settings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
+from dogs_vs_cats.tracking.making import made_from
+from dogs_vs_cats.tracking.notes import NOTE, model_note, version_note
 from dogs_vs_cats.tracking.provenance import run_name
 from dogs_vs_cats.tracking.tracked_runs import Run, end_abandoned, tracked_run
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
@@ -41,16 +43,22 @@ class Outputs:
 
 
 def train_and_record(
-    kind: type[Description], prepared: Prepared, settings: Settings, outputs: Outputs, root: Path
+    kind: type[Description],
+    prepared: Prepared,
+    settings: Settings,
+    outputs: Outputs,
+    root: Path,
+    params: Path = Path("params.yaml"),
 ) -> None:
     """Train a model, write it with its results, and record all of it as an MLflow run; go on where a kill cut it off.
 
     Args:
         kind: which kind of model.
         prepared: what the stages before left.
-        settings: ``params.yaml``.
+        settings: ``params.yaml``, read and checked.
         outputs: where the results go.
         root: the project's folder; unfinished trainings wait in its ``models/.unfinished``.
+        params: the file that the settings are from.
     """
     description, section = kind.of(settings, prepared), kind.training_settings(settings)
     training, validation = (description.examples(prepared, split) for split in ("train", "validation"))
@@ -72,14 +80,18 @@ def train_and_record(
             end_abandoned(settings.tracking, root, run_of(folder))
             print(f"{folder}: holds an unfinished training of other settings or data, and is left as it is", flush=True)
         dataset = read_dataset(prepared.arrays)
-        params = section.model_dump(mode="json")
         photos = f"{dataset.counts['train']} {dataset.source} photos"
+        making = made_from(params, dataset.counts)
+
+        def note(*results: str) -> str:
+            return model_note(description.name, photos, description.classes, results, making)
+
         with tracked_run(
             run_name(description.label, photos),
             settings.tracking,
             root,
-            params={**params, **description.model_dump(include=_DESCRIBED)},
-            tags={**data_tags(dataset), "kind": description.kind},
+            params={"photos": dataset.counts["train"], **main_params(description, section)},
+            tags={**data_tags(dataset), "kind": description.kind, NOTE: note("in training")},
             dataset=(dataset.source, dataset.digest),
             resume=checkpoint.run,
         ) as run:
@@ -87,10 +99,14 @@ def train_and_record(
             result = _fit(model, parts, section, checkpoint.state, by_epoch(run))
             _write(model, description, result, parts, outputs)
             log_results(run, result, model)
+            described = note(reached(result, len(parts.validation.labels)), "test: not compared yet")
+            run.set_tags({NOTE: described})
+            name = settings.tracking.registered_model
             run.log_model(
                 exported(description.open(model, prepared.backbone), description),
                 description.kind,
-                registered_model=settings.tracking.registered_model,
+                registered_model=name,
+                description=version_note(described, name, description.size, description.classes[1]),
                 version_tags={
                     "kind": description.kind,
                     DIGEST_TAG: digest_of(outputs.weights),
@@ -176,6 +192,28 @@ def results(training: Training, model: keras.Model) -> dict[str, float]:
         "train/seconds": training.seconds,
         "model/parameters": model.count_params(),
     }
+
+
+def main_params(description: Description, settings: TrainingSettings) -> dict[str, object]:
+    """Return the settings as parameters of an MLflow run: a few that matter most, then all others as ``settings``.
+
+    MLflow lists parameters by the alphabet, ``settings.`` behind the few.
+    """
+    few: dict[str, object] = {"model": description.label, "pixels": description.side, "seed": settings.seed}
+    if isinstance(settings, TrainVgg16Settings) and settings.solver == "logistic":
+        few |= {"solver": "logistic"}
+    else:
+        few |= {"epochs": settings.epochs, "batch": settings.batch}
+        few |= {"optimizer": settings.optimizer.name, "learning_rate": settings.optimizer.learning_rate}
+    described = description.model_dump(include=_DESCRIBED)
+    # Who loads a registered model reads how its photos were resized.
+    return {**few, "resampling": description.resampling, "settings": {**settings.model_dump(mode="json"), **described}}
+
+
+def reached(training: Training, images: int) -> str:
+    """Say what a training reached on so many validation photos."""
+    accuracy, log_loss = training.kept["val_accuracy"], training.kept["val_log_loss"]
+    return f"validation: accuracy {accuracy:.1%} on {images:,} photos, log-loss {log_loss:.3f}"
 
 
 def log_results(run: Run, training: Training, model: keras.Model) -> None:

@@ -13,8 +13,8 @@ import pytest
 from dogs_vs_cats.evaluation.comparing import Reported, compare
 from dogs_vs_cats.reports.comparison import Compared, figures, render
 from dogs_vs_cats.reports.explanation_figures import where_models_look
-from dogs_vs_cats.reports.making import Making, changed_settings, repeating_command
 from dogs_vs_cats.settings.params import CompareSettings
+from dogs_vs_cats.tracking.making import Making, changed_settings, repeating_command
 from tests.conftest import candidate
 
 RULES = CompareSettings(confidence=0.95, bootstrap_resamples=200, calibration_bins=15, worst_mistakes=2, seed=1)

@@ -14,6 +14,7 @@ from dogs_vs_cats.reports.publishing import CHAMPION, DIGEST_TAG, publish
 from dogs_vs_cats.settings.params import CompareSettings, TrackingSettings
 from dogs_vs_cats.tracking.tracked_runs import client
 from tests.conftest import candidate
+from tests.reports.test_comparison import MAKING
 
 DIGESTS = {"scratch": "a" * 64, "vgg16": "b" * 64}
 FIGURES = {"curves.png", "confusion.png", "reliability.png", "explained", "model"}
@@ -62,12 +63,21 @@ def test_scores_and_champion_are_in_mlflow(tmp_path: Path, report: Path, capsys:
             runs[kind] = mlflow.create_run(experiment).info.run_id
             mlflow.create_model_version("m", tmp_path.as_uri(), runs[kind], tags={DIGEST_TAG: digest})
     models = compared()
-    publish(models, figures(models, 15), report, settings, tmp_path)
+    publish(models, figures(models, 15), MAKING, report, settings, tmp_path)
     for kind, accuracy in (("scratch", 0.5), ("vgg16", 1.0)):
         metrics = mlflow.get_run(runs[kind]).data.metrics
         assert metrics["test/accuracy"] == accuracy
         assert {"test/log_loss", "test/brier", "test/auc", "test/ece", "test/calibrated_log_loss"} <= set(metrics)
         assert {file.path for file in mlflow.list_artifacts(runs[kind])} == {"comparison.html", *FIGURES}
+        note = mlflow.get_run(runs[kind]).data.tags["mlflow.note.content"]
+        version = max(mlflow.search_model_versions(f"run_id = '{runs[kind]}'"), key=lambda found: int(found.version))
+        assert str(version.description).startswith(note)
+        assert f'load_model("models:/m/{version.version}")' in str(version.description)
+        reached = "100.0 % (95 % interval 72.2 % to 100.0 %)" if accuracy == 1 else "50.0 % (95 % interval 23.7 % to"
+        assert f"- test: accuracy {reached}" in note
+        assert "trained on 1 zip photos of `cats`, `dogs`" in note
+        assert "made by `dvc exp run -S split.test=0` at commit `0123abc`" in note
+        assert models.comparison.verdict in note
     champion = mlflow.get_model_version_by_alias("m", CHAMPION)
     assert (int(champion.version), champion.run_id) == (4, runs["vgg16"])
     assert capsys.readouterr().err == ""
@@ -80,7 +90,7 @@ def test_a_tracker_that_does_not_answer_is_told_of_and_no_more(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     settings = TrackingSettings(uri="http://127.0.0.1:9", experiment="e", registered_model="m", timeout_seconds=1)
     models = compared()
-    publish(models, figures(models, 15), report, settings, tmp_path)
+    publish(models, figures(models, 15), MAKING, report, settings, tmp_path)
     told = capsys.readouterr().err
     assert told.startswith("tracking: http://127.0.0.1:9: connection refused; ")
     assert told.count("\n") == 1

@@ -57,6 +57,10 @@ def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(proje
     models = {output.model_id for output in of_study.outputs.model_outputs}
     assert {mlflow.get_logged_model(model).name for model in models} == {"best"}
     assert of_study.data.tags["best_trial"] == str(best.number)
+    note = of_study.data.tags["mlflow.note.content"]
+    assert note.startswith("Search for transfer vgg16: ")
+    assert f"- best: trial {best.number}, val_loss {best.values[0]:.4f}" in note
+    assert "- made by `python search/optuna_vgg16.py --trials 4`" in note
     # All commands' together, where the run's own duration is the last one's.
     assert of_study.data.metrics["trials/finished"] == 4
     spent = sum(trial.duration.total_seconds() for trial in loaded.trials)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.reports.making import made_from
 from dogs_vs_cats.search.storage import storage_url
 from dogs_vs_cats.settings.addresses import redacted, storage_fault, tracking_fault, without_secrets
 from dogs_vs_cats.settings.params import parse_settings
+from dogs_vs_cats.tracking.making import made_from
 from dogs_vs_cats.tracking.tracked_runs import tracking_uri
 from dogs_vs_cats.tracking.unsent import send
 from tests.conftest import ROOT, changed

@@ -82,3 +82,29 @@ def test_the_table_shows_what_the_kept_weights_reach_and_the_epochs_stay_curves(
         assert not any("accuracy" in name or "loss" in name for name in run.data.metrics if "/" not in name)
     averaged = runs["vgg16"].data.metrics
     assert averaged["val/log_loss"] != averaged["epoch/val/log_loss"]
+
+
+def test_a_run_says_what_it_is_what_it_reached_and_how_it_was_made(folder: Path, runs: dict[str, Run]) -> None:
+    called = {"scratch": "CNN from scratch", "vgg16": "VGG16 transfer model"}
+    mlflow = client(load_settings(folder / "params.yaml").tracking, folder)
+    for kind, run in runs.items():
+        note = run.data.tags["mlflow.note.content"]
+        reached = run.data.metrics
+        assert note.startswith(f"**{called[kind]}**, trained on 80 drawn photos of `cats`, `dogs`.\n")
+        assert f"- validation: accuracy {reached['val/accuracy']:.1%} on 40 photos, log-loss" in note
+        assert "- test: not compared yet" in note
+        assert "- made by `dvc repro`" in note
+        (version,) = mlflow.search_model_versions(f"run_id = '{run.info.run_id}'")
+        assert str(version.description).startswith(note)
+        assert f'load_model("models:/dogs-vs-cats/{version.version}")' in str(version.description)
+        assert f"--model models:/dogs-vs-cats/{version.version}`" in str(version.description)
+
+
+def test_the_parameters_that_matter_come_before_all_others(runs: dict[str, Run]) -> None:
+    few = ["batch", "epochs", "learning_rate", "model", "optimizer", "photos", "pixels", "resampling", "seed"]
+    for run in runs.values():
+        names = sorted(run.data.params)
+        assert names[: len(few)] == few
+        assert all(name.startswith("settings.") for name in names[len(few) :])
+    assert runs["vgg16"].data.params["model"] == "transfer vgg16"
+    assert runs["vgg16"].data.params["settings.network.dense"] == "[]"
