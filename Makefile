@@ -1,6 +1,6 @@
 # Targets with a text behind ## are listed by plain `make`.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu repro article best-scratch best-transfer tour test check bench torture format lock ui send submit clean
+.PHONY: help setup setup-gpu repro article best-scratch best-transfer tour test check bench torture format lock experiments ui send submit clean
 SHELL := /bin/bash
 
 VENV ?= .venv
@@ -84,6 +84,9 @@ torture: $(READY)  ## Try kills, full disks, bad trackers and bad input; count w
 format: $(READY)  ## Format the code, and fix what ruff can fix
 	$(IN_VENV) ruff format .
 	$(IN_VENV) ruff check --fix .
+
+experiments: $(READY)  ## List the experiments with their results and changed settings
+	$(IN_VENV) dogs-vs-cats experiments
 
 ui: $(READY)  ## Show every run in the browser: mlflow ui
 	$(IN_VENV) mlflow ui

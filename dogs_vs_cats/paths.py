@@ -11,6 +11,7 @@ FEATURES = Path("data/features")
 BACKBONE_WEIGHTS = Path("data/weights/backbone.weights.h5")
 MODELS = Path("models")
 COMPARISON = Path("reports/comparison.json")
+COMPARISON_METRICS = Path("reports/comparison_metrics.json")
 PLOTS = Path("reports/plots")
 
 

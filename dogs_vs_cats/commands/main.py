@@ -14,6 +14,7 @@ COMMANDS: dict[str, str] = {
     "explain": "Show where the models look in a photo, and what their convolutions make of it.",
     "tour": "Make the pictures of docs/tour.md from the trained models.",
     "audit": "List the photos whose labels, contents, sizes or copies deserve a look.",
+    "experiments": "List DVC's experiments with both models' results and the settings that they changed.",
     "networks": "List every network with its parameters, multiply-adds and memory, and draw it.",
 }
 """Each command, its module's name here, and what it does."""

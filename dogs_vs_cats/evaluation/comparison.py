@@ -262,23 +262,25 @@ class Comparison(_Part):
         """Write it whole or not at all."""
         write_json(path, self.model_dump(mode="json"))
 
-    def metrics(self) -> dict[str, dict[str, float]]:
-        """Return the few numbers worth a column in ``dvc metrics show``, a group a model; no times, which vary."""
-        groups = {}
-        for kind, model in self.models.items():
-            names = ("accuracy", "log_loss", "brier", "auc", "ece", "temperature")
-            groups[kind] = {name: value for name in names if (value := getattr(model, name)) is not None}
-            groups[kind]["calibrated_log_loss"] = model.calibrated.log_loss
-        for difference in self.differences:
-            name = "difference" if len(self.differences) == 1 else f"{difference.second} minus {difference.first}"
-            groups[name] = {"accuracy": difference.accuracy, "p_value": difference.mcnemar.p_value}
-        if self.ensemble is not None:
-            groups["ensemble"] = {
-                "accuracy": self.ensemble.accuracy,
-                "log_loss": self.ensemble.log_loss,
-                "calibrated_log_loss": self.ensemble.calibrated.log_loss,
-            }
+    def metrics(self) -> dict[str, object]:
+        """Return the few numbers that people compare, for ``dvc metrics`` and ``dvc exp show``; ``scores`` has more."""
+        groups: dict[str, object] = {
+            kind: {"accuracy": model.accuracy, "log_loss": model.log_loss}
+            for kind, model in {**self.models, "ensemble": self.ensemble}.items()
+            if model is not None
+        }
+        p_values = {f"{gap.second} minus {gap.first}": gap.mcnemar.p_value for gap in self.differences}
+        groups["p_value"] = p_values if len(p_values) > 1 else next(iter(p_values.values()))
         return groups
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Return each model's scores by their names; no times, which vary."""
+        names = ("accuracy", "log_loss", "brier", "auc", "ece", "temperature")
+        return {
+            kind: {name: value for name in names if (value := getattr(model, name)) is not None}
+            | {"calibrated_log_loss": model.calibrated.log_loss}
+            for kind, model in self.models.items()
+        }
 
 
 def as_json(value: object, *, ascii_only: bool = False) -> str:

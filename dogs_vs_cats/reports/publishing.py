@@ -36,7 +36,7 @@ def publish(
         settings: the ``tracking`` section.
         root: the project's folder.
     """
-    comparison, scores = compared.comparison, compared.comparison.metrics()
+    comparison, scores = compared.comparison, compared.comparison.scores()
     group = "val" if comparison.split == "validation" else comparison.split
     for kind, model in comparison.models.items():
         with reopened_run(settings, root, {DIGEST_TAG: model.weights}) as run:

@@ -138,13 +138,10 @@ def write_results(training: Training, images: int, folder: Path) -> None:
         folder: where to; made if missing.
     """
     kept = training.kept
+    # What people compare; the history has the rest: which epochs were kept, and the loss that was minimised.
     metrics = {
-        "first_kept_epoch": training.kept_epochs[0],
-        "last_kept_epoch": training.kept_epochs[1],
-        "epochs": len(training.history),
-        "stopped_early": training.stopped_early,
-        "train": {name: kept[name] for name in _MEASURES},
-        "validation": {name: kept[f"val_{name}"] for name in _MEASURES},
+        "train": {name: kept[name] for name in ("accuracy", "log_loss")},
+        "validation": {name: kept[f"val_{name}"] for name in ("accuracy", "log_loss")},
     }
     # Apart from the metrics: time differs from run to run, and what depends on the metrics need not run again for it.
     timing = {"seconds": training.seconds, "epochs": len(training.history), "images": images}

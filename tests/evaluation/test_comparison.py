@@ -233,13 +233,10 @@ def test_three_models_of_three_classes_are_compared_in_pairs() -> None:
     assert "the middling net on" in found.verdict
     assert found.better == "strong"
     assert len(found.models["weak"].confusion) == 3
-    assert set(found.metrics()) == {
-        *three,
-        "ensemble",
-        "strong minus weak",
-        "middling minus weak",
-        "middling minus strong",
-    }
+    metrics = found.metrics()
+    assert set(metrics) == {*three, "ensemble", "p_value"}
+    pairs = {f"{gap.second} minus {gap.first}": gap.mcnemar.p_value for gap in found.differences}
+    assert metrics["p_value"] == pairs
     # Three chances of a false claim: the intervals are wider than one pair's.
     alone = compare({kind: three[kind] for kind in ("weak", "middling")}, facts, RULES).differences[0].interval
     together = found.differences[1].interval
@@ -265,7 +262,7 @@ def test_models_with_errors_of_their_own_are_better_together() -> None:
     assert together.gain.claimed
     assert together.gain.accuracy == pytest.approx(together.accuracy - found.models[found.better].accuracy)
     assert together.calibrated.log_loss < found.models[found.better].calibrated.log_loss - 0.05
-    assert found.metrics()["ensemble"]["calibrated_log_loss"] == together.calibrated.log_loss
+    assert found.metrics()["ensemble"] == {"accuracy": together.accuracy, "log_loss": together.log_loss}
     # What is asked of the test photos changes nothing of the weights.
     others = compare(
         {kind: replace(one, probabilities=one.probabilities[::-1]) for kind, one in two.items()}, facts, RULES
@@ -274,12 +271,21 @@ def test_models_with_errors_of_their_own_are_better_together() -> None:
     assert others.ensemble.weights == together.weights
 
 
-def test_metrics_for_dvc_leave_out_what_is_not_a_number() -> None:
+def test_metrics_for_dvc_are_what_people_compare_and_scores_leave_out_what_is_not_a_number() -> None:
     facts = replace(reported(4), labels=np.ones(4, dtype=int), validation_labels=np.arange(4) % 2)
-    metrics = compare(candidates(facts, 1.0, 3.0), facts, RULES).metrics()
-    assert "auc" not in metrics["scratch"]
-    assert {"accuracy", "log_loss", "calibrated_log_loss"} <= set(metrics["vgg16"])
-    assert set(metrics["difference"]) == {"accuracy", "p_value"}
+    found = compare(candidates(facts, 1.0, 3.0), facts, RULES)
+    together = found.ensemble
+    assert together is not None
+    assert found.metrics() == {
+        "scratch": {"accuracy": found.models["scratch"].accuracy, "log_loss": found.models["scratch"].log_loss},
+        "vgg16": {"accuracy": found.models["vgg16"].accuracy, "log_loss": found.models["vgg16"].log_loss},
+        "ensemble": {"accuracy": together.accuracy, "log_loss": together.log_loss},
+        "p_value": found.differences[0].mcnemar.p_value,
+    }
+    scores = found.scores()
+    assert set(scores) == {"scratch", "vgg16"}
+    assert "auc" not in scores["scratch"]
+    assert {"accuracy", "log_loss", "calibrated_log_loss", "brier"} <= set(scores["vgg16"])
 
 
 def test_drawn_pictures_on_validation_are_called_that() -> None:
