@@ -76,7 +76,8 @@ def _make_same(project: Path) -> None:
     shutil.copy("params.yaml", project)
     for stage in pipeline["stages"].values():
         stage["deps"] = [path for path in stage["deps"] if not path.startswith(("dogs_vs_cats/", "stages/"))]
-        for path in [*stage["deps"], *stage.get("outs", []), *stage.get("metrics", [])]:
+        for listed in [*stage["deps"], *stage.get("outs", []), *stage.get("metrics", [])]:
+            path = listed if isinstance(listed, str) else next(iter(listed))
             _link(Path(path), project / path)
     (project / "dvc.yaml").write_text(yaml.safe_dump(pipeline, sort_keys=False), encoding="utf-8")
     _run(project, "dvc", "commit", "--force")

@@ -1,6 +1,7 @@
 """``dvc.yaml`` names all that a stage runs: DVC itself does not trace imports."""
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from functools import cache, reduce
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from dogs_vs_cats import paths as layout
+from dogs_vs_cats.models.kinds import KINDS
 from tests.conftest import ROOT
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -83,11 +85,17 @@ def test_a_folder_that_stages_depend_on_holds_nothing_that_none_of_them_runs() -
         assert files <= ran[path], path
 
 
+def _outputs(stage: str) -> dict[str, dict[str, Any]]:
+    """A stage's outputs, each with how DVC is to treat it."""
+    listed = [output for kind in ("outs", "metrics") for output in STAGES[stage].get(kind, [])]
+    return {path: how for output in listed for path, how in ({output: {}} if isinstance(output, str) else output).items()}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_the_module_of_its_name_with_paths_it_declares(stage: str) -> None:
     command = STAGES[stage]["cmd"].split("#")[0].split()
     assert command[:3] == ["python", "-m", f"stages.{stage}"]
-    declared = [str(path) for kind in ("deps", "outs", "metrics") for path in STAGES[stage].get(kind, [])]
+    declared = [*STAGES[stage]["deps"], *_outputs(stage)]
     for option, path in zip(command[3::2], command[4::2], strict=True):
         assert option.startswith("--")
         assert any(name == path or name.startswith(f"{path}/") for name in declared), path
@@ -110,15 +118,24 @@ def test_a_setting_that_the_run_cache_does_not_see_stands_in_the_command(stage: 
 
 
 def test_what_is_used_outside_the_stages_is_where_they_leave_it() -> None:
-    outputs = [
-        str(path if isinstance(path, str) else next(iter(path)))
-        for stage in STAGES.values()
-        for kind in ("outs", "metrics")
-        for path in stage.get(kind, [])
-    ]
+    outputs = [path for stage in STAGES for path in _outputs(stage)]
     for name, path in vars(layout).items():
         if name.isupper():
             assert any(output == str(path) or output.startswith(f"{path}/") for output in outputs), name
+
+
+def test_metrics_and_curves_are_git_s_and_every_other_output_is_dvc_s() -> None:
+    outputs = {path: how for stage in STAGES for path, how in _outputs(stage).items()}
+    in_git = {path for path, how in outputs.items() if how == {"cache": False}}
+    curves = {path for plot in PIPELINE["plots"] if isinstance(plot, dict) for path in next(iter(plot.values()))["y"]}
+    metrics = {path for stage in STAGES.values() for out in stage.get("metrics", []) for path in out}
+    assert in_git == curves | metrics
+    assert curves == {f"reports/{kind}/history.csv" for kind in KINDS}
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", *outputs, "reports/explain/a/b.png"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert set(ignored) == {*outputs, "reports/explain/a/b.png"} - in_git
 
 
 def test_every_section_of_the_settings_is_some_stages() -> None:

@@ -88,6 +88,13 @@ class Project:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", message)
 
+    def clone(self, folder: Path) -> "Project":
+        """What git alone has of the project."""
+        self.run("git", "clone", "--quiet", ".", str(folder))
+        made = object.__new__(Project)
+        made.folder = folder
+        return made
+
     def json(self, name: str) -> dict[str, Any]:
         """Read a JSON file."""
         values: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
@@ -186,6 +193,30 @@ print(json.dumps({
     assert found["tags"]["data_digest"] == project.json("data/arrays/dataset.json")["digest"]
     assert len(found["tags"]["mlflow.source.git.commit"]) == 40
     assert found["metrics"]["duration_seconds"] > 0
+
+
+def test_a_clone_without_dvc_s_cache_shows_metrics_and_curves_and_compares_them(
+    project: Project, tmp_path: Path
+) -> None:
+    git_files = project.run("git", "ls-files").split()
+    assert {"reports/comparison_metrics.json", "reports/scratch/history.csv"} <= set(git_files)
+    assert not [name for name in git_files if name.endswith((".gitignore", "timing.json")) and "reports" in name]
+    clone = project.clone(tmp_path / "clone")
+    metrics = clone.json("reports/comparison_metrics.json")
+    shown = json.loads(clone.run("dvc", "metrics", "show", "--json"))[""]["data"]
+    assert shown["reports/comparison_metrics.json"]["data"] == metrics
+    assert {"reports/scratch/metrics.json", "reports/vgg16/metrics.json"} < set(shown)
+    assert all("error" not in file for file in shown.values())
+    metrics["vgg16"]["accuracy"] += 0.125
+    (clone.folder / "reports/comparison_metrics.json").write_text(json.dumps(metrics))
+    (changed,) = json.loads(clone.run("dvc", "metrics", "diff", "--json")).values()
+    assert changed["vgg16.accuracy"]["diff"] == pytest.approx(0.125)
+    listed = clone.run("dogs-vs-cats", "experiments")
+    assert f"{metrics['scratch']['accuracy']:.4f}" in listed
+    history = clone.folder / "reports/scratch/history.csv"
+    history.write_text(history.read_text().replace("\n2,", "\n3,"))
+    drawn = json.loads(clone.run("dvc", "plots", "diff", "--json", "--targets", "scratch accuracy"))
+    assert set(drawn["data"]["scratch accuracy"][0]["revisions"]) == {"HEAD", "workspace"}
 
 
 def test_nothing_runs_again_when_nothing_has_changed(project: Project) -> None:
