@@ -30,6 +30,6 @@ def main(folder: Path | None, model: str | None) -> None:
         address = packaging.register_photo_model(trained, load_settings(Path("params.yaml")).tracking, Path())
     else:
         with whole_folder(folder) as partial:
-            packaging.write_photo_model(trained, partial)
+            packaging.write_photo_model(trained, Path(), partial)
         address = str(folder)
     print(f"{address}: {trained.kind}; serve it with: mlflow models serve --env-manager local --model-uri {address}")
