@@ -1,0 +1,112 @@
+"""A trained model in the formats of other programs, as Keras itself exports it: photos in, calibrated classes out."""
+
+import logging
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+from keras import layers, ops
+
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.models.probabilities import CLIP
+from dogs_vs_cats.serving.formats import FORMATS
+from dogs_vs_cats.serving.model_card import model_card
+from dogs_vs_cats.serving.trained_models import TrainedModel
+
+# What TensorFlow puts around the system's own words, such as those for a full disk.
+_TENSORFLOWS = re.compile(r"^\{\{.*?\}\} (\S+; )?| \[Op:\w+\]$")
+
+
+def write_format(trained: TrainedModel, project: Path, name: str, folder: Path) -> None:
+    """Write a model from photos (n, size, size, 3) uint8 to calibrated probabilities (n, 2) float32, and its card.
+
+    Args:
+        trained: the model.
+        project: the folder that it was found in.
+        name: of ``FORMATS``.
+        folder: where to.
+
+    Raises:
+        WorkflowError: if weights are missing or not the description's, or the format cannot express the model.
+    """
+    form, size = FORMATS[name], trained.description.size
+    file = str(folder / form.file)  # for OpenVINO Keras takes no Path
+    model = portable(calibrated(trained.keras_model(), trained.temperature))
+    photos = keras.InputSpec(shape=(None, size, size, 3), dtype="uint8", name="photos")
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras and the converters warn of what they themselves do
+        try:
+            model.export(file, format=form.keras, verbose=False, input_signature=[photos])
+            if name == "onnx":
+                onnx.checker.check_model(file)  # tf2onnx leaves what it does not know as it is
+        except OSError:
+            raise
+        except Exception as error:  # every converter has errors of its own
+            first = str(error).strip().partition("\n")[0] or type(error).__name__
+            reason = _TENSORFLOWS.sub("", first)
+            raise WorkflowError(
+                f"--format {name}: the {trained.description.name} could not be written: {reason}; mend that, or choose "
+                "another format"
+            ) from error
+    card = model_card(trained, project, form.library, f"{_decoding(trained)}\n{form.loading}\nprint(answers)")
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _decoding(trained: TrainedModel) -> str:
+    """Python code that decodes ``cat.jpg`` to ``photos``."""
+    size, resampling = trained.description.size, trained.description.resampling
+    return f"""import numpy
+from PIL import Image, ImageOps
+
+photo = ImageOps.exif_transpose(Image.open("cat.jpg")).convert("RGB")
+photos = numpy.asarray(photo.resize(({size}, {size}), Image.Resampling.{resampling.upper()}))[None]
+"""
+
+
+def calibrated(model: keras.Model, temperature: float) -> keras.Model:
+    """Build a model that says what ``predict`` says.
+
+    Args:
+        model: from photos to P(second class), (n,).
+        temperature: divides the logits.
+
+    Returns:
+        A model from the same photos to calibrated probabilities of both classes, (n, 2).
+    """
+    clipped = ops.clip(model.output, CLIP, 1 - CLIP)
+    second = ops.sigmoid((ops.log(clipped) - ops.log(1 - clipped)) / temperature)
+    return keras.Model(model.input, ops.stack([1 - second, second], axis=1), name=model.name)
+
+
+def portable(model: keras.Model) -> keras.Model:
+    """Rebuild a model of what every format has.
+
+    Only TensorFlow has the operation by which layers resize, so here a matrix for each axis does it. Its saved models
+    take no variable whose name begins with an underscore, as those of EfficientNet-Lite do.
+    """
+
+    def renamed(layer: Any) -> Any:
+        if not isinstance(layer, layers.Layer):
+            return layer  # an operation, which has no weights
+        return type(layer).from_config(layer.get_config() | {"name": layer.name.lstrip("_")})
+
+    def called(layer: Any, *inputs: Any, **options: Any) -> Any:
+        return _resize(layer, *inputs) if isinstance(layer, layers.Resizing) else layer(*inputs, **options)
+
+    rebuilt: keras.Model = keras.models.clone_model(model, clone_function=renamed, call_function=called, recursive=True)
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
+
+
+def _resize(layer: layers.Resizing, photos: Any) -> Any:
+    """Resize square photos (n, side, side, 3) as the layer does."""
+    side = photos.shape[1]
+    rows = layers.Resizing(layer.height, side, layer.interpolation, antialias=layer.antialias, dtype="float32")
+    matrix = np.asarray(rows(np.eye(side, dtype=np.float32)[None, :, :, None]))[0, :, :, 0]
+    channels_first = ops.transpose(photos, (0, 3, 1, 2))
+    return ops.transpose(ops.matmul(ops.matmul(matrix, channels_first), matrix.T), (0, 2, 3, 1))
