@@ -45,6 +45,11 @@ def reason(error: BaseException) -> str:
         ("database is locked", "the database is locked"),
         ("readonly database", "the database is read-only"),
         ("file is not a database|malformed", "the database file is damaged"),
+        (
+            "error code 401",
+            "it wants a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or correct them",
+        ),
+        ("error code 403|PERMISSION_DENIED", "this login has no permission for that; ask the server's administrator"),
         ("too many 5.. error responses|error code 5..", "it answers with server errors"),
     ):
         if re.search(pattern, text):
