@@ -1,0 +1,110 @@
+"""A colleague's fresh clone gets the data and models of a DVC remote: a folder, and a real S3-compatible server."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.mlflow_server import free_port
+
+ENVIRONMENT = os.environ | {
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "DVC_SITE_CACHE_DIR": "",  # set a test
+    "AWS_ACCESS_KEY_ID": "someone",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "GIT_AUTHOR_NAME": "Someone", "GIT_AUTHOR_EMAIL": "someone@example.com",
+    "GIT_COMMITTER_NAME": "Someone", "GIT_COMMITTER_EMAIL": "someone@example.com",
+}  # fmt: skip
+
+
+def _run(folder: Path, *command: str, succeeds: bool = True, largest: int | None = None) -> str:
+    """Run a command; with ``largest`` on a disk without room for a file of more bytes."""
+    full = [] if largest is None else ["prlimit", f"--fsize={largest}"]
+    done = subprocess.run(
+        [*full, *command],
+        cwd=folder,
+        env=ENVIRONMENT | {"DVC_SITE_CACHE_DIR": str(folder.parent / f"{folder.name}-site")},
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project with this one's DVC settings, whose stage left a model of a megabyte."""
+    folder = tmp_path / "mine"
+    (folder / ".dvc").mkdir(parents=True)
+    for name in (".dvc/config", ".dvc/.gitignore", ".dvcignore"):
+        shutil.copyfile(ROOT / name, folder / name)
+    _run(folder, "git", "init", "--quiet")
+    code = "import os; os.makedirs('models'); open('models/weights', 'wb').write(os.urandom(2**20))"
+    _run(folder, "dvc", "stage", "add", "--run", "--name", "train", "--outs", "models", f'python -c "{code}"')
+    return folder
+
+
+@contextmanager
+def _s3(folder: Path) -> Iterator[str]:
+    """Moto's server, with a bucket; its address."""
+    pytest.importorskip("dvc_s3")
+    pytest.importorskip("moto")
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "--port", str(port)]
+    with (folder / "s3.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=ENVIRONMENT)
+    try:
+        deadline = time.monotonic() + 300
+        while True:
+            try:
+                urlopen(Request(f"http://127.0.0.1:{port}/photos", method="PUT"), timeout=10).close()
+                break
+            except URLError:
+                assert process.poll() is None, (folder / "s3.log").read_text()
+                assert time.monotonic() < deadline, (folder / "s3.log").read_text()
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _share(project: Path) -> None:
+    """Push, clone, pull, as docs/team.md has it."""
+    models, clone = (project / "models/weights").read_bytes(), project.with_name("clone")
+    _run(project, "git", "add", "--all")
+    _run(project, "git", "commit", "--quiet", "--message", "Train")
+    _run(project, "dvc", "push")
+    _run(project.parent, "git", "clone", "--quiet", str(project), str(clone))
+    _run(clone, "dvc", "pull")
+    assert (clone / "models/weights").read_bytes() == models
+    assert "Data and pipelines are up to date." in _run(clone, "dvc", "status")
+    assert "in sync" in _run(clone, "dvc", "status", "--cloud")
+
+
+def test_a_fresh_clone_gets_all_from_a_folder_and_a_full_one_loses_nothing(project: Path, tmp_path: Path) -> None:
+    _run(project, "dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
+    told = _run(project, "dvc", "push", succeeds=False, largest=500_000)
+    assert "ERROR: failed to transfer" in told, told
+    _share(project)
+
+
+def test_a_fresh_clone_gets_all_from_an_s3_server_and_a_push_to_one_that_is_away_is_told(
+    project: Path, tmp_path: Path
+) -> None:
+    with _s3(tmp_path) as address:
+        _run(project, "dvc", "remote", "add", "--default", "team", "s3://photos/dogs-vs-cats")
+        _run(project, "dvc", "remote", "modify", "team", "endpointurl", address)
+        _share(project)
+    (project / "models/more").write_text("more")
+    _run(project, "dvc", "commit", "--force")
+    assert "ERROR" in _run(project, "dvc", "push", succeeds=False)
