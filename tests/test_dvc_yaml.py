@@ -88,7 +88,9 @@ def test_a_folder_that_stages_depend_on_holds_nothing_that_none_of_them_runs() -
 def _outputs(stage: str) -> dict[str, dict[str, Any]]:
     """A stage's outputs, each with how DVC is to treat it."""
     listed = [output for kind in ("outs", "metrics") for output in STAGES[stage].get(kind, [])]
-    return {path: how for output in listed for path, how in ({output: {}} if isinstance(output, str) else output).items()}
+    return {
+        path: how for output in listed for path, how in ({output: {}} if isinstance(output, str) else output).items()
+    }
 
 
 @pytest.mark.parametrize("stage", STAGES)
