@@ -88,8 +88,8 @@ format: $(READY)  ## Format the code, and fix what ruff can fix
 experiments: $(READY)  ## List the experiments with their results and changed settings
 	$(IN_VENV) dogs-vs-cats experiments
 
-ui: $(READY)  ## Show every run in the browser: mlflow ui
-	$(IN_VENV) mlflow ui
+ui: $(READY)  ## Show every run in the browser: mlflow ui, and its pages' addresses
+	$(IN_VENV) python -m dogs_vs_cats.tracking ui
 
 send: $(READY)  ## Send to MLflow what its server missed
 	$(IN_VENV) python -m dogs_vs_cats.tracking send

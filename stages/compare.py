@@ -26,6 +26,8 @@ def main() -> None:
     from dogs_vs_cats.reports.examining import compare_models
     from dogs_vs_cats.reports.publishing import publish
     from dogs_vs_cats.tracking.making import made_from
+    from dogs_vs_cats.tracking.pages import page_lines
+    from dogs_vs_cats.tracking.views import COMPARED, RESULTS
 
     settings = arguments.settings
     prepared = Prepared(arguments.arrays, arguments.features, arguments.backbone)
@@ -38,6 +40,8 @@ def main() -> None:
     write_figures(arguments.plots, drawn)
     publish(compared, drawn, making, arguments.report, settings.tracking, project_root())
     print(compared.comparison.verdict)
+    shown = {RESULTS: "all trainings", COMPARED: "these models side by side"}
+    print(*page_lines(settings.tracking, project_root(), shown), sep="\n")
 
 
 if __name__ == "__main__":

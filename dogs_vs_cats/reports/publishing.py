@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.figure import Figure
 
@@ -11,7 +12,8 @@ from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.making import Making
 from dogs_vs_cats.tracking.notes import NOTE, model_note, version_note
-from dogs_vs_cats.tracking.tracked_runs import reopened_run, set_alias
+from dogs_vs_cats.tracking.tracked_runs import reopened_run, set_alias, show_compared
+from dogs_vs_cats.tracking.views import compared_view
 
 CHAMPION = "champion"
 
@@ -37,7 +39,7 @@ def publish(
         root: the project's folder.
     """
     comparison, scores = compared.comparison, compared.comparison.scores()
-    group = "val" if comparison.split == "validation" else comparison.split
+    group: Literal["test", "val"] = "val" if comparison.split == "validation" else "test"
     for kind, model in comparison.models.items():
         with reopened_run(settings, root, {DIGEST_TAG: model.weights}) as run:
             run.log_metrics({f"{group}/{name}": value for name, value in scores[kind].items()})
@@ -48,6 +50,9 @@ def publish(
             run.set_tags({NOTE: note})
             size, positive = compared.images.shape[1], comparison.classes[1]
             run.describe_version(version_note(note, settings.registered_model, size, positive), {})
+    show_compared(
+        settings, root, compared_view(group), [{DIGEST_TAG: model.weights} for model in comparison.models.values()]
+    )
     set_alias(settings, root, CHAMPION, {DIGEST_TAG: comparison.models[comparison.better].weights})
 
 

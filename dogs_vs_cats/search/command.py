@@ -30,7 +30,7 @@ from dogs_vs_cats.search.rungs import first_of_each, results
 from dogs_vs_cats.search.settings_file import changes, experiments, promote, queue_experiment
 from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
 from dogs_vs_cats.search.studies import best_trial, best_trials, join_study, open_study, ranked, tally
-from dogs_vs_cats.search.tracked import log_best_model, reconcile, study_note
+from dogs_vs_cats.search.tracked import log_best_model, reconcile, study_note, trials_view
 from dogs_vs_cats.search.trials import check_importable
 from dogs_vs_cats.tracking.notes import NOTE
 from dogs_vs_cats.tracking.runs import Run
@@ -62,6 +62,7 @@ def search(kind: Kind) -> None:
 def _run_and_confirm(
     arguments: argparse.Namespace, plan: Plan, study: Study, storage: BaseStorage, deadline: float | None
 ) -> None:
+    from dogs_vs_cats.tracking.pages import page_lines
     from dogs_vs_cats.tracking.provenance import SEPARATOR
     from dogs_vs_cats.tracking.tracked_runs import tracked_run
 
@@ -91,12 +92,14 @@ def _run_and_confirm(
         reconcile(plan, study)
         confirmation = _confirmation(plan, study, storage)
         _show(plan, study, tracked, confirmation)
+        tracked.show(f"study-{plan.study}", trials_view(plan))
     print(counted(tally(study)) if finished else f"time is up: {counted(tally(study))}; run it again to go on")
     for trial in best_trials(plan, study):
         values = ", ".join(f"{name} {value:.4f}" for name, value in zip(plan.objectives, trial.values, strict=True))
         print(f"best: trial {trial.number}, {values}: {trial.params}")
     if confirmation is not None:
         print(confirmation)
+    print(*page_lines(plan.settings.tracking, plan.root, {f"study-{plan.study}": "its trials"}), sep="\n")
 
 
 def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | None) -> None:

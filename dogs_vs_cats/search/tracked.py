@@ -16,6 +16,7 @@ from dogs_vs_cats.settings.addresses import without_secrets
 from dogs_vs_cats.tracking.connection import reason
 from dogs_vs_cats.tracking.notes import code
 from dogs_vs_cats.tracking.tracked_runs import Run, client
+from dogs_vs_cats.tracking.views import metric, study_view
 
 _STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 _LOGGED = "logged_trial"
@@ -62,6 +63,13 @@ def study_note(plan: Plan, study: Study, confirmation: Confirmation | None) -> s
     # Its arguments may name a storage with a password.
     command = without_secrets(shlex.join(["python", f"search/{Path(sys.argv[0]).name}", *sys.argv[1:]]))
     return "\n".join([*lines, f"- made by {code(command)}", ""])
+
+
+def trials_view(plan: Plan) -> str:
+    """Return what MLflow's page of a study's trials shows: the best one by the first objective on top."""
+    columns = {"val_loss": "val/log_loss", "val_accuracy": "val/accuracy"}
+    first = plan.objectives[0]
+    return study_view(plan.study, metric(columns.get(first, f"model/{first}")), is_ascending=plan.sign > 0)
 
 
 def log_best_model(plan: Plan, study: Study, run: Run) -> None:

@@ -29,11 +29,14 @@ from dogs_vs_cats.tracking.operations import (
     Record,
     Reopen,
     Start,
+    View,
     identity_of,
 )
+from dogs_vs_cats.tracking.views import VIEW, experiment_tags, of_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
     from mlflow.entities.model_registry import ModelVersion
 
 
@@ -99,6 +102,8 @@ class MlflowRun:
                 self._model(operation)
             case Described():
                 self._describe(operation)
+            case View():
+                self._show(operation)
             case Promotion():
                 name = operation.registered_model
                 version = newest_version(self._client, name, operation.version_tags)
@@ -153,7 +158,24 @@ class MlflowRun:
             experiment = client.get_experiment_by_name(name)
         if experiment is None or experiment.lifecycle_stage != "active":
             raise RuntimeError(f"experiment {name} was deleted there; restore it, or name another one")
+        self._tag(experiment, experiment_tags(experiment.experiment_id, experiment.tags))
         return str(experiment.experiment_id)
+
+    def _tag(self, experiment: "Experiment", tags: dict[str, str]) -> None:
+        from mlflow.exceptions import MlflowException
+
+        # Without them, pages are harder to read. A run is recorded all the same, also by whom no tag is allowed.
+        with suppress(MlflowException):
+            for key, value in tags.items():
+                self._client.set_experiment_tag(experiment.experiment_id, key, value)
+
+    def _show(self, view: View) -> None:
+        found = [newest_version(self._client, view.registered_model, tags).run_id for tags in view.versions]
+        if found:
+            self._experiment_id = self._client.get_run(found[0]).info.experiment_id
+        experiment = self._client.get_experiment(self._experiment_id)
+        shown = {VIEW + view.name: of_runs(view.state, found)}
+        self._tag(experiment, {**shown, **experiment_tags(experiment.experiment_id, experiment.tags | shown)})
 
     def _is_there(self, run_id: str) -> bool:
         from mlflow.exceptions import MlflowException

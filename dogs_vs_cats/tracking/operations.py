@@ -96,6 +96,19 @@ class Described(Operation):
     tags: dict[str, str]
 
 
+class View(Operation):
+    """A page of the run's experiment: its name, and what it shows, as ``views`` has it.
+
+    ``RUNS`` in that stands for the runs that made the newest versions with these tags.
+    """
+
+    kind: Literal["view"] = "view"
+    name: str
+    state: str
+    registered_model: str = ""
+    versions: list[dict[str, str]] = []
+
+
 class Promotion(Operation):
     """An alias for the newest version that has all these tags."""
 
@@ -114,7 +127,7 @@ class End(Operation):
 
 
 AnyOperation = Annotated[
-    Start | Reopen | Record | Artifact | Logged | Described | Promotion | End, Field(discriminator="kind")
+    Start | Reopen | Record | Artifact | Logged | Described | View | Promotion | End, Field(discriminator="kind")
 ]
 OPERATION: TypeAdapter[AnyOperation] = TypeAdapter(AnyOperation)
 

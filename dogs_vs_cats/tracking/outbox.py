@@ -40,6 +40,11 @@ def answers(uri: str) -> None:
     _told.discard(uri)
 
 
+def is_silent(uri: str) -> bool:
+    """Return whether MLflow did not answer a while ago."""
+    return time.monotonic() - _silent_since.get(uri, -_LEFT_ALONE_SECONDS) < _LEFT_ALONE_SECONDS
+
+
 class Outbox:
     """Takes a run's operations and hands them to MLflow in order; from the first fault on, to the journal.
 
@@ -65,8 +70,7 @@ class Outbox:
         self._is_anew = False
         self._changed = threading.Condition()
         self._closing = False
-        silent = time.monotonic() - _silent_since.get(uri, -_LEFT_ALONE_SECONDS)
-        self._is_away = silent < _LEFT_ALONE_SECONDS
+        self._is_away = is_silent(uri)
         if not self._is_away:
             threading.Thread(target=self._deliver_all, name=f"tracking {journal.folder.name}", daemon=True).start()
 

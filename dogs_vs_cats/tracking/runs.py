@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from dogs_vs_cats.files import temporary_folder
 from dogs_vs_cats.tracking.logged_models import save_model
-from dogs_vs_cats.tracking.operations import Artifact, Described, Logged, Record
+from dogs_vs_cats.tracking.operations import Artifact, Described, Logged, Record, View
 from dogs_vs_cats.tracking.outbox import Outbox, tell_once
 
 if TYPE_CHECKING:
@@ -50,6 +50,10 @@ class Run:
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Record what one looks for runs by."""
         self._outbox.put(Record(tags={key: str(value) for key, value in tags.items()}))
+
+    def show(self, name: str, view: str) -> None:
+        """Have the experiment's page of this name show something, of ``views``."""
+        self._outbox.put(View(name=name, state=view))
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:
         """Keep a copy of a file, or of a folder's files, as it is now."""

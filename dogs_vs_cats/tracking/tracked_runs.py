@@ -7,7 +7,7 @@ not take is kept on disk (``unsent.py``) until ``python -m dogs_vs_cats.tracking
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from dogs_vs_cats.tracking.operations import (
     Reopen,
     Start,
     Status,
+    View,
     identity_of,
     unsent_id,
 )
@@ -33,11 +34,12 @@ from dogs_vs_cats.tracking.provenance import source_tags
 from dogs_vs_cats.tracking.runs import Run, flattened, timestamp
 from dogs_vs_cats.tracking.system_metrics import SystemMetrics
 from dogs_vs_cats.tracking.unsent import forget_promotions, journal_of, new_journal
+from dogs_vs_cats.tracking.views import COMPARED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["Run", "client", "flattened", "reopened_run", "set_alias", "tracked_run", "tracking_uri"]
+__all__ = ["Run", "client", "flattened", "reopened_run", "set_alias", "show_compared", "tracked_run", "tracking_uri"]
 
 DEFAULT_DATABASE = "mlflow.db"
 
@@ -184,6 +186,21 @@ def set_alias(settings: TrackingSettings, root: Path, alias: str, version_tags: 
     forget_promotions(root, name, alias)
     outbox = _outbox(settings, root, alias)
     outbox.put(Promotion(registered_model=name, alias=alias, version_tags=dict(version_tags)))
+    outbox.close()
+
+
+def show_compared(settings: TrackingSettings, root: Path, view: str, versions: Sequence[Mapping[str, str]]) -> None:
+    """Have MLflow's page of the compared models show those that made the newest versions with these tags.
+
+    Args:
+        settings: the ``tracking`` section.
+        root: the project's folder.
+        view: what it shows, of ``views``.
+        versions: what ``Run.log_model`` tagged each version with.
+    """
+    outbox = _outbox(settings, root.resolve(), COMPARED)
+    tags = [dict(version) for version in versions]
+    outbox.put(View(name=COMPARED, state=view, registered_model=settings.registered_model, versions=tags))
     outbox.close()
 
 

@@ -94,5 +94,5 @@ def test_a_tracker_that_does_not_answer_is_told_of_and_no_more(
     told = capsys.readouterr().err
     assert told.startswith("tracking: http://127.0.0.1:9: connection refused; ")
     assert told.count("\n") == 1
-    # Both runs' scores and the alias wait there.
-    assert len(list((tmp_path / "mlruns" / "unsent").iterdir())) == 3
+    # Both runs' scores, the page of both and the alias wait there.
+    assert len(list((tmp_path / "mlruns" / "unsent").iterdir())) == 4
