@@ -43,6 +43,7 @@ class Compared:
         images: (n, size, size, 3) uint8, the reported photos.
         histories: by kind, a row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, kept.
         counts: photos in each split.
+        digest: of the data.
     """
 
     comparison: Comparison
@@ -52,6 +53,7 @@ class Compared:
     images: NDArray[np.uint8]
     histories: Mapping[str, pd.DataFrame]
     counts: Mapping[str, int]
+    digest: str = ""
 
 
 def figures(compared: Compared, bins: int) -> dict[str, Figure]:

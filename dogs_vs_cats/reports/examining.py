@@ -53,4 +53,5 @@ def compare_models(prepared: Prepared, models: Path, training: Path, rules: Comp
         images=shown.inputs,
         histories={kind: pd.read_csv(training / kind / "history.csv") for kind in candidates},
         counts=dataset.counts,
+        digest=dataset.digest,
     )

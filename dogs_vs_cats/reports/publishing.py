@@ -6,9 +6,11 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
+from dogs_vs_cats.evaluation.metrics import correct
 from dogs_vs_cats.evaluation.wording import percent, photos
 from dogs_vs_cats.reports.comparison import Compared, run_figures
 from dogs_vs_cats.settings.params import TrackingSettings
+from dogs_vs_cats.tracking.champions import tested_tags
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.making import Making
 from dogs_vs_cats.tracking.notes import NOTE, model_note, version_note
@@ -16,6 +18,7 @@ from dogs_vs_cats.tracking.tracked_runs import reopened_run, set_alias, show_com
 from dogs_vs_cats.tracking.views import compared_view
 
 CHAMPION = "champion"
+_LATEST = {"scratch": "latest-scratch", "vgg16": "latest-transfer"}
 
 
 def publish(
@@ -26,7 +29,9 @@ def publish(
     settings: TrackingSettings,
     root: Path,
 ) -> None:
-    """Log each model's scores, figures and the report to its run, and give the better model the alias ``champion``.
+    """Log each model's scores, figures and the report to its run, and give versions their aliases.
+
+    Each model has ``latest-scratch`` or ``latest-transfer``; the better one has ``champion`` if it deserves it.
 
     What MLflow does not take is told in a line and kept on disk, as in a training.
 
@@ -39,6 +44,7 @@ def publish(
         root: the project's folder.
     """
     comparison, scores = compared.comparison, compared.comparison.scores()
+    labels = compared.reported.labels
     group: Literal["test", "val"] = "val" if comparison.split == "validation" else "test"
     for kind, model in comparison.models.items():
         with reopened_run(settings, root, {DIGEST_TAG: model.weights}) as run:
@@ -49,11 +55,16 @@ def publish(
             note = described(compared, kind, making)
             run.set_tags({NOTE: note})
             size, positive = compared.images.shape[1], comparison.classes[1]
-            run.describe_version(version_note(note, settings.registered_model, size, positive), {})
+            right = correct(labels, compared.candidates[kind].probabilities)
+            tested = tested_tags(compared.digest, comparison.split, compared.reported.files, right)
+            run.describe_version(version_note(note, settings.registered_model, size, positive), tested)
     show_compared(
         settings, root, compared_view(group), [{DIGEST_TAG: model.weights} for model in comparison.models.values()]
     )
-    set_alias(settings, root, CHAMPION, {DIGEST_TAG: comparison.models[comparison.better].weights})
+    for kind, model in comparison.models.items():
+        set_alias(settings, root, _LATEST[kind], {DIGEST_TAG: model.weights})
+    better = {DIGEST_TAG: comparison.models[comparison.better].weights}
+    set_alias(settings, root, CHAMPION, better, rule=settings.champion, confidence=comparison.confidence)
 
 
 def described(compared: Compared, kind: str, making: Making) -> str:

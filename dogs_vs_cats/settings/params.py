@@ -466,12 +466,17 @@ class SubmissionSettings(Section):
     model: Literal["scratch", "vgg16", "ensemble"] | None = None
 
 
+Rule = Literal["merit", "always", "never"]
+"""When the alias ``champion`` moves to the better of the models compared."""
+
+
 class TrackingSettings(Section):
     """MLflow: where runs go, and what they are called."""
 
     uri: str | None
     experiment: Annotated[str, Field(min_length=1)]
     registered_model: Annotated[str, Field(min_length=1)]
+    champion: Rule = "merit"
     timeout_seconds: Count
 
 

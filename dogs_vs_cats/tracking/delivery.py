@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dogs_vs_cats.settings.addresses import is_local
+from dogs_vs_cats.tracking.champions import Judgement, judge
 from dogs_vs_cats.tracking.connection import connect
+from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.notes import VERSION
 from dogs_vs_cats.tracking.operations import (
     DATASET_DIGEST_LENGTH,
@@ -68,6 +70,8 @@ class MlflowRun:
         self._timeout_seconds = timeout_seconds
         self.again = again
         self.run_id: str | None = None
+        self.said: list[str] = []
+        """What became of aliases that are given by merit."""
         self._experiment_id = ""
         self._version: ModelVersion | None = None
 
@@ -105,9 +109,7 @@ class MlflowRun:
             case View():
                 self._show(operation)
             case Promotion():
-                name = operation.registered_model
-                version = newest_version(self._client, name, operation.version_tags)
-                self._client.set_registered_model_alias(name, operation.alias, version.version)
+                self._promote(operation)
             case End():
                 self._client.set_terminated(self._run, operation.status, operation.time)
 
@@ -270,6 +272,42 @@ class MlflowRun:
             self._client.set_model_version_tag(version.name, version.version, key, value)
         description = _numbered(described.description, version)
         self._client.update_model_version(version.name, version.version, description)
+
+    def _promote(self, promotion: Promotion) -> None:
+        client, name, alias = self._client, promotion.registered_model, promotion.alias
+        version = newest_version(client, name, promotion.version_tags)
+        judged = Judgement(takes=True, why="") if promotion.rule is None else self._judged(promotion, version)
+        if promotion.rule is not None:
+            # Before the alias: whoever delivers this again judges as before, or finds it done.
+            if version.tags.get(alias) != judged.why:
+                client.set_model_version_tag(name, version.version, alias, judged.why)
+            self.said.append(f"models:/{name}@{alias}: {judged.why}")
+        if judged.takes:
+            client.set_registered_model_alias(name, alias, version.version)
+
+    def _judged(self, promotion: Promotion, version: "ModelVersion") -> Judgement:
+        """Judge whether a version takes an alias, and say so of both versions by their numbers."""
+        client, name = self._client, promotion.registered_model
+        number = client.get_registered_model(name).aliases.get(promotion.alias)
+        if number is not None and str(number) == str(version.version):
+            return Judgement(takes=False, why=version.tags.get(promotion.alias) or f"version {number} already")
+        if promotion.rule != "merit":
+            takes = promotion.rule == "always"
+            judged = Judgement(takes=takes, why=f"tracking.champion is {promotion.rule}")
+        else:
+            champion = None if number is None else client.get_model_version(name, str(number)).tags
+            same = {DIGEST_TAG: "" if champion is None else champion.get(DIGEST_TAG, "")}
+            if same.items() <= version.tags.items():
+                judged = Judgement(takes=True, why=f"the same weights as version {number}")
+            else:
+                # The champion's weights may have been compared under a newer number.
+                with suppress(NoSuchVersionError):
+                    champion = champion and newest_version(client, name, same).tags
+                judged = judge(version.tags, champion, f"version {number}", promotion.confidence)
+        if judged.takes:
+            return Judgement(takes=True, why=f"version {version.version} now: {judged.why}")
+        stays = "nowhere" if number is None else f"version {number} still"
+        return Judgement(takes=False, why=f"{stays}, not version {version.version}: {judged.why}")
 
 
 def _numbered(description: str, version: "ModelVersion") -> str:

@@ -110,12 +110,17 @@ class View(Operation):
 
 
 class Promotion(Operation):
-    """An alias for the newest version that has all these tags."""
+    """An alias for the newest version that has all these tags; where there is a rule, only if that lets it have it.
+
+    ``merit``: it is better on the same test, as ``champions`` judges with this confidence.
+    """
 
     kind: Literal["promotion"] = "promotion"
     registered_model: str
     alias: str
     version_tags: dict[str, str]
+    rule: Literal["merit", "always", "never"] | None = None
+    confidence: float = 0.95
 
 
 class End(Operation):

@@ -74,6 +74,11 @@ class Outbox:
         if not self._is_away:
             threading.Thread(target=self._deliver_all, name=f"tracking {journal.folder.name}", daemon=True).start()
 
+    @property
+    def said(self) -> list[str]:
+        """What became of aliases that are given by merit."""
+        return self._run.said
+
     def put(self, operation: AnyOperation) -> None:
         """Take an operation; returns at once."""
         with self._changed:

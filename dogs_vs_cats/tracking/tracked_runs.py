@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.addresses import absolute, redacted, tracking_fault, without_secrets
-from dogs_vs_cats.settings.params import TrackingSettings
+from dogs_vs_cats.settings.params import Rule, TrackingSettings
 from dogs_vs_cats.tracking.connection import connect, quiet_mlflow, reason
 from dogs_vs_cats.tracking.delivery import MlflowRun
 from dogs_vs_cats.tracking.devices import device_tags
@@ -170,8 +170,18 @@ def reopened_run(settings: TrackingSettings, root: Path, version_tags: Mapping[s
         yield run
 
 
-def set_alias(settings: TrackingSettings, root: Path, alias: str, version_tags: Mapping[str, str]) -> None:
+def set_alias(
+    settings: TrackingSettings,
+    root: Path,
+    alias: str,
+    version_tags: Mapping[str, str],
+    *,
+    rule: Rule | None = None,
+    confidence: float = 0.95,
+) -> None:
     """Give the newest version of the registered model that has all these tags the alias.
+
+    Where there is a rule, that decides; what it decided and why is printed, and kept as the version's tag ``ALIAS``.
 
     Where MLflow does not answer, or does not have that version yet, it is told and done by ``send``.
 
@@ -180,13 +190,19 @@ def set_alias(settings: TrackingSettings, root: Path, alias: str, version_tags: 
         root: the project's folder.
         alias: for example ``champion``.
         version_tags: what ``Run.log_model`` tagged the version with.
+        rule: ``tracking.champion``; None: it is given in any case.
+        confidence: with which a version has to be better by merit.
     """
     root = root.resolve()
     name = settings.registered_model
     forget_promotions(root, name, alias)
     outbox = _outbox(settings, root, alias)
-    outbox.put(Promotion(registered_model=name, alias=alias, version_tags=dict(version_tags)))
+    outbox.put(
+        Promotion(registered_model=name, alias=alias, version_tags=dict(version_tags), rule=rule, confidence=confidence)
+    )
     outbox.close()
+    for line in outbox.said:
+        print(line, flush=True)
 
 
 def show_compared(settings: TrackingSettings, root: Path, view: str, versions: Sequence[Mapping[str, str]]) -> None:

@@ -209,6 +209,7 @@ def _send_one(folder: Path, root: Path, uri: str, timeout_seconds: float) -> Ite
             yield f"MLflow refused a {operation.kind}, it is dropped: {reason(error)}"
         _write(folder / "sent.json", Sent(lines=sent.lines + done, run_id=run.run_id).model_dump_json())
     _remove(folder)
+    yield from run.said
     yield "done" if run.run_id is None else f"sent to run {run.run_id}"
 
 

@@ -1,6 +1,8 @@
 """The comparison in a real MLflow: scores at the runs that trained the models, the champion, and no fault passed on."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,9 +13,11 @@ from dogs_vs_cats.evaluation.comparing import Reported, compare
 from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.reports.comparison import Compared, figures
 from dogs_vs_cats.reports.publishing import CHAMPION, DIGEST_TAG, publish
-from dogs_vs_cats.settings.params import CompareSettings, TrackingSettings
+from dogs_vs_cats.settings.params import CompareSettings, Rule, TrackingSettings
+from dogs_vs_cats.tracking.logged_models import as_tag
 from dogs_vs_cats.tracking.tracked_runs import client
 from tests.conftest import candidate
+from tests.mlflow_server import put_database
 from tests.reports.test_comparison import MAKING
 
 DIGESTS = {"scratch": "a" * 64, "vgg16": "b" * 64}
@@ -80,7 +84,74 @@ def test_scores_and_champion_are_in_mlflow(tmp_path: Path, report: Path, capsys:
         assert models.comparison.verdict in note
     champion = mlflow.get_model_version_by_alias("m", CHAMPION)
     assert (int(champion.version), champion.run_id) == (4, runs["vgg16"])
-    assert capsys.readouterr().err == ""
+    assert champion.tags[CHAMPION] == "version 4 now: there was none before"
+    assert mlflow.get_registered_model("m").aliases == {CHAMPION: "4", "latest-scratch": "2", "latest-transfer": "4"}
+    assert capsys.readouterr() == ("models:/m@champion: version 4 now: there was none before\n", "")
+
+
+def compared_anew(second: np.ndarray, **changes: Any) -> Compared:
+    """The two models once more, the second with other weights and these probabilities on the reported photos."""
+    models = compared()
+    anew = candidate("vgg16", second, models.reported.labels.astype(float), weights="c" * 64)
+    both = {**models.candidates, "vgg16": anew}
+    rules = CompareSettings(confidence=0.95, bootstrap_resamples=100, calibration_bins=15, worst_mistakes=0, seed=1)
+    models = replace(models, candidates=both, comparison=compare(both, models.reported, rules))
+    return replace(models, **changes)
+
+
+LABELS = np.arange(10) % 2
+ELSEWHERE = "version 1 was tested on other photos; to move it anyway, set tracking.champion to always"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes", "rule", "version", "why"),
+    [
+        (
+            1 - LABELS,
+            LABELS,
+            {},
+            "merit",
+            2,
+            "version 2 now: better: right on 10 of 10 photos, version 1 on 0; McNemar's p",
+        ),
+        (LABELS, LABELS, {}, "merit", 1, "version 1 still, not version 2: no better: right on 10 of 10 photos"),
+        (np.r_[LABELS[:5], 1 - LABELS[5:]], LABELS, {}, "merit", 1, "McNemar's p = 0.062"),
+        (1 - LABELS, LABELS, {"digest": "other"}, "merit", 1, ELSEWHERE),
+        (LABELS, 1 - LABELS, {}, "always", 2, "version 2 now: tracking.champion is always"),
+        (1 - LABELS, LABELS, {}, "never", 1, "version 1 still, not version 2: tracking.champion is never"),
+    ],
+)
+def test_the_champion_moves_only_to_a_model_that_is_better_on_the_same_photos_or_when_told(
+    before: np.ndarray,
+    after: np.ndarray,
+    changes: dict[str, Any],
+    rule: Rule,
+    version: int,
+    why: str,
+    tmp_path: Path,
+    report: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put_database(tmp_path)
+    settings = TrackingSettings(uri=None, experiment="e", registered_model="m", timeout_seconds=20)
+    mlflow = client(settings, tmp_path)
+    mlflow.create_registered_model("m")
+    run = mlflow.create_run(mlflow.create_experiment("e", (tmp_path / "mlruns" / "artifacts").as_uri())).info.run_id
+    classes = as_tag(["cats", "dogs"])
+    for models, digest, told in (
+        (compared_anew(before.astype(float)), "c" * 64, "merit"),
+        (compared_anew(after.astype(float), **changes), "d" * 64, rule),
+    ):
+        comparison = models.comparison.model_copy(
+            update={"models": {"vgg16": models.comparison.models["vgg16"].model_copy(update={"weights": digest})}}
+        )
+        mlflow.create_model_version("m", tmp_path.as_uri(), run, tags={DIGEST_TAG: digest, "classes": classes})
+        told_settings = settings.model_copy(update={"champion": told})
+        publish(replace(models, comparison=comparison), figures(models, 15), MAKING, report, told_settings, tmp_path)
+    assert int(mlflow.get_model_version_by_alias("m", CHAMPION).version) == version
+    assert why in mlflow.get_model_version("m", "2").tags[CHAMPION]
+    assert why in capsys.readouterr().out
+    assert mlflow.get_registered_model("m").aliases["latest-transfer"] == "2"
 
 
 def test_a_tracker_that_does_not_answer_is_told_of_and_no_more(
@@ -94,5 +165,5 @@ def test_a_tracker_that_does_not_answer_is_told_of_and_no_more(
     told = capsys.readouterr().err
     assert told.startswith("tracking: http://127.0.0.1:9: connection refused; ")
     assert told.count("\n") == 1
-    # Both runs' scores, the page of both and the alias wait there.
-    assert len(list((tmp_path / "mlruns" / "unsent").iterdir())) == 4
+    # Both runs' scores, the page of both and three aliases wait there.
+    assert len(list((tmp_path / "mlruns" / "unsent").iterdir())) == 6
