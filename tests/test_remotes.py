@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -66,9 +65,9 @@ def _s3(folder: Path) -> Iterator[str]:
         deadline = time.monotonic() + 300
         while True:
             try:
-                urlopen(Request(f"http://127.0.0.1:{port}/photos", method="PUT"), timeout=10).close()
+                urlopen(Request(f"http://127.0.0.1:{port}/photos", method="PUT"), timeout=120).close()
                 break
-            except URLError:
+            except OSError:  # it does not listen yet
                 assert process.poll() is None, (folder / "s3.log").read_text()
                 assert time.monotonic() < deadline, (folder / "s3.log").read_text()
                 time.sleep(0.2)

@@ -75,22 +75,24 @@ def _url(database: Postgresql, name: str) -> str:
     return f"postgresql+psycopg://me@127.0.0.1:{database.port}/{name}"
 
 
-@pytest.mark.parametrize("password", [None, "wrong"])
+# Of one address only the first silence is told.
+@pytest.mark.parametrize(("password", "host"), [(None, "127.0.0.1"), ("wrong", "localhost")])
 def test_a_login_that_is_missing_or_wrong_is_one_line_and_the_run_is_sent_once_it_is_right(
     server: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     password: str | None,
+    host: str,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # MLflow reads ~/.mlflow/credentials
-    settings = tracking(server, 60)
+    settings = tracking(server.replace("127.0.0.1", host), 60)
     if password is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
     with tracked_run(f"run-{password}", settings, tmp_path, params={"size": 150}, system_metrics=False) as run:
         run.log_metrics({"loss": 0.5}, 0)
-    told = [line for line in capsys.readouterr().out.splitlines() if "login" in line]
+    told = [line for line in capsys.readouterr().err.splitlines() if "login" in line]
     assert len(told) == 1, told
     assert "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in told[0]
     assert str(password) not in told[0]
