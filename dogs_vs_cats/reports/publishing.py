@@ -10,7 +10,7 @@ from dogs_vs_cats.evaluation.metrics import correct
 from dogs_vs_cats.evaluation.wording import percent, photos
 from dogs_vs_cats.reports.comparison import Compared, run_figures
 from dogs_vs_cats.settings.params import TrackingSettings
-from dogs_vs_cats.tracking.champions import tested_tags
+from dogs_vs_cats.tracking.champions import memory_of_test
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.making import Making
 from dogs_vs_cats.tracking.notes import NOTE, model_note, version_note
@@ -56,7 +56,7 @@ def publish(
             run.set_tags({NOTE: note})
             size, positive = compared.images.shape[1], comparison.classes[1]
             right = correct(labels, compared.candidates[kind].probabilities)
-            tested = tested_tags(compared.digest, comparison.split, compared.reported.files, right)
+            tested = memory_of_test(compared.digest, comparison.split, compared.reported.files, right)
             run.describe_version(version_note(note, settings.registered_model, size, positive), tested)
     show_compared(
         settings, root, compared_view(group), [{DIGEST_TAG: model.weights} for model in comparison.models.values()]

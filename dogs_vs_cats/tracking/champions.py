@@ -26,7 +26,7 @@ class Judgement:
     why: str
 
 
-def tested_tags(data: str, split: str, files: Sequence[str], right: NDArray[np.bool_]) -> dict[str, str]:
+def memory_of_test(data: str, split: str, files: Sequence[str], right: NDArray[np.bool_]) -> dict[str, str]:
     """Return what a version's test is remembered by.
 
     Args:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dogs_vs_cats.tracking.champions import Judgement, judge, tested_tags
+from dogs_vs_cats.tracking.champions import Judgement, judge, memory_of_test
 from dogs_vs_cats.tracking.logged_models import as_tag
 
 FILES = [f"{number}.jpg" for number in range(1000)]
@@ -12,7 +12,7 @@ CLASSES = {"classes": as_tag(["bad, rotten", "good"])}
 
 
 def tags(right: np.ndarray = RIGHT, data: str = "data", split: str = "test") -> dict[str, str]:
-    return CLASSES | tested_tags(data, split, FILES[: len(right)], right)
+    return CLASSES | memory_of_test(data, split, FILES[: len(right)], right)
 
 
 def changed(gained: int, lost: int) -> np.ndarray:
@@ -59,4 +59,4 @@ def test_the_first_model_is_champion() -> None:
 
 def test_a_large_test_fits_into_a_tag() -> None:
     right = np.random.default_rng(2).random(500_000) < 0.75
-    assert len(tested_tags("data", "test", [], right)["mlflow.dogs_vs_cats.right"]) < 100_000
+    assert len(memory_of_test("data", "test", [], right)["mlflow.dogs_vs_cats.right"]) < 100_000
