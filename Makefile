@@ -92,7 +92,7 @@ ui: $(READY)  ## Show every run in the browser: mlflow ui, and its pages' addres
 	$(IN_VENV) python -m dogs_vs_cats.tracking ui
 
 send: $(READY)  ## Send to MLflow what its server missed
-	$(IN_VENV) python -m dogs_vs_cats.tracking send
+	$(IN_VENV) python -m dogs_vs_cats.tracking send $(if $(MODEL),--registered-model "$(MODEL)")
 
 submit: $(READY)  ## Send reports/submission.csv to Kaggle
 	$(IN_VENV) kaggle competitions submit dogs-vs-cats-redux-kernels-edition --file reports/submission.csv --message "dogs-vs-cats $$(git rev-parse --short HEAD)"

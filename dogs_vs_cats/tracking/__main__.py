@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("command", choices=["send", "ui"])
     parser.add_argument("--root", type=Path, default=Path(), help="the project's folder (%(default)s)")
     parser.add_argument("--uri", help="where to send to; not given: where each run was to go")
+    parser.add_argument("--registered-model", help="for send: that gets the versions, where the name was another's")
     parser.add_argument("--port", type=int, default=PORT, help="for ui: of this machine, to listen on (%(default)s)")
     arguments = parser.parse_args()
     root = arguments.root.resolve()
@@ -26,15 +27,15 @@ def main() -> None:
         if arguments.command == "ui":
             _open_ui(load_settings(root / "params.yaml").tracking, root, arguments.port)
         else:
-            _send(root, arguments.uri)
+            _send(root, arguments.uri, arguments.registered_model)
     except WorkflowError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def _send(root: Path, uri: str | None) -> None:
+def _send(root: Path, uri: str | None, registered_model: str | None) -> None:
     line = ""
-    for line in send(root, uri):
+    for line in send(root, uri, registered_model=registered_model):
         print(line)
     if not line:
         print("nothing to send")

@@ -54,6 +54,10 @@ class NoSuchRunError(LookupError):
     """MLflow has the run no more, whatever it answered an operation."""
 
 
+class NameTakenError(RuntimeError):
+    """The registered model has versions, and none is of this workflow; or it is a prompt."""
+
+
 class MlflowRun:
     """One run in MLflow, which takes its operations in order.
 
@@ -159,7 +163,8 @@ class MlflowRun:
             _create(lambda: client.create_experiment(name, artifacts))
             experiment = client.get_experiment_by_name(name)
         if experiment is None or experiment.lifecycle_stage != "active":
-            raise RuntimeError(f"experiment {name} was deleted there; restore it, or name another one")
+            number = "" if experiment is None else f" (mlflow experiments restore -x {experiment.experiment_id})"
+            raise RuntimeError(f"experiment {name} was deleted there; restore it{number}, or name another one")
         self._tag(experiment, experiment_tags(experiment.experiment_id, experiment.tags))
         return str(experiment.experiment_id)
 
@@ -250,7 +255,15 @@ class MlflowRun:
     def _register(self, logged: Logged, registered_model: str, model_id: str, source: str) -> None:
         client = self._client
         _create(lambda: client.create_registered_model(registered_model))
-        versions = client.search_model_versions(f"name = '{registered_model}'") if self.again else []
+        versions = client.search_model_versions(f"name = '{registered_model}'")
+        # MLflow keeps prompts among the registered models, under the same names, but does not find them.
+        is_model = bool(client.search_registered_models(f"name = '{registered_model}'"))
+        is_ours = not versions or any({IDENTITY, DIGEST_TAG} & found.tags.keys() for found in versions)
+        if not (is_model and is_ours):
+            raise NameTakenError(
+                f"registered model {registered_model} is another project's: set tracking.registered_model to another "
+                "name, then make send MODEL=NAME"
+            )
         version = next((found for found in versions if found.tags.get(IDENTITY) == logged.identity), None)
         if version is None:
             tags = logged.version_tags | {IDENTITY: logged.identity}

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from dogs_vs_cats.settings.addresses import is_local, redacted
 from dogs_vs_cats.tracking.connection import DATABASE_SECONDS, is_new_database, is_refusal, reason
-from dogs_vs_cats.tracking.delivery import MlflowRun, NoSuchRunError, NoSuchVersionError
+from dogs_vs_cats.tracking.delivery import MlflowRun, NameTakenError, NoSuchRunError, NoSuchVersionError
 from dogs_vs_cats.tracking.operations import AnyOperation, Artifact, End, Logged, Start, together
 from dogs_vs_cats.tracking.unsent import SEND_COMMAND, Journal
 
@@ -135,7 +135,7 @@ class Outbox:
                     return
                 if isinstance(fault, NoSuchRunError) and not self._is_anew:
                     self._begin_anew(str(fault))
-                elif isinstance(fault, NoSuchVersionError | NoSuchRunError):
+                elif isinstance(fault, NoSuchVersionError | NoSuchRunError | NameTakenError):
                     self._give_up(str(fault), is_silent=False)
                 elif isinstance(fault, OSError) and is_local(self._uri) and isinstance(operation, Artifact | Logged):
                     self._aside.append(operation)
@@ -176,7 +176,7 @@ class Outbox:
                     tell_once(reason(error), f"MLflow refused a {operation.kind}: {reason(error)}")
                     return None
                 late = time.monotonic() - began > self._timeout_seconds / 2
-                if late or tries > 1 or isinstance(error, NoSuchVersionError):
+                if late or tries > 1 or isinstance(error, NoSuchVersionError | NameTakenError):
                     return error
                 self._run.again = True
                 time.sleep(_TRY_AGAIN_SECONDS)

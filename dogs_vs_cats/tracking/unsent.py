@@ -136,13 +136,16 @@ def forget_promotions(root: Path, registered_model: str, alias: str) -> None:
                     _remove(folder)
 
 
-def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> Iterator[str]:
+def send(
+    root: Path, uri: str | None = None, timeout_seconds: float = 60, registered_model: str | None = None
+) -> Iterator[str]:
     """Give MLflow everything that is kept on disk, run by run, and remove what it took.
 
     Args:
         root: the project's folder.
         uri: where to send to; None: where each run was to go.
         timeout_seconds: how long one request may take.
+        registered_model: that gets the versions; None: the one that each was to be a version of.
 
     Yields:
         A line for each run, to be shown.
@@ -163,7 +166,7 @@ def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> Ite
             continue
         target = absolute(uri or (folder / "uri").read_text(encoding="utf-8"), root)
         try:
-            for line in _send_one(folder, root, target, timeout_seconds):
+            for line in _send_one(folder, root, target, timeout_seconds, registered_model):
                 yield f"{name}: {line}"
         except WorkflowError:
             raise
@@ -179,8 +182,10 @@ def send(root: Path, uri: str | None = None, timeout_seconds: float = 60) -> Ite
             lock.release()
 
 
-def _send_one(folder: Path, root: Path, uri: str, timeout_seconds: float) -> Iterator[str]:
-    operations = _read(folder)
+def _send_one(
+    folder: Path, root: Path, uri: str, timeout_seconds: float, registered_model: str | None
+) -> Iterator[str]:
+    operations = [_renamed(operation, registered_model) for operation in _read(folder)]
     if operations and isinstance(operations[0], Start) and not isinstance(operations[-1], End):
         # Nobody holds its lock: the process that wrote it was killed.
         operations.append(End(status="KILLED", time=_last_time(operations)))
@@ -239,6 +244,13 @@ def _sent(folder: Path) -> Sent:
         return Sent.model_validate_json((folder / "sent.json").read_bytes())
     except (FileNotFoundError, ValidationError):
         return Sent()
+
+
+def _renamed(operation: AnyOperation, registered_model: str | None) -> AnyOperation:
+    """Return an operation with another registered model, where it has one."""
+    if registered_model is None or not getattr(operation, "registered_model", None):
+        return operation
+    return operation.model_copy(update={"registered_model": registered_model})
 
 
 def _located(operation: AnyOperation, folder: Path) -> AnyOperation:
