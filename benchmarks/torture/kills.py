@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -15,19 +14,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import optuna
+import numpy as np
 import yaml
 from optuna.trial import FrozenTrial
 
 from benchmarks.torture.cases import Case, Task, told_fault
-from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.tracked_runs import client
+from tests.search.conftest import Project as Searched
+from tests.search.conftest import prepare
 from tests.test_pipeline import Project
 from tests.vgg16 import random_tensors
 
+WORKFLOW = ["dvc", "repro"]
 TRIALS = 12
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 # What differs from run to run: the seconds that it took, and what the comparison and its pages say of them.
@@ -51,7 +53,7 @@ def undisturbed() -> Undisturbed:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_weights(random_tensors(), folder / "vgg16.weights.h5")
     project, begun = fresh(folder, "project", folder / "vgg16.weights.h5"), time.monotonic()
-    project.run("dvc", "repro")
+    project.run(*WORKFLOW)
     seconds = time.monotonic() - begun
     print(f"an undisturbed run: {seconds:.0f} s", flush=True)
     return Undisturbed(project, seconds, outputs(project), runs(project))
@@ -112,13 +114,13 @@ def begin(project: Project, command: list[str], log: Path) -> subprocess.Popen[b
         )
 
 
-def end(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def end(process: subprocess.Popen[Any], seconds: float) -> bool:
     """Kill a command with all its processes after so long; return whether it had not ended by itself."""
     try:
-        process.wait(seconds)
+        process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate(timeout=60)
         return True
     return False
 
@@ -130,7 +132,7 @@ def stages(task: Task) -> Iterator[Case]:
     project = fresh(task.folder, "killed", weights)
     for number in task.numbers():
         seconds = task.chance.uniform(0, whole.seconds / 3)
-        is_killed = end(process := begin(project, ["dvc", "repro"], log), seconds)
+        is_killed = end(process := begin(project, WORKFLOW, log), seconds)
         printed = log.read_text(encoding="utf-8", errors="replace")
         last = next((line for line in reversed(printed.splitlines()) if line.startswith("Running stage")), "before any")
         name = f"kill {number} after {seconds:.1f} s: {last}"
@@ -141,7 +143,7 @@ def stages(task: Task) -> Iterator[Case]:
         else:
             yield f"end {number}", _end_fault(project, process.returncode, printed, whole)
             project = fresh(task.folder, "killed", weights)
-    process = begin(project, ["dvc", "repro"], log)
+    process = begin(project, WORKFLOW, log)
     process.wait()
     printed = log.read_text(encoding="utf-8", errors="replace")
     yield "the end", _end_fault(project, process.returncode, printed, whole)
@@ -160,11 +162,18 @@ def _end_fault(project: Project, status: int, printed: str, whole: Undisturbed) 
     return f"left over: {', '.join(left)}" if left else ""
 
 
-def _trials(project: Project, study: str) -> list[FrozenTrial]:
-    try:
-        return optuna.load_study(study_name=study, storage=f"sqlite:///{project.folder}/optuna.db").trials
-    except KeyError:
-        return []
+def prepared(folder: Path) -> Searched:
+    """Make a project to search in: 80 training pictures and their features."""
+    folder.mkdir(exist_ok=True)
+    labels = (np.arange(120) % 2).astype(np.uint8)
+    images = np.random.default_rng(7).integers(0, 180, (120, 32, 32, 3)).astype(np.uint8)
+    images[labels == 0, :16] += 75
+    images[labels == 1, 16:] += 75
+    write_weights(random_tensors(), folder / "vgg16.weights.h5")
+    (folder / "project").mkdir()
+    project = prepare(folder / "project", images, labels, folder / "vgg16.weights.h5")
+    project.set(**{"train_scratch.epochs": 3, "train_vgg16.epochs": 3, "search.heartbeat_seconds": 5})
+    return project
 
 
 def _ended(found: list[FrozenTrial]) -> dict[int, tuple[object, ...]]:
@@ -173,32 +182,31 @@ def _ended(found: list[FrozenTrial]) -> dict[int, tuple[object, ...]]:
     return {trial.number: (trial.state, trial.values, sorted(trial.params.items())) for trial in ended}
 
 
-def _search(kind: str, *options: str) -> list[str]:
-    return [sys.executable, f"search/optuna_{kind}.py", "--study", kind, *options]
-
-
 def searches(task: Task) -> Iterator[Case]:
     """Kill both searches, with two workers each: no finished trial is lost, and MLflow agrees with the study."""
-    project, log = copy_of(undisturbed().project, task.folder / "project"), task.folder / "log"
+    project = prepared(task.folder)
     for kind in ("scratch", "vgg16"):
-        command = _search(kind, "--jobs", "2", "--trials", str(TRIALS), "--epochs", "3")
-        for _ in range(task.most // 2):
-            if time.monotonic() > task.until:
+        options = ("--jobs", "2", "--trials", str(TRIALS))
+        for number in task.numbers():
+            if number >= task.most // 2:
                 break
-            before = _ended(_trials(project, kind))
-            seconds = task.chance.uniform(1, 60)
-            if not end(begin(project, command, log), seconds):
+            before, seconds = _ended(project.trials(kind)), task.chance.uniform(1, 60)
+            if not end(project.start(kind, *options), seconds):
                 break
-            lost = not _ended(_trials(project, kind)).items() >= before.items()
+            lost = not _ended(project.trials(kind)).items() >= before.items()
             yield f"{kind}: kill after {seconds:.1f} s", "a finished trial is lost or changed" if lost else ""
-        process = begin(project, command, log)
-        process.wait()
-        printed = log.read_text(encoding="utf-8", errors="replace")
-        yield f"{kind}: the end", told_fault(process.returncode, printed) or _study_fault(project, kind)
+        status, printed = _to_its_end(project, kind, *options)
+        yield f"{kind}: the end", told_fault(status, printed) or _study_fault(project, kind)
 
 
-def _study_fault(project: Project, study: str) -> str:
-    found = _trials(project, study)
+def _to_its_end(project: Searched, kind: str, *options: str) -> tuple[int, str]:
+    process = project.start(kind, *options)
+    printed, _ = process.communicate()
+    return process.returncode, printed
+
+
+def _study_fault(project: Searched, study: str) -> str:
+    found = project.trials(study)
     if len(_ended(found)) != TRIALS:
         return f"{len(_ended(found))} trials finished, not {TRIALS}"
     states = Counter(trial.state.name for trial in found)
@@ -219,36 +227,35 @@ def _study_fault(project: Project, study: str) -> str:
 
 def confirmation(task: Task) -> Iterator[Case]:
     """Kill a confirmation that promotes: ``params.yaml`` is the old one or the new one, and the end is the same."""
-    project, log = copy_of(undisturbed().project, task.folder / "project"), task.folder / "log"
-    subprocess.run(
-        _search("vgg16", "--trials", "3", "--epochs", "1"),
-        cwd=project.folder,
-        env=project.variables,
-        check=True,
-        capture_output=True,
-    )
-    other = copy_of(project, task.folder / "other")
-    command = _search("vgg16", "--confirm", "1", "--promote", "--confirm-fidelity", "study", "--epochs", "1")
+    project = prepared(task.folder)
+    # Features so small that the article's learning rate gets nowhere in three epochs: there is something to promote.
+    for file in (project.folder / "data" / "features").glob("*.npy"):
+        np.save(file, np.load(file) * np.float32(0.003))
+    rates = {"rmsprop": {"learning_rate": {"low": 0.001, "high": 0.05}}}
+    space = {"optimizers": rates, "losses": ["binary_crossentropy"], "weight_decay": [0.0]}
+    project.set(**{f"search.vgg16.space.{key}": value for key, value in space.items()})
+    status, printed = _to_its_end(project, "vgg16", "--trials", "4")
+    yield "the search before", told_fault(status, printed)
+    other = Searched(task.folder / "undisturbed")
+    shutil.copytree(project.folder, other.folder, symlinks=True)
+    options = ("--confirm", "3", "--promote")
     begun = time.monotonic()
-    begin(other, command, log).wait()
+    yield "undisturbed", told_fault(*_to_its_end(other, "vgg16", *options))
     whole = time.monotonic() - begun
     old, new = ((one.folder / "params.yaml").read_bytes() for one in (project, other))
+    yield "the promotion", "nothing was promoted" if old == new else ""
     for number in task.numbers():
         # Once all is confirmed, a kill hits the promotion.
         seconds = task.chance.uniform(0, whole * 1.1)
-        is_killed = end(begin(project, command, log), seconds)
+        is_killed = end(project.start("vgg16", *options), seconds)
         found = (project.folder / "params.yaml").read_bytes()
         fault = "" if found in (old, new) else "params.yaml is neither the old one nor the promoted one"
         yield f"{number}: {'killed' if is_killed else 'ended'} after {seconds:.1f} s", fault
-        with whole_file(project.folder / "params.yaml") as file:
-            file.write_bytes(old)
-    process = begin(project, command, log)
-    process.wait()
-    printed = log.read_text(encoding="utf-8", errors="replace")
-    reports = [json.loads((one.folder / "reports/search/vgg16.json").read_text()) for one in (project, other)]
-    fault = told_fault(process.returncode, printed)
+        (project.folder / "params.yaml").write_bytes(old)
+    fault = told_fault(*_to_its_end(project, "vgg16", *options))
     if not fault and (project.folder / "params.yaml").read_bytes() != new:
         fault = "params.yaml is not as an undisturbed run promotes"
+    reports = [json.loads((one.folder / "reports/search/vgg16.json").read_text()) for one in (project, other)]
     if not fault and reports[0]["confirmation"]["log_loss"] != reports[1]["confirmation"]["log_loss"]:
         fault = "other results than an undisturbed run's"
     yield "the end", fault
