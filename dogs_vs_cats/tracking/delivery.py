@@ -4,7 +4,8 @@ import getpass
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from dogs_vs_cats.settings.addresses import is_local
@@ -38,7 +39,7 @@ from dogs_vs_cats.tracking.views import VIEW, experiment_tags, of_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Experiment
+    from mlflow.entities import Experiment, FileInfo
     from mlflow.entities.model_registry import ModelVersion
 
 
@@ -223,6 +224,10 @@ class MlflowRun:
             self._client.log_artifacts(self._run, str(artifact.payload), artifact.folder)
         else:
             self._client.log_artifact(self._run, str(artifact.payload), artifact.folder)
+        if not is_local(self._uri):
+            _check_uploaded(
+                artifact.payload, artifact.folder, lambda path: self._client.list_artifacts(self._run, path)
+            )
 
     def _model(self, logged: Logged) -> None:
         """What ``mlflow.keras.log_model`` does after saving, in steps that find what is already done."""
@@ -246,6 +251,9 @@ class MlflowRun:
             described.artifact_path = model.artifact_location
             described.save(str(logged.payload / "MLmodel"))
             client.log_model_artifacts(model.model_id, str(logged.payload))
+            if not is_local(self._uri):
+                there = partial(client.list_logged_model_artifacts, model.model_id)
+                _check_uploaded(logged.payload, None, there)
             client.finalize_logged_model(model.model_id, "READY")
         if logged.registered_model is not None:
             # A database resolves "models:/" by the process's own tracking URI, a server by its own database.
@@ -326,6 +334,29 @@ class MlflowRun:
 def _numbered(description: str, version: "ModelVersion") -> str:
     """Return a version's description with its number."""
     return description.replace(VERSION, str(version.version))[:DESCRIPTION_LENGTH]
+
+
+def _check_uploaded(payload: Path, folder: str | None, there: "Callable[[str | None], list[FileInfo]]") -> None:
+    """Check that a server has what it was sent: one that answers an upload with a page and status 200 seems to take it.
+
+    Args:
+        payload: the file that was sent, or the folder whose files were.
+        folder: where to; None: to the top.
+        there: lists what the server has in a folder.
+
+    Raises:
+        FileNotFoundError: if a file is not there, or not whole.
+    """
+    files = [file for file in payload.rglob("*") if file.is_file()] if payload.is_dir() else [payload]
+    base = payload if payload.is_dir() else payload.parent
+    sizes: dict[str, int | None] = {}
+    for parent in {file.parent.relative_to(base) for file in files}:
+        place = (PurePosixPath(folder or "") / parent).as_posix()
+        sizes |= {found.path: found.file_size for found in there(None if place == "." else place)}
+    for file in files:
+        path = (PurePosixPath(folder or "") / file.relative_to(base)).as_posix()
+        if path not in sizes or sizes[path] not in (None, file.stat().st_size):
+            raise FileNotFoundError(f"{path} is not there after its upload")
 
 
 def newest_version(client: "MlflowClient", registered_model: str, version_tags: Mapping[str, str]) -> "ModelVersion":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from benchmarks.torture.bad_tracker import Liar
 from dogs_vs_cats.tracking.__main__ import main
 from dogs_vs_cats.tracking.operations import Record, Start
 from dogs_vs_cats.tracking.tracked_runs import Run, client, reopened_run, set_alias, tracked_run
@@ -221,6 +222,25 @@ def test_full_artifacts_cost_the_artifact_and_not_the_run(
     assert_whole(str(settings.uri), tmp_path, "full")
     notes = client(settings, tmp_path).list_artifacts(run.id, "notes")
     assert [file.path for file in notes] == (["notes/early.txt"] if is_kept else [])
+
+
+def test_an_upload_that_is_answered_as_taken_but_is_not_there_is_sent_again(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    liar = Liar(server.port)
+    liar.how, liar.share, liar.only = "200 and nothing", 1.0, "PUT /api/2.0/mlflow-artifacts"
+    settings = tracking(liar.uri)
+    with tracked_run("polite", settings, tmp_path, params={"network": {"dense": [64]}}, system_metrics=False) as run:
+        epochs(run, range(4))
+        run.log_text("early", "notes/early.txt")
+    assert "notes/early.txt is not there after its upload" in capsys.readouterr().err
+    liar.how = ""
+    assert send(tmp_path, monkeypatch) == 0
+    liar.shutdown()
+    assert_whole(server.uri, tmp_path, "polite")
+    found = only_run(server.uri, tmp_path, "polite")
+    notes = client(tracking(server.uri), tmp_path).list_artifacts(found.info.run_id, "notes")
+    assert [(file.path, file.file_size) for file in notes] == [("notes/early.txt", 5)]
 
 
 def journals(root: Path) -> list[Path]:
