@@ -1,17 +1,13 @@
 """A trial's settings in ``params.yaml``, and as DVC experiments beside the committed one."""
 
-import io
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from optuna.trial import FrozenTrial
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_file
@@ -20,9 +16,6 @@ from dogs_vs_cats.search.sampling import tried
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.settings.reading import parse_yaml, read_text
 from dogs_vs_cats.tracking.making import changed_settings, overrides
-
-_WIDTH = 4096
-"""Characters a line: what is longer would be broken."""
 
 
 def changes(plan: Plan, trial: FrozenTrial) -> dict[str, object]:
@@ -33,7 +26,7 @@ def changes(plan: Plan, trial: FrozenTrial) -> dict[str, object]:
 
 
 def promote(params: Path, changed: Mapping[str, object]) -> None:
-    """Write settings into ``params.yaml``; its comments, its order, its mode and all other settings stay as they are.
+    """Write settings into ``params.yaml`` as ``dvc exp run -S`` does; comments, order and mode stay as they are.
 
     Args:
         params: the file; where it is a link, the file that it leads to is written.
@@ -42,47 +35,21 @@ def promote(params: Path, changed: Mapping[str, object]) -> None:
     Raises:
         WorkflowError: if the file would not be valid; it is left as it was.
     """
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = _WIDTH
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    # ruamel would write nothing for null, which is easily taken for a mistake.
-    yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
+    from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+
     text = read_text(params)
     parse_yaml(text, str(params))  # in whose words a fault is told
-    document = yaml.load(text)
+    document = parse_yaml_for_update(text, str(params))
     for name, value in changed.items():
         *path, key = name.split(".")
         section = document
         for part in path:
             section = section[part]
-        _set(section, key, value)
-    written = io.StringIO()
-    yaml.dump(document, written)
+        section[key] = value
     with whole_file(params.resolve()) as file:
-        file.write_text(written.getvalue(), encoding="utf-8")
+        file.write_text(dumps_yaml(document), encoding="utf-8")
         shutil.copymode(params, file)
         load_settings(file)
-
-
-def _set(section: CommentedMap, key: str, value: object) -> None:
-    if isinstance(value, list):
-        before = section[key]
-        value = _sequence(value, in_a_line=not isinstance(before, CommentedSeq) or before.fa.flow_style() is not False)
-    elif isinstance(value, Mapping):
-        value = _flow(CommentedMap(value))
-    section[key] = value
-
-
-def _sequence(values: list[Any], *, in_a_line: bool) -> CommentedSeq:
-    """As the file has it: a list of lists or mappings a line each, a list of numbers in one line."""
-    sequence = CommentedSeq(_flow(CommentedMap(value)) if isinstance(value, Mapping) else value for value in values)
-    return _flow(sequence) if in_a_line else sequence
-
-
-def _flow(collection: Any) -> Any:
-    collection.fa.set_flow_style()
-    return collection
 
 
 def queue_experiment(root: Path, name: str, changed: Mapping[str, object]) -> None:

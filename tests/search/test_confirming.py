@@ -11,7 +11,9 @@ import numpy as np
 import optuna
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
+from dogs_vs_cats.reports.making import overrides
 from dogs_vs_cats.search.confirming import (
     Confirmation,
     Difference,
@@ -62,6 +64,10 @@ def test_promoting_keeps_every_comment_and_all_other_settings(tmp_path: Path) ->
     }
     promote(params, changed)
     after = params.read_text()
+    by_dvc = tmp_path / "by_dvc.yaml"
+    by_dvc.write_text(before)
+    apply_overrides(by_dvc, overrides(changed))
+    assert after == by_dvc.read_text()
     assert [line.split("#")[1:] for line in after.splitlines() if "#" in line] == [
         line.split("#")[1:] for line in before.splitlines() if "#" in line
     ]

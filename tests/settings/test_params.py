@@ -2,10 +2,38 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import Settings, load_settings, parse_settings
 from tests.conftest import ROOT, changed
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("train_scratch.epochs=51", "  epochs: 51               # at most; early stopping ends most trainings earlier"),
+        ("submission.model=scratch", "  model: scratch "),
+        ("download.source=kaggle", "  source: kaggle "),
+        ("train_scratch.mixed_precision=true", "  mixed_precision: true    # float16 compute, for GPUs"),
+    ],
+)
+def test_a_setting_that_dvc_changes_is_the_only_line_that_changes(tmp_path: Path, override: str, line: str) -> None:
+    params = tmp_path / "params.yaml"
+    before = (ROOT / "params.yaml").read_text()
+    params.write_text(before)
+    apply_overrides(params, [override])
+    pairs = zip(before.splitlines(), params.read_text().splitlines(), strict=True)
+    (changed_line,) = [new for old, new in pairs if old != new]
+    assert changed_line.startswith(line)
+
+
+def test_a_list_that_dvc_changes_takes_only_its_own_lines(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    before = (ROOT / "params.yaml").read_text()
+    params.write_text(before)
+    apply_overrides(params, ["train_scratch.network.dense=[128,64]"])
+    assert params.read_text() == before.replace("    dense:\n    - 64\n", "    dense:\n    - 128\n    - 64\n", 1)
 
 
 def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
