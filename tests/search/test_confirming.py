@@ -11,9 +11,9 @@ import numpy as np
 import optuna
 import pytest
 import yaml
+from dogs_vs_cats.reports.making import overrides
 from dvc.utils.hydra import apply_overrides
 
-from dogs_vs_cats.reports.making import overrides
 from dogs_vs_cats.search.confirming import (
     Confirmation,
     Difference,
