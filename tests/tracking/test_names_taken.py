@@ -59,16 +59,12 @@ def test_a_deleted_experiment_is_told_with_what_restores_it_and_takes_the_run_th
     assert_recorded(mlflow, "pets")
 
 
-@pytest.mark.parametrize("is_prompt", [False, True], ids=["a model", "a prompt"])
 def test_a_name_of_another_project_is_left_alone_and_another_one_takes_the_version(
-    is_prompt: bool, mlflow: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mlflow: MlflowClient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if is_prompt:
-        mlflow.create_registered_model("pets", {"mlflow.prompt.is_prompt": "true"})
-    else:
-        mlflow.create_registered_model("pets")
-        mlflow.create_model_version("pets", tmp_path.as_uri(), tags={"team": "birds"})
-        mlflow.set_registered_model_alias("pets", "champion", "1")
+    mlflow.create_registered_model("pets")
+    mlflow.create_model_version("pets", tmp_path.as_uri(), tags={"team": "birds"})
+    mlflow.set_registered_model_alias("pets", "champion", "1")
     record(tmp_path)
     told = capsys.readouterr().err
     assert told.count("\n") == 1
@@ -82,6 +78,5 @@ def test_a_name_of_another_project_is_left_alone_and_another_one_takes_the_versi
     list(send(tmp_path, registered_model="cats"))
     assert_recorded(mlflow, "cats")
     assert {str(number) for number in mlflow.get_registered_model("cats").aliases.values()} == {"1"}
-    if not is_prompt:
-        (theirs,) = mlflow.search_model_versions("name = 'pets'")
-        assert theirs.tags == {"team": "birds"}
+    (theirs,) = mlflow.search_model_versions("name = 'pets'")
+    assert theirs.tags == {"team": "birds"}
