@@ -90,7 +90,7 @@ def test_a_login_that_is_missing_or_wrong_is_one_line_and_the_run_is_sent_once_i
     if password is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
-    with tracked_run(f"run-{password}", settings, tmp_path, params={"size": 150}, system_metrics=False) as run:
+    with tracked_run("scratch", settings, tmp_path, params={"login": host}, system_metrics=False) as run:
         run.log_metrics({"loss": 0.5}, 0)
     told = [line for line in capsys.readouterr().err.splitlines() if "login" in line]
     assert len(told) == 1, told
@@ -103,6 +103,8 @@ def test_a_login_that_is_missing_or_wrong_is_one_line_and_the_run_is_sent_once_i
     assert list(send(tmp_path))
     mlflow = client(settings, tmp_path)
     (experiment,) = [found for found in mlflow.search_experiments() if found.name == settings.experiment]
-    sent = [found for found in mlflow.search_runs([experiment.experiment_id]) if found.data.metrics == {"loss": 0.5}]
-    assert [found.info.run_name for found in sent].count(f"run-{password}") == 1
+    runs = mlflow.search_runs([experiment.experiment_id])
+    (sent,) = [found for found in runs if found.data.params.get("login") == host]
+    assert sent.data.metrics["loss"] == 0.5
+    assert sent.info.status == "FINISHED"
     assert not list(unsent_folder(tmp_path).iterdir())
