@@ -31,12 +31,15 @@ class _Rung(Study):
 
     def get_trials(
         self,
-        deepcopy: bool = True,  # noqa: FBT001, FBT002 - Optuna's signature
+        deepcopy: bool = True,  # noqa: ARG002, FBT001, FBT002 - Optuna's signature
         states: Container[TrialState] | None = None,
     ) -> list[FrozenTrial]:
-        """The rung's trials that have hyperparameters."""
-        trials = super().get_trials(deepcopy=deepcopy, states=states)
-        return [trial for trial in trials if rung_of(trial) == self._rung and STAGE not in trial.user_attrs]
+        """The rung's trials that have hyperparameters, numbered from 0: Optuna's history takes numbers for places."""
+        trials = super().get_trials(deepcopy=True)  # never Optuna's own, whose numbers stay
+        chosen = [trial for trial in trials if rung_of(trial) == self._rung and STAGE not in trial.user_attrs]
+        for place, trial in enumerate(chosen):
+            trial.number = place
+        return [trial for trial in chosen if states is None or trial.state in states]
 
 
 def interactive(plan: Plan, study: Study) -> Iterator[tuple[str, str, "str | Any"]]:

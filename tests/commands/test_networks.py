@@ -33,4 +33,4 @@ def test_an_unknown_network_is_refused_with_those_there_are() -> None:
 
 def test_every_network_has_a_name_of_its_own() -> None:
     titles = [network.title for network in NETWORKS.values()]
-    assert len(set(titles)) == len(titles) == 19
+    assert len(set(titles)) == len(titles) == 20

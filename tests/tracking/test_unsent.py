@@ -237,6 +237,7 @@ def test_an_upload_that_is_answered_as_taken_but_is_not_there_is_sent_again(
     liar.how = ""
     assert send(tmp_path, monkeypatch) == 0
     liar.shutdown()
+    liar.server_close()
     assert_whole(server.uri, tmp_path, "polite")
     found = only_run(server.uri, tmp_path, "polite")
     notes = client(tracking(server.uri), tmp_path).list_artifacts(found.info.run_id, "notes")

@@ -70,9 +70,10 @@ def test_the_table_shows_what_the_kept_weights_reach_and_the_epochs_stay_curves(
     for kind, run in runs.items():
         reached = json.loads((folder / "reports" / kind / "metrics.json").read_text())
         history = pd.read_csv(folder / "reports" / kind / "history.csv")
-        for name in ("accuracy", "loss", "log_loss"):
+        for name in ("accuracy", "log_loss"):
             assert run.data.metrics[f"train/{name}"] == reached["train"][name]
             assert run.data.metrics[f"val/{name}"] == reached["validation"][name]
+        for name in ("accuracy", "loss", "log_loss"):
             for metric, column in ((f"epoch/train/{name}", name), (f"epoch/val/{name}", f"val_{name}")):
                 curve = mlflow.get_metric_history(run.info.run_id, metric)
                 assert [point.step for point in curve] == [1, 2, 3]
