@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import yaml
 
 from benchmarks.torture.cases import Case, Task, told_fault
 from benchmarks.torture.kills import copy_of, outputs, undisturbed
+from tests.conftest import no_file_larger_than
 from tests.test_pipeline import Project
 
 MEGABYTE = 1_000_000
@@ -36,7 +36,7 @@ def disks(task: Task) -> Iterator[Case]:
             for place in own:
                 shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
             room = int(task.chance.uniform(0, 1.2) * (written + MEGABYTE))
-            with _little_room(project.folder, room) if is_disk else _short_files(room):
+            with _little_room(project.folder, room) if is_disk else no_file_larger_than(room):
                 status, printed = _run(project, stages[name]["cmd"])
             fault = told_fault(status, printed)
             if not fault and (broken := _broken(project, whole.outputs, own, status)):
@@ -98,14 +98,3 @@ def _little_room(folder: Path, room: int) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
-
-
-@contextmanager
-def _short_files(size: int) -> Iterator[None]:
-    """Refuse to write past so many bytes in a file, to the processes that are started meanwhile."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
