@@ -18,7 +18,7 @@ from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.runtime import import_tensorflow
-from dogs_vs_cats.settings.params import Settings, TrainScratchSettings, TrainVgg16Settings, load_settings
+from dogs_vs_cats.settings.params import Settings, TrainScratchSettings, load_settings
 
 PREPARED = Prepared(Path("data/arrays"), Path("data/features"), Path("data/weights/backbone.weights.h5"))
 
@@ -67,21 +67,17 @@ def drawn(examples: Examples, count: int, draw: int) -> Examples:
 def _reached(arguments: argparse.Namespace, settings: Settings, parts: Parts, seed: int) -> dict[str, float]:
     from dogs_vs_cats.models.reproducibility import prepare
     from dogs_vs_cats.models.saved import Predictor
-    from dogs_vs_cats.training.fitting import train
-    from dogs_vs_cats.training.logistic import solve
+    from dogs_vs_cats.training.recording import fit
 
     description = KINDS[arguments.kind].of(settings, PREPARED)
     section = KINDS[arguments.kind].training_settings(settings).model_copy(update={"seed": seed})
     prepare(seed, mixed_precision=False)
     model = description.build()
     description.initialise(model, parts.training.inputs, seed)
-    if isinstance(section, TrainVgg16Settings) and section.solver == "logistic":
-        solve(model, parts, section)
-    else:
-        if isinstance(section, TrainScratchSettings):
-            more = len(description.examples(PREPARED, "train").labels) / len(parts.training.labels)
-            section = section.model_copy(update={"epochs": min(round(section.epochs * more), arguments.most_epochs)})
-        train(model, parts, section, show_progress=False)
+    if isinstance(section, TrainScratchSettings):
+        more = len(description.examples(PREPARED, "train").labels) / len(parts.training.labels)
+        section = section.model_copy(update={"epochs": min(round(section.epochs * more), arguments.most_epochs)})
+    fit(model, parts, section, None)
     labels = description.examples(PREPARED, "test").labels
     probabilities = Predictor(description, model).probabilities(PREPARED, "test")
     return {

@@ -73,7 +73,7 @@ def train_and_record(
         description.initialise(model, parts.training.inputs, section.seed)
         if checkpoint.finished:
             print(f"{checkpoint.folder}: this training had finished; its results are written again", flush=True)
-            result = _fit(model, parts, section, checkpoint.state)
+            result = fit(model, parts, section, checkpoint.state)
             _write(model, description, result, parts, outputs)
             return
         for folder in checkpoint.abandoned():
@@ -96,7 +96,7 @@ def train_and_record(
             resume=checkpoint.run,
         ) as run:
             checkpoint.track_as(run.id)
-            result = _fit(model, parts, section, checkpoint.state, by_epoch(run))
+            result = fit(model, parts, section, checkpoint.state, by_epoch(run))
             _write(model, description, result, parts, outputs)
             log_results(run, result, model)
             described = note(reached(result, len(parts.validation.labels)), "test: not compared yet")
@@ -116,9 +116,13 @@ def train_and_record(
         checkpoint.finish(outputs.weights)
 
 
-def _fit(
+def fit(
     model: keras.Model, parts: Parts, settings: TrainingSettings, checkpoint: Path | None, log: Log | None = None
 ) -> Training:
+    """Train a model as its settings say: by gradients, or by solving.
+
+    Arguments and errors are those of ``fitting.train`` and ``logistic.solve``.
+    """
     if isinstance(settings, TrainVgg16Settings) and settings.solver == "logistic":
         return solve(model, parts, settings, log)
     return train(model, parts, settings, checkpoint=checkpoint, log=log)
