@@ -26,7 +26,8 @@ from dogs_vs_cats.search.driving import Workers, drive
 from dogs_vs_cats.search.figures import pictures
 from dogs_vs_cats.search.plan import RUN, Kind, Plan
 from dogs_vs_cats.search.report import write_report
-from dogs_vs_cats.search.rungs import first_of_each, results
+from dogs_vs_cats.search.rungs import first_of_each, results, targets
+from dogs_vs_cats.search.sampling import tried
 from dogs_vs_cats.search.settings_file import changes, experiments, promote, queue_experiment
 from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
 from dogs_vs_cats.search.studies import best_trial, best_trials, join_study, open_study, ranked, tally
@@ -52,6 +53,8 @@ def search(kind: Kind) -> None:
         study = open_study(plan, storage)
         plan = replace(plan, trials=plan.trials or tally(study).done)
         print(f"study {plan.study}: {plan.fidelity}; {counted(tally(study))}", flush=True)
+        for rung, trials in enumerate(targets(plan, study) if plan.rungs else [], 1):
+            print(f"rung {rung}: {trials} trial{'' if trials == 1 else 's'}, {plan.ladder[rung - 1]}", flush=True)
         _run_and_confirm(arguments, plan, study, storage, deadline)
         if arguments.promote:
             _promote(arguments, plan, study, storage)
@@ -97,9 +100,29 @@ def _run_and_confirm(
     for trial in best_trials(plan, study):
         values = ", ".join(f"{name} {value:.4f}" for name, value in zip(plan.objectives, trial.values, strict=True))
         print(f"best: trial {trial.number}, {values}: {trial.params}")
+    if plan.fidelity != full_fidelity(plan):
+        print(f"no trial of this study was the full training, which is: {full_fidelity(plan)}")
     if confirmation is not None:
         print(confirmation)
     print(*page_lines(plan.settings.tracking, plan.root, {f"study-{plan.study}": "its trials"}), sep="\n")
+    if finished:
+        print(f"next: {_next(plan, study, confirmation)}")
+
+
+def _next(plan: Plan, study: Study, confirmation: Confirmation | None) -> str:
+    """What to do with what the study found."""
+    more = f"search on with the same command and --trials {2 * max(plan.trials, 1)}"
+    try:
+        best = winner(plan, study)
+    except WorkflowError:
+        return more
+    if tried(plan, best) == plan.base:
+        return f"params.yaml has the settings of trial {best.number}; train with them: dvc exp run"
+    if confirmation is None:
+        return "the same command with --confirm 3, to see whether the best trial wins with other seeds"
+    if not why_not(plan, best, confirmation):
+        return "the same command with --promote, to write the settings into params.yaml"
+    return f"the same command with --confirm {2 * len(confirmation.seeds)}, for more pairs of seeds; or {more}"
 
 
 def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | None) -> None:

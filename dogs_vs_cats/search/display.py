@@ -1,6 +1,5 @@
 """What a search shows while it runs: a live table on a terminal, else a line for each trial that ends."""
 
-from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -12,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from dogs_vs_cats.search.plan import Plan
-from dogs_vs_cats.search.studies import Tally, ranked, tally
+from dogs_vs_cats.search.rungs import seconds_left
+from dogs_vs_cats.search.studies import Tally, elapsed, ranked, rung_of, tally
 from dogs_vs_cats.search.trials import Outcome
 
 _MOST_ROWS = 16
@@ -56,8 +56,10 @@ class Display:
         trial = self._study.get_trials(deepcopy=False)[outcome.number]
         values = "" if trial.values is None else " " + ", ".join(f"{value:.4f}" for value in trial.values)
         reason = f": {outcome.reason}" if outcome.reason else ""
-        counts = counted(tally(self._study))
-        self._console.print(Text(f"trial {outcome.number} {outcome.state.lower()}{values}{reason}; {counts}"))
+        rung = f" in rung {rung_of(trial) + 1} of {len(self._plan.ladder)}" if self._plan.rungs else ""
+        self._console.print(
+            Text(f"trial {outcome.number}{rung} {outcome.state.lower()}{values}{reason}; {self._status()}")
+        )
 
     def refresh(self) -> None:
         """Show how things stand."""
@@ -65,7 +67,6 @@ class Display:
             self._live.update(self._drawn(), refresh=True)
 
     def _drawn(self) -> Group:
-        counts = tally(self._study)
         trials = self._study.get_trials(deepcopy=False)
         table = Table("trial", *self._plan.objectives, "epoch", "time", "", box=None, header_style="bold")
         for best in ranked(self._plan, self._study)[:1]:
@@ -79,13 +80,13 @@ class Display:
             rest = [""] * (len(self._plan.objectives) - 1)
             table.add_row(str(trial.number), value, *rest, "" if epoch is None else str(epoch + 1), _seconds(trial), "")
         more = len(running) - _MOST_ROWS
-        left = time_left(self._plan, trials, self._workers)
-        status = f"{counted(counts)} of {self._plan.trials}; {len(running)} running"
-        if more > 0:
-            status += f", {more} of them not shown"
-        if left is not None:
-            status += f"; about {_duration(left)} left"
-        return Group(Text(f"study {self._plan.study}: {self._plan.fidelity}"), table, Text(status))
+        status = f"; {len(running)} running" + (f", {more} of them not shown" if more > 0 else "")
+        return Group(Text(f"study {self._plan.study}: {self._plan.fidelity}"), table, Text(self._status(status)))
+
+    def _status(self, running: str = "") -> str:
+        left = seconds_left(self._plan, self._study, self._workers)
+        rest = "" if left is None else f"; about {_duration(left)} left"
+        return f"{counted(tally(self._study))} of {self._plan.trials}{running}{rest}"
 
 
 def counted(counts: Tally) -> str:
@@ -93,28 +94,8 @@ def counted(counts: Tally) -> str:
     return f"{counts.finished} finished, {counts.pruned} pruned, {counts.failed} failed"
 
 
-def time_left(plan: Plan, trials: list[FrozenTrial], workers: int) -> float | None:
-    """Seconds until as many trials as are wanted have ended, from how long those before took; None before the first."""
-    done = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    took = [trial.duration.total_seconds() for trial in done if trial.duration is not None]
-    if not took:
-        return None
-    mean = sum(took) / len(took)
-    running = [_elapsed(trial) for trial in trials if trial.state is TrialState.RUNNING]
-    missing = max(plan.trials - len(done), 0)
-    return max(missing * mean - sum(min(seconds, mean) for seconds in running), 0) / workers
-
-
-def _elapsed(trial: FrozenTrial) -> float:
-    if trial.datetime_start is None:
-        return 0.0
-    # Optuna's times are local and without a zone.
-    elapsed = (trial.datetime_complete or datetime.now()) - trial.datetime_start  # noqa: DTZ005
-    return max(elapsed.total_seconds(), 0.0)  # a clock may have been set back
-
-
 def _seconds(trial: FrozenTrial) -> str:
-    return _duration(_elapsed(trial))
+    return _duration(elapsed(trial))
 
 
 def _duration(seconds: float) -> str:

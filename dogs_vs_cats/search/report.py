@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.reports.pages import environment
-from dogs_vs_cats.search.confirming import Confirmation
+from dogs_vs_cats.search.confirming import Confirmation, full_fidelity
 from dogs_vs_cats.search.display import counted
 from dogs_vs_cats.search.figures import interactive
 from dogs_vs_cats.search.plan import RUN, Plan
@@ -90,6 +90,7 @@ def summary(plan: Plan, study: Study, confirmation: Confirmation | None) -> dict
         "study": plan.study,
         "kind": plan.kind,
         "fidelity": str(plan.fidelity),
+        "full_training": None if plan.fidelity == full_fidelity(plan) else str(full_fidelity(plan)),
         "objectives": list(plan.objectives),
         "seed": plan.seed,
         "data": plan.digest,

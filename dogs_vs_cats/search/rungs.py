@@ -22,6 +22,7 @@ from dogs_vs_cats.search.studies import (
     ARTICLE,
     CUT_OFF,
     NOT_NEEDED,
+    elapsed,
     finished_rungs,
     in_rung,
     ranked,
@@ -81,6 +82,8 @@ def rung_sizes(trials: int, rungs: int, kept: int, done: Sequence[tuple[int, int
     Returns:
         Their numbers, ``trials`` in all unless more have been done.
     """
+    if sum(there for there, _ in done) >= trials:
+        return [there for there, _ in done]
     for used in range(rungs, 1, -1):
         most = next((n for n in range(trials, 0, -1) if sum(_descent(n, used, kept)) <= trials), 0)
         unused, began = done[: rungs - used], done[rungs - used + 1 :]
@@ -123,6 +126,42 @@ def targets(plan: Plan, study: Study) -> list[int]:
             sizes[rung + 1] += more
             sizes[-1] -= more
     return sizes
+
+
+def seconds_left(plan: Plan, study: Study, workers: int) -> float | None:
+    """Estimate how long the rungs still take, from how long their trials took so far.
+
+    Of a rung in which no trial has ended, it is that of the last rung before, by epochs and pixels. Trainings that stop
+    early take less.
+
+    Args:
+        plan: the study.
+        study: opened.
+        workers: trials that run at a time.
+
+    Returns:
+        Seconds; None before the first trial has ended.
+    """
+    left, mean, last = 0.0, None, 0
+    for rung, target in enumerate(targets(plan, study)):
+        here = in_rung(study, rung)
+        took = [one.duration.total_seconds() for one in here if one.state is TrialState.COMPLETE and one.duration]
+        if took:
+            mean, last = sum(took) / len(took), rung
+        if mean is None:
+            continue
+        expected = mean * _work(plan, plan.ladder[rung]) / _work(plan, plan.ladder[last])
+        missing = max(target - len(took), 0)
+        running = [one for one in here if one.state is TrialState.RUNNING]
+        rest = missing * expected - sum(min(elapsed(trial), expected) for trial in running)
+        left += max(rest, 0.0) / max(min(workers, missing), 1)
+    return None if mean is None else left
+
+
+def _work(plan: Plan, fidelity: Fidelity) -> float:
+    """How much a training has to do beside others, by its epochs and pixels."""
+    side = fidelity.size or plan.settings.train_scratch.size or plan.settings.decode.size
+    return fidelity.epochs * side**2
 
 
 def tau(plan: Plan, study: Study, rung: int) -> float | None:

@@ -179,6 +179,15 @@ def article_trial(study: Study, rung: int) -> FrozenTrial | None:
     return found[-1] if found else None
 
 
+def elapsed(trial: FrozenTrial) -> float:
+    """Seconds since a trial began, or that it took."""
+    if trial.datetime_start is None:
+        return 0.0
+    # Optuna's times are local and without a zone.
+    seconds = ((trial.datetime_complete or datetime.now()) - trial.datetime_start).total_seconds()  # noqa: DTZ005
+    return max(seconds, 0.0)  # a clock may have been set back
+
+
 def not_needed(study: Study, number: int, trials: int, rung: int = 0) -> bool:
     """Whether as many trials as are wanted in a rung, begun before this one, have finished or may still.
 

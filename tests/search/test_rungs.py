@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any
 
 import optuna
@@ -13,7 +14,7 @@ from optuna.trial import TrialState
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.figures import interactive
 from dogs_vs_cats.search.plan import RUNG, Fidelity, Plan
-from dogs_vs_cats.search.rungs import PARENT, fidelities, queue_rung, results, rung_sizes, targets, tau
+from dogs_vs_cats.search.rungs import PARENT, fidelities, queue_rung, results, rung_sizes, seconds_left, targets, tau
 from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest
 from dogs_vs_cats.search.studies import ARTICLE, REASON, ranked
 from dogs_vs_cats.settings.params import Settings
@@ -190,6 +191,11 @@ def test_a_search_ends_in_full_trainings_of_the_best_and_the_article(project: Pr
     best = min(first[1:], key=lambda number: trials[number].value or 0)
     assert trials[last[1]].user_attrs["parent"] == best
     assert trials[last[1]].params == trials[best].params
+    assert "rung 3: " not in output
+    assert "rung 2: 2 trials, all training photos, 2 epochs at most\n" in output
+    assert "trial 5 in rung 2 of 2 complete " in output
+    assert "; 6 finished, 0 pruned, 0 failed of 6; about 0 s left\n" in output
+    assert output.splitlines()[-1].startswith("next: ")
     page = (project.folder / "reports" / "search" / "scratch.html").read_text()
     assert "<h2>Rungs</h2>" in page
     facts = json.loads((project.folder / "reports" / "search" / "scratch.json").read_text())
@@ -250,3 +256,41 @@ def test_figures_show_one_rung_alone(plan: Plan, study: optuna.Study) -> None:
     run_rung(at(plan, study, 1), study)
     history = next(figure for title, _, figure in interactive(plan, study) if title == "History")
     assert len(history.data[0].x) == 7
+
+
+def took(plan: Plan, study: optuna.Study, rung: int, seconds: list[float]) -> None:
+    """Add finished trials to a rung that took so long."""
+    began = datetime(2026, 1, 1)  # noqa: DTZ001 - Optuna's times have no zone
+    for spent in seconds:
+        trial = optuna.trial.create_trial(state=TrialState.COMPLETE, value=0.5, user_attrs={RUNG: rung})
+        trial.datetime_start, trial.datetime_complete = began, began + timedelta(seconds=spent)
+        study.add_trial(trial)
+
+
+def test_the_time_left_is_that_of_all_rungs(plan: Plan, study: optuna.Study) -> None:
+    ladder = [Fidelity(None, 2, 75), Fidelity(None, 4), Fidelity(None, 8)]
+    plan = dataclasses.replace(plan, rungs=tuple(ladder[:2]), fidelity=ladder[2])
+    assert targets(plan, study) == [7, 3, 2]
+    assert seconds_left(plan, study, 1) is None
+    took(plan, study, 0, [1.0, 3.0])
+    # A trial takes 2 seconds in the first rung, then 8 times as long, and twice that.
+    assert seconds_left(plan, study, 1) == pytest.approx(5 * 2 + 3 * 16 + 2 * 32)
+    # Two trials are no faster for three workers than for two.
+    assert seconds_left(plan, study, 3) == pytest.approx(5 * 2 / 3 + 3 * 16 / 3 + 2 * 32 / 2)
+    took(plan, study, 0, [2.0] * 5)
+    took(plan, study, 1, [10.0] * 3)
+    assert seconds_left(plan, study, 1) == pytest.approx(2 * 20)
+    took(plan, study, 2, [1.0] * 2)
+    assert seconds_left(plan, study, 1) == 0
+
+
+def test_a_finished_study_stays_so_whatever_the_stage_has_then(plan: Plan, study: optuna.Study) -> None:
+    for rung in range(3):
+        run_rung(at(plan, study, rung), study)
+    network = plan.settings.train_scratch.network.model_copy(update={"name": "residual"})
+    stage = plan.settings.train_scratch.model_copy(update={"network": network})
+    plan = dataclasses.replace(plan, settings=plan.settings.model_copy(update={"train_scratch": stage}))
+    assert targets(plan, study) == [7, 3, 2]
+    for rung in range(3):
+        queue_rung(at(plan, study, rung), study)
+    assert len(study.trials) == 12
