@@ -7,7 +7,7 @@ study starts from them.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from dogs_vs_cats.settings.catalogue import ScratchName
 from dogs_vs_cats.settings.sections import (
@@ -206,10 +206,21 @@ def _has(allowed: Any, value: Any) -> bool:
     return value in allowed
 
 
+def _is_a_length(epochs: object) -> object:
+    """Check a rung's epochs in one message, where a union has one for each of its members."""
+    whole = type(epochs) is int and epochs >= 1
+    if not (whole or (type(epochs) is float and 0 < epochs <= 1)):
+        raise ValueError(
+            "write epochs as a whole number, 1 or more, or a share of the full training as a decimal above 0 and up to "
+            "1.0"
+        )
+    return epochs
+
+
 class HeadRung(Section):
     """How long the trials of a rung train: a share of the full training as a decimal, or epochs as a whole number."""
 
-    epochs: Count | Annotated[float, Field(gt=0, le=1)]
+    epochs: Annotated[Count | Annotated[float, Field(gt=0, le=1)], BeforeValidator(_is_a_length)]
 
     def length(self, full: int) -> int:
         """Return its epochs where the full training has ``full``, which are the most."""

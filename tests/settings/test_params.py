@@ -200,3 +200,29 @@ def test_a_network_takes_one_key_and_a_file_from_before_there_were_several_means
     del values["bottleneck"]["backbone"]
     settings = parse_settings(values)
     assert (settings.train_scratch.network.name, settings.bottleneck.backbone) == ("cnn", "vgg16")
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, 0.0, "all", True, None])
+def test_a_rungs_length_is_refused_in_one_line(values: dict[str, Any], epochs: object) -> None:
+    with pytest.raises(WorkflowError) as refusal:
+        parse_settings(changed(values, **{"search.vgg16.rungs": [{"epochs": epochs}]}))
+    assert str(refusal.value) == (
+        f"params.yaml: search.vgg16.rungs.0.epochs is {epochs!r}: write epochs as a whole number, 1 or more, or a "
+        "share of the full training as a decimal above 0 and up to 1.0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"search.scratch.rungs": []}, "search.scratch.rungs: list should have at least 1 item"),
+        ({"search.scratch.rungs": [{"epochs": 1, "size": 64}]}, "search.scratch.rungs.0.size is 64: unknown key"),
+        ({"search.vgg16.rungs": [{"epochs": 1, "pixels": 64}]}, "search.vgg16.rungs.0.pixels is 64: unknown key"),
+        ({"search.scratch.rungs": [{"epochs": 1, "pixels": 8}]}, "search.scratch.rungs.0.pixels is 8"),
+    ],
+)
+def test_rungs_that_are_none_are_refused(values: dict[str, Any], changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(WorkflowError) as refusal:
+        parse_settings(changed(values, **changes))
+    assert told in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
