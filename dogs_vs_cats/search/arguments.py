@@ -54,7 +54,10 @@ def parse_arguments(kind: Kind) -> argparse.Namespace:
     workers.add_argument("--gpus-per-trial", type=float, default=0, help="on Ray, a fraction shares one (%(default)g)")
     after = parser.add_argument_group("afterwards")
     after.add_argument(
-        "--confirm", type=int, metavar="K", help="train the best trial and the article's settings with K new seeds each"
+        "--confirm",
+        type=int,
+        metavar="K",
+        help="train the best trial and the article's settings on K new splits, each with a seed of its own",
     )
     after.add_argument(
         "--confirm-fidelity",

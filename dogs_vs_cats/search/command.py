@@ -12,7 +12,9 @@ from dogs_vs_cats.cli import run
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.arguments import build_plan, parse_arguments
 from dogs_vs_cats.search.confirming import (
+    LOOKS,
     Confirmation,
+    announce,
     confirmation_plan,
     full_fidelity,
     open_confirmation,
@@ -23,6 +25,7 @@ from dogs_vs_cats.search.confirming import (
 from dogs_vs_cats.search.crew import Crew
 from dogs_vs_cats.search.display import Display, counted
 from dogs_vs_cats.search.driving import Workers, drive
+from dogs_vs_cats.search.examples import open_parts
 from dogs_vs_cats.search.figures import pictures
 from dogs_vs_cats.search.plan import RUN, Kind, Plan
 from dogs_vs_cats.search.report import write_report
@@ -119,10 +122,10 @@ def _next(plan: Plan, study: Study, confirmation: Confirmation | None) -> str:
     if tried(plan, best) == plan.base:
         return f"params.yaml has the settings of trial {best.number}; train with them: dvc exp run"
     if confirmation is None:
-        return "the same command with --confirm 3, to see whether the best trial wins with other seeds"
+        return "the same command with --confirm 3, to see whether the best trial wins with other seeds and splits"
     if not why_not(plan, best, confirmation):
         return "the same command with --promote, to write the settings into params.yaml"
-    return f"the same command with --confirm {2 * len(confirmation.seeds)}, for more pairs of seeds; or {more}"
+    return f"the same command with --confirm {2 * len(confirmation.seeds)}, for more pairs of seed and split; or {more}"
 
 
 def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | None) -> None:
@@ -180,7 +183,10 @@ def _confirm(
     best = winner(plan, study)
     fidelity = full_fidelity(plan) if arguments.confirm_fidelity == "full" else plan.fidelity
     confirming = confirmation_plan(plan, best, arguments.confirm, fidelity)
-    print(f"confirming trial {best.number} with {arguments.confirm} seeds: {fidelity}", flush=True)
+    # A split that cannot be drawn is told before any training.
+    open_parts(plan.kind, plan.root, plan.settings, fidelity, plan.base.seed)
+    print(f"confirming trial {best.number} with {arguments.confirm} seeds and splits: {fidelity}", flush=True)
+    announce(study, confirming, arguments.confirm)
     confirming, opened = open_confirmation(confirming, storage)
     try:
         return _drive(arguments, confirming, opened, storage, deadline)
@@ -197,9 +203,10 @@ def _confirmation(plan: Plan, study: Study, storage: BaseStorage) -> Confirmatio
     for fidelity in (full_fidelity(plan), plan.fidelity):
         confirming = confirmation_plan(plan, best, 1, fidelity)
         if confirming.study in names:
-            found = outcome(confirming, join_study(confirming, storage), best.number)
+            looks = study.user_attrs.get(LOOKS, [])
+            found = outcome(confirming, join_study(confirming, storage), best.number, looks)
             if found is not None:
-                return found
+                return replace(found, shorter="" if plan.fidelity == full_fidelity(plan) else str(plan.fidelity))
     return None
 
 

@@ -71,7 +71,7 @@ class Plan:
         trials: how many are to finish.
         digest: of the data, so that trials on other photos do not mix with these.
         candidates: hyperparameters by name; where there are any, the study samples nothing, but trains each of these
-            with several seeds (``confirming.py``).
+            with several seeds, each on a split of its own (``confirming.py``).
         run: the study's run in MLflow; empty before it has one.
         driver: names the process that hands out the trials.
         rungs: cheaper trainings, from the cheapest on, that decide which trials train at ``fidelity`` (``rungs.py``).

@@ -93,7 +93,8 @@ def run_trial(plan: Plan) -> Outcome:
             try:
                 here = _begin(study, trial, plan)
                 settings = suggest(trial, here, smallest)
-                parts = open_parts(plan.kind, plan.root, plan.settings, here.current)
+                anew = settings.seed if plan.candidates else None
+                parts = open_parts(plan.kind, plan.root, plan.settings, here.current, anew)
                 return _recorded(here, study, trial, settings, parts)
             except optuna.TrialPruned:
                 raise
@@ -170,6 +171,8 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
             "parameters": model.count_params(),
             "epochs": len(training.history),
             "training_seconds": training.seconds,
+            "training_photos": plan.fidelity.images or dataset.counts["train"],
+            "validation_photos": len(parts.validation.labels),
         }
         speed = {f"model/{name}": value for name, value in values.items() if name == "latency"}
         run.log_metrics(results(training, model) | speed)

@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
 from dogs_vs_cats.data.arrays import Dataset, create_array, write_dataset, write_files
+from dogs_vs_cats.data.decoding.index import INDEX, IndexedPhoto, write_index
+from dogs_vs_cats.data.decoding.photos import Fingerprint
+from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.models.pretrained.weights import write_weights
-from dogs_vs_cats.paths import BACKBONE_WEIGHTS
+from dogs_vs_cats.paths import BACKBONE_WEIGHTS, IMAGES
 from tests.conftest import ROOT, changed
 from tests.mlflow_server import put_database
 from tests.vgg16 import random_tensors
@@ -99,17 +102,25 @@ def vgg16(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepare(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.uint8], weights: Path) -> Project:
     """Write arrays of 32x32 pictures, features of the shape that VGG16 gives for them, and the settings."""
     arrays, features = folder / "data" / "arrays", folder / "data" / "features"
+    (folder / IMAGES).mkdir(parents=True)
+    hashes, listed = np.random.default_rng(5).integers(2**63, size=len(labels)).tolist(), []
     start = 0
     for split, count in COUNTS.items():
         where = slice(start, start + count)
         start += count
         with create_array(arrays / f"{split}_images.npy", images[where].shape, np.uint8) as array:
             array[:] = images[where]
-        write_files(arrays, split, [f"{row}.jpg" for row in range(count)], labels[where].tolist())
+        files = [f"{split}/{row:02}.jpg" for row in range(count)]
+        write_files(arrays, split, files, labels[where].tolist())
+        for file, label, perceptual_hash in zip(files, labels[where], hashes[where], strict=True):
+            listed.append(
+                IndexedPhoto(file, ("cats", "dogs")[label], split, Fingerprint("0" * 64, perceptual_hash, 32, 32))
+            )
         told = np.random.default_rng(3).normal(size=(count, 1, 1, 512)) + labels[where][:, None, None, None]
         with create_array(features / f"{split}.npy", (count, 1, 1, 512), np.float32) as array:
             array[:] = told
-    write_dataset(arrays, Dataset("drawn", ["cats", "dogs"], [], 32, "0" * 64, COUNTS))
+    write_index(folder / IMAGES, listed)
+    write_dataset(arrays, Dataset("drawn", ["cats", "dogs"], [], 32, digest_of(folder / IMAGES / INDEX), COUNTS))
     shutil.copy(ROOT / "params.yaml", folder / "params.yaml")
     (folder / BACKBONE_WEIGHTS).parent.mkdir()
     (folder / BACKBONE_WEIGHTS).symlink_to(weights)

@@ -16,6 +16,7 @@ from dvc.utils.hydra import apply_overrides
 from dogs_vs_cats.search.confirming import (
     Confirmation,
     Difference,
+    announce,
     confirmation_plan,
     difference,
     full_fidelity,
@@ -27,6 +28,7 @@ from dogs_vs_cats.search.plan import Fidelity, Plan
 from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest
 from dogs_vs_cats.search.settings_file import promote
 from dogs_vs_cats.search.storage import open_storage
+from dogs_vs_cats.search.studies import open_study
 from dogs_vs_cats.settings.params import Settings, load_settings
 from dogs_vs_cats.tracking.making import overrides
 from tests.conftest import ROOT
@@ -42,12 +44,28 @@ def test_a_gain_over_seeds_is_a_win_and_chance_is_a_tie() -> None:
     assert difference([0.9, 0.8, 0.85], [0.89, 0.82, 0.84], higher_is_better=True).outcome == "tie"
 
 
-def test_one_seed_is_a_tie_however_large_the_gain() -> None:
+def test_splits_of_the_same_photos_vary_less_than_those_of_others_would() -> None:
+    # A quarter as many validation photos as training photos: the standard error of three pairs, 0.00577, times
+    # the root of 1 + 3 / 4.
+    found = difference([0.20, 0.21, 0.22], [0.30, 0.32, 0.31], higher_is_better=False, overlap=0.25)
+    assert found.interval == pytest.approx((0.06714, 0.13286), abs=1e-5)
+
+
+def test_one_pair_is_a_tie_however_large_the_gain() -> None:
     alone = difference([0.1], [0.9], higher_is_better=False)
     assert alone.outcome == "tie"
     sentence = str(Confirmation(7, "all training photos, 3 epochs at most", (1,), alone, alone))
-    assert sentence.startswith("A tie between trial 7 and the article's settings over 1 seed")
-    assert "one seed cannot tell" in sentence
+    assert sentence.startswith("A tie between trial 7 and the article's settings over 1 pair of seed and split")
+    assert "one pair cannot tell" in sentence
+
+
+def test_a_verdict_says_where_no_trial_was_the_full_training() -> None:
+    alone = difference([0.1], [0.9], higher_is_better=False)
+    for own in (None, alone):
+        found = Confirmation(7, "all training photos, 9 epochs at most", (1,), alone, alone, own)
+        assert "It was found without" not in str(found)
+        sentence = str(dataclasses.replace(found, shorter="all training photos, 3 epochs at most"))
+        assert sentence.endswith(" It was found without the full training: all training photos, 3 epochs at most.")
 
 
 def test_promoting_keeps_every_comment_and_all_other_settings(tmp_path: Path) -> None:
@@ -121,7 +139,8 @@ def test_the_best_trial_is_confirmed_promoted_and_queued(project: Project) -> No
     project.search("vgg16", "--confirm", "2")
     study = optuna.load_study(study_name="vgg16", storage=project.storage)
     best = study.best_trial
-    confirmed = optuna.load_study(study_name=f"vgg16-confirm-{best.number}", storage=project.storage)
+    name = f"vgg16-confirm-{best.number}-pairs"
+    confirmed = optuna.load_study(study_name=name, storage=project.storage)
     pairs = sorted((trial.params["candidate"], trial.params["seed"]) for trial in confirmed.trials)
     seed = load_settings(project.folder / "params.yaml").train_vgg16.seed
     assert pairs == [("article", seed + 1), ("article", seed + 2), ("best", seed + 1), ("best", seed + 2)]
@@ -136,7 +155,9 @@ def test_the_best_trial_is_confirmed_promoted_and_queued(project: Project) -> No
     # Going on with it trains only what is missing.
     promoted = project.search("vgg16", "--confirm", "3", "--promote")
     assert f"Trial {best.number} beats the article's settings in log-loss" in promoted
-    confirmed = optuna.load_study(study_name=f"vgg16-confirm-{best.number}", storage=project.storage)
+    assert optuna.load_study(study_name="vgg16", storage=project.storage).user_attrs["looks"] == [[name, 2], [name, 3]]
+    assert "98.75 % interval of the gain" in promoted
+    confirmed = optuna.load_study(study_name=name, storage=project.storage)
     assert [trial.state.name for trial in confirmed.trials] == ["COMPLETE"] * 6
 
     assert f"dvc exp run --name vgg16-trial-{best.number}" in promoted
@@ -230,7 +251,8 @@ def test_a_confirmation_trains_what_params_yaml_has_beside_both(settings: Settin
         assert tried.seed == trial.params["seed"]
         assert tried.batch == {"article": 32, "best": 64, None: 16}[trial.params.get("candidate")]
         study.tell(trial, [losses[trial.params.get("candidate")] + tried.seed / 1e5, 0.9])
-    found = outcome(confirming, study, 4)
+    looks = [(confirming.study, 2)]
+    found = outcome(confirming, study, 4, looks)
     assert found is not None
     assert found.own is not None
     assert (found.log_loss.mean, found.own.mean) == (pytest.approx(0.3), pytest.approx(0.2))
@@ -239,6 +261,55 @@ def test_a_confirmation_trains_what_params_yaml_has_beside_both(settings: Settin
     again = confirmation_plan(dataclasses.replace(plan, settings=after), best, 2, full_fidelity(plan))
     again, study = open_confirmation(again, storage)
     assert (again.trials, len(study.trials)) == (6, 6)
-    found = outcome(again, study, 4)
+    found = outcome(again, study, 4, looks)
     assert found is not None
     assert found.own is None
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_each_look_spends_half_of_the_error_that_is_left(settings: Settings, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    plan = Plan("scratch", "s", url, ROOT, settings, Fidelity(None, 3), ("val_loss",), 1, 10, "0")
+    storage = open_storage(url, 60)
+    searched = open_study(plan, storage)
+    params = article_parameters("scratch") | {"batch": 64}
+    choices = {name: optuna.distributions.CategoricalDistribution([one]) for name, one in params.items()}
+    best = optuna.trial.create_trial(value=0.2, params=params, distributions=choices)
+
+    def look(pairs: int, trained: int) -> Confirmation | None:
+        confirming = confirmation_plan(plan, best, pairs, full_fidelity(plan))
+        announce(searched, confirming, pairs)
+        confirming, study = open_confirmation(confirming, storage)
+        for _ in range(trained):
+            trial = study.ask()
+            tried = suggest(trial, confirming, 150)
+            trial.set_user_attr("training_photos", 800)
+            trial.set_user_attr("validation_photos", 200)
+            study.tell(trial, [(0.5 if trial.params["candidate"] == "article" else 0.2) + tried.seed % 3 / 100, 0.9])
+        return outcome(confirming, study, 4, searched.user_attrs["looks"])
+
+    def confidence(found: Confirmation | None) -> tuple[int, float]:
+        assert found is not None
+        return len(found.seeds), found.log_loss.confidence
+
+    assert confidence(look(1, 2)) == (1, 0.975)  # one pair tells nothing and spends nothing
+    assert confidence(look(3, 4)) == (3, 0.975)
+    assert confidence(look(3, 0)) == (3, 0.975)
+    assert confidence(look(2, 0)) == (3, 0.975)  # these have been seen
+    # Until all of the next look's pairs are there, the last one holds.
+    assert confidence(look(5, 3)) == (3, 0.975)
+    assert confidence(look(5, 1)) == (5, 0.9875)
+    name = f"s-confirm-{best.number}-pairs"
+    assert searched.user_attrs["looks"] == [[name, 1], [name, 3], [name, 5]]
+    # Another trial's confirmation is one more look at the same study.
+    searched.set_user_attr("looks", [*searched.user_attrs["looks"], ["s-confirm-9-pairs", 3], [name, 6]])
+    assert confidence(look(6, 2)) == (6, 1 - 0.05 / 16)
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_trainings_of_one_split_are_not_taken_for_pairs(settings: Settings, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/optuna.db"
+    plan = Plan("scratch", "s", url, ROOT, settings, Fidelity(None, 3), ("val_loss",), 1, 10, "0")
+    best = optuna.trial.create_trial(value=0.2, user_attrs={STAGE: {}})
+    names = {confirmation_plan(plan, best, 3, fidelity).study for fidelity in (plan.fidelity, full_fidelity(plan))}
+    assert not {f"s-confirm-{best.number}", f"s-confirm-{best.number}-cheap"} & names
