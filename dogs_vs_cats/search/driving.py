@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.plan import OWNER, Plan
 from dogs_vs_cats.search.rungs import queue_rung, targets
-from dogs_vs_cats.search.studies import cut_off, in_rung
+from dogs_vs_cats.search.studies import cut_off, in_rung, tally
 from dogs_vs_cats.search.trials import Outcome
 
 FAILURES_IN_A_ROW = 10
@@ -90,9 +90,13 @@ def drive(
     """
     try:
         with workers:
-            for rung in range(len(plan.ladder)):
-                trials = targets(plan, study)[rung]
-                _hand_out(replace(plan, rung=rung, trials=trials), study, storage, workers, deadline, observer)
+            before = -1
+            # Once is enough, unless rungs that another --trials left behind have too few that can go on.
+            while before < (done := tally(study).done) and (before < 0 or done < plan.trials):
+                before = done
+                for rung in range(len(plan.ladder)):
+                    trials = targets(plan, study)[rung]
+                    _hand_out(replace(plan, rung=rung, trials=trials), study, storage, workers, deadline, observer)
     except _TimeUpError:
         return False
     finally:

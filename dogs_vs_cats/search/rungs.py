@@ -85,17 +85,26 @@ def rung_sizes(trials: int, rungs: int, kept: int, done: Sequence[tuple[int, int
     if sum(there for there, _ in done) >= trials:
         return [there for there, _ in done]
     for used in range(rungs, 1, -1):
-        most = next((n for n in range(trials, 0, -1) if sum(_descent(n, used, kept)) <= trials), 0)
         unused, began = done[: rungs - used], done[rungs - used + 1 :]
+        spent = sum(there for there, _ in unused)
+        most = next((n for n in range(trials, 0, -1) if sum(_descent(n, used, kept)) <= trials - spent), 0)
         wanted = [size + own for size, (_, own) in zip(_descent(most, used, kept)[1:], began, strict=True)]
         later = [max(size, there) for size, (there, _) in zip(wanted, began, strict=True)]
         # What went on beyond the plan, from a rung that does not rank, is missing in the last rung.
         later[-1] = max(later[-1] - sum(later[:-1]) + sum(wanted[:-1]), began[-1][0], min(wanted[-1], kept + 1))
-        sizes = [trials - sum(later) - sum(there for there, _ in unused), *later]
-        if most and sizes[0] >= done[rungs - used][0] and all(a > b for a, b in pairwise(sizes)) and sizes[-1] > kept:
+        sizes = [trials - spent - sum(later), *later]
+        can = sizes[0] if not spent else kept + sum(own for _, own in done[: rungs - used + 1])
+        falls = all(a > b for a, b in pairwise(sizes)) and sizes[-1] > kept
+        if most and done[rungs - used][0] <= sizes[0] <= can and falls:
             return [there for there, _ in unused] + sizes
-    before = [there for there, _ in done[:-1]]
-    return [*before, max(trials - sum(before), done[-1][0])]
+    # No rungs fit what is there: all else is the last rung's, and where too few can go on to it, the first one's.
+    sizes = [there for there, _ in done]
+    sizes[-1] += trials - sum(sizes)
+    first = next(rung for rung, size in enumerate(sizes) if size)
+    lacking = max(sizes[-1] - kept - sum(own for _, own in done), 0) if first < rungs - 1 else 0
+    sizes[first] += -(-lacking // 2)
+    sizes[-1] -= -(-lacking // 2)
+    return sizes
 
 
 def _descent(first: int, rungs: int, kept: int) -> list[int]:

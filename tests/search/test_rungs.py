@@ -56,6 +56,28 @@ def test_the_rungs_have_exactly_as_many_trials_as_were_asked_for(rungs: int, kep
         assert all(now >= before for now, before in zip(more, sizes, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("trials", "done"),
+    [
+        (9, [(2, 1), (0, 0), (0, 0), (0, 0)]),
+        (17, [(7, 5), (0, 0), (0, 0), (0, 0)]),
+        (30, [(24, 22), (0, 0), (0, 0), (0, 0)]),
+        (20, [(0, 0), (2, 0), (6, 4), (0, 0)]),
+        (12, [(0, 0), (0, 0), (0, 0), (5, 3)]),
+    ],
+)
+def test_fewer_trials_than_a_rung_was_begun_for_end_in_as_many_as_are_asked_for(
+    trials: int, done: list[tuple[int, int]]
+) -> None:
+    kept = 2
+    sizes = rung_sizes(trials, 4, kept, done)
+    assert sum(sizes) == trials
+    assert all(size >= there for size, (there, _) in zip(sizes, done, strict=True))
+    first = next(rung for rung, size in enumerate(sizes) if size)
+    sampled = sizes[first] - done[first][0] + sum(own for _, own in done)
+    assert all(size <= kept + sampled for size in sizes[first + 1 :])  # there are no others to go on
+
+
 def test_rungs_are_shares_of_the_full_training() -> None:
     full, rungs = Fidelity(None, 50), [Rung(epochs=0.04, pixels=64), Rung(epochs=5, pixels=96), Rung(epochs=1.0)]
     assert fidelities("rungs", rungs, full, 150) == (Fidelity(None, 2, 64), Fidelity(None, 5, 96), Fidelity(None, 50))
@@ -133,6 +155,27 @@ def test_the_stages_own_settings_go_on_too_as_they_are(plan: Plan, study: optuna
     for trial, epochs in zip(kept, (1, 2, 4), strict=True):
         here = dataclasses.replace(plan, rung=trial.user_attrs[RUNG])
         assert suggest(trial, here, 64) == stage.model_copy(update={"epochs": epochs})
+
+
+def test_trials_lowered_in_the_middle_of_a_rung_are_done_exactly(plan: Plan, study: optuna.Study) -> None:
+    begun = at(dataclasses.replace(plan, trials=58), study, 0)
+    queue_rung(begun, study)
+    for loss in (0.4, 0.3):
+        trial = study.ask()
+        trial.set_user_attr(RUNG, 0)
+        suggest(trial, begun, 64)
+        study.tell(trial, loss)
+    fewer = dataclasses.replace(plan, trials=9)
+    for rung in (0, 1, 2, 0, 1, 2):
+        here = at(fewer, study, rung)
+        for _ in range(queue_rung(here, study) - len(ranked(fewer, study, rung))):
+            trial = study.ask()
+            if RUNG not in trial.user_attrs:
+                trial.set_user_attr(RUNG, rung)
+            suggest(trial, here, 64)
+            study.tell(trial, trial.number / 100)
+    assert len(study.trials) == 9
+    assert any(trial.user_attrs.get(ARTICLE) for trial in ranked(plan, study, 2))
 
 
 def test_what_failed_makes_room_for_the_next_best(plan: Plan, study: optuna.Study) -> None:
