@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios, take_turns
+from dogs_vs_cats.data.examples import Examples
 from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.settings.params import AugmentationSettings, TrainScratchSettings, load_settings
 
@@ -43,7 +44,7 @@ def batches(options: Options, images: Any, labels: Any, settings: Any, changes: 
     layer = build_augmentation(changes, 1)
     assert layer is not None
     augment = tf.function(lambda batch: layer(batch, training=True))
-    ours = Batches(images, labels, settings.batch, "softmax", shuffle_seed=1)
+    ours = Batches(Examples(images, labels), settings.batch, "softmax", shuffle_seed=1)
     dataset = ours.as_dataset()
     theirs = ImageDataGenerator(
         shear_range=changes.shear_degrees,

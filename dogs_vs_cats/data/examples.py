@@ -21,22 +21,31 @@ class Examples:
         inputs: ``(n, ...)`` images or features, usually memory-mapped.
         labels: ``(n,)`` 0 for the first class, 1 for the second.
         copies: how often each photo is among them: all photos once, then all of them again, and so on.
+        mirrored: ``(n, ...)`` the inputs of the same photos' mirror images, of which every other epoch has each; None:
+            there are none.
     """
 
     inputs: NDArray[Any]
     labels: NDArray[np.uint8]
     copies: int = 1
+    mirrored: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.inputs) != len(self.labels):
-            raise ValueError(f"{len(self.inputs)} inputs have {len(self.labels)} labels")
+        for inputs in self._all_inputs:
+            if len(inputs) != len(self.labels):
+                raise ValueError(f"{len(inputs)} inputs have {len(self.labels)} labels")
+
+    @property
+    def _all_inputs(self) -> list[NDArray[Any]]:
+        return [self.inputs] if self.mirrored is None else [self.inputs, self.mirrored]
 
     def add_to(self, digest: "hashlib._Hash") -> None:
         """Add the examples to a digest, a part at a time, so that memory does not grow with them."""
-        digest.update(f"{self.inputs.dtype} {self.inputs.shape}".encode())
-        for start in range(0, len(self.inputs), _HASHED_ROWS):
-            digest.update(self.inputs[start : start + _HASHED_ROWS].tobytes())
-            release(self.inputs)
+        for inputs in self._all_inputs:
+            digest.update(f"{inputs.dtype} {inputs.shape}".encode())
+            for start in range(0, len(inputs), _HASHED_ROWS):
+                digest.update(inputs[start : start + _HASHED_ROWS].tobytes())
+                release(inputs)
         digest.update(self.labels.tobytes())
 
 

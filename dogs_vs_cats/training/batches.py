@@ -10,6 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from dogs_vs_cats.data.arrays import release
+from dogs_vs_cats.data.examples import Examples
 from dogs_vs_cats.settings.params import AugmentationSettings
 
 _AHEAD = 2
@@ -22,8 +23,8 @@ class Batches:
     """Batches of ``examples``; shuffled anew each epoch where a seed is given.
 
     Args:
-        inputs: ``(n, ...)`` array.
-        labels: ``(n,)`` of 0 and 1.
+        examples: inputs ``(n, ...)`` with their labels, 0 or 1; of mirrored ones, each photo's takes the place of its
+            own in every other epoch.
         batch: inputs a batch; the last one may be smaller.
         output: how labels are encoded: ``sigmoid`` ``(b, 1)``, ``softmax`` ``(b, 2)`` one-hot.
         shuffle_seed: the order of epoch e is drawn from this and e; None keeps the arrays' order.
@@ -34,8 +35,7 @@ class Batches:
 
     def __init__(
         self,
-        inputs: NDArray[Any],
-        labels: NDArray[np.uint8],
+        examples: Examples,
         batch: int,
         output: Literal["softmax", "sigmoid"],
         *,
@@ -43,7 +43,8 @@ class Batches:
         changes: AugmentationSettings | None = None,
         class_weights: NDArray[np.float64] | None = None,
     ) -> None:
-        self._inputs, self._batch, self._shuffle_seed = inputs, batch, shuffle_seed
+        inputs, labels = examples.inputs, examples.labels
+        self._inputs, self._mirrored, self._batch, self._shuffle_seed = inputs, examples.mirrored, batch, shuffle_seed
         self._targets = encode(labels, output)
         self._weights = None if class_weights is None else class_weights.astype(np.float32)[labels]
         self._order = np.arange(len(inputs))
@@ -64,13 +65,16 @@ class Batches:
         else:
             # A slice is one read of consecutive pages, an index array one for each row.
             inputs[:] = self._inputs[where[0] : where[-1] + 1]
+        flipped = self._half[where] != bool(self._epoch % 2)
+        if self._mirrored is not None:
+            inputs[flipped] = self._mirrored[where[flipped]]
+            release(self._mirrored)
         # After every batch: with one photo the system may map two megabytes around it, all of the file before long.
         release(self._inputs)
         targets = self._targets[where]
         weights = None if self._weights is None else self._weights[where]
         if self._changes is not None:
             if self._changes.flip == "alternating":
-                flipped = self._half[where] != bool(self._epoch % 2)
                 inputs[flipped] = inputs[flipped, :, ::-1]
             random = np.random.default_rng([self._shuffle_seed or 0, self._epoch, index])
             inputs, targets, weights = mix(inputs, targets, weights, self._changes, random)

@@ -142,15 +142,14 @@ def train(
 
     counting = _stopping(settings, updates)
     batches = Batches(
-        training.inputs,
-        training.labels,
+        training,
         settings.batch,
         output,
         shuffle_seed=settings.seed,
         changes=settings.changes,
         class_weights=class_weights(settings, parts),
     )
-    judged = Batches(validation.inputs, validation.labels, settings.batch, output).as_dataset()
+    judged = Batches(validation, settings.batch, output).as_dataset()
     # Its own lock is a semaphore of the system, which a killed worker would leave behind.
     tqdm.set_lock(threading.RLock())
     hidden = None if show_progress else True

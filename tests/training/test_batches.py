@@ -18,28 +18,28 @@ def _epoch(batches: Batches, epoch: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_an_epoch_has_every_input_once_with_its_label() -> None:
-    inputs, targets = _epoch(Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=1))
+    inputs, targets = _epoch(Batches(Examples(INPUTS, LABELS), 4, "sigmoid", shuffle_seed=1))
     assert sorted(inputs[:, 0]) == list(range(10))
     assert not np.array_equal(inputs[:, 0], np.arange(10))
     assert np.array_equal(targets[:, 0], inputs[:, 0] % 2)
 
 
 def test_the_order_depends_on_the_seed_and_the_epoch_alone() -> None:
-    whole = Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=1)
+    whole = Batches(Examples(INPUTS, LABELS), 4, "sigmoid", shuffle_seed=1)
     first, second = _epoch(whole)[0], _epoch(whole, 1)[0]
     assert not np.array_equal(first, second)
-    assert np.array_equal(_epoch(Batches(INPUTS, LABELS, 3, "sigmoid", shuffle_seed=1), 1)[0], second)
-    assert not np.array_equal(_epoch(Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=2))[0], first)
+    assert np.array_equal(_epoch(Batches(Examples(INPUTS, LABELS), 3, "sigmoid", shuffle_seed=1), 1)[0], second)
+    assert not np.array_equal(_epoch(Batches(Examples(INPUTS, LABELS), 4, "sigmoid", shuffle_seed=2))[0], first)
 
 
 def test_without_a_seed_inputs_come_in_order() -> None:
-    batches = Batches(INPUTS, LABELS, 4, "sigmoid")
+    batches = Batches(Examples(INPUTS, LABELS), 4, "sigmoid")
     assert [len(inputs) for inputs, _ in batches.as_dataset().as_numpy_iterator()] == [4, 4, 2]
     assert np.array_equal(_epoch(batches)[0], INPUTS)
 
 
 def test_a_dataset_reads_the_epoch_that_has_begun_in_the_arrays_type() -> None:
-    batches = Batches(INPUTS.astype(np.uint8), LABELS, 4, "softmax", shuffle_seed=1)
+    batches = Batches(Examples(INPUTS.astype(np.uint8), LABELS), 4, "softmax", shuffle_seed=1)
     dataset = batches.as_dataset()
     for epoch in (0, 1, 5):
         batches.begin_epoch(epoch)
@@ -82,9 +82,26 @@ def _changes(**changes: Any) -> AugmentationSettings:
     return AugmentationSettings.model_validate({"shear_degrees": 0.0, "zoom": 0.0, "flip": False} | changes)
 
 
+def test_every_other_epoch_has_the_mirrored_inputs_of_a_photo() -> None:
+    photos = np.arange(40, dtype=np.float16)[:, None]
+    examples = Examples(photos, (np.arange(40) % 2).astype(np.uint8), mirrored=photos + 100)
+    batches = Batches(examples, 16, "sigmoid", shuffle_seed=3)
+    seen = []
+    for epoch in range(3):
+        inputs, targets = _epoch(batches, epoch)
+        assert np.array_equal(inputs % 100 % 2, targets)
+        assert sorted(inputs[:, 0] % 100) == list(range(40))
+        seen.append((inputs[:, 0] >= 100)[np.argsort(inputs[:, 0] % 100)])
+    assert 8 < seen[0].sum() < 32
+    assert np.array_equal(seen[1], ~seen[0])
+    assert np.array_equal(seen[2], seen[0])
+    with pytest.raises(ValueError, match="39 inputs have 40 labels"):
+        Examples(photos, examples.labels, mirrored=photos[:39])
+
+
 def test_an_alternating_flip_flips_each_photo_in_every_other_epoch() -> None:
     labels = np.zeros(40, np.uint8)
-    batches = Batches(IMAGES, labels, 16, "sigmoid", shuffle_seed=3, changes=_changes(flip="alternating"))
+    batches = Batches(Examples(IMAGES, labels), 16, "sigmoid", shuffle_seed=3, changes=_changes(flip="alternating"))
     flipped = []
     for epoch in range(3):
         inputs, _ = _epoch(batches, epoch)
@@ -105,14 +122,16 @@ def test_images_and_labels_are_mixed_by_the_same_share(kind: str) -> None:
     # Each class has one value, so that a mixture's mean tells its share.
     labels = (np.arange(40) % 2).astype(np.uint8)
     images = np.broadcast_to((labels * 200)[:, None, None, None], (40, 20, 20, 3)).astype(np.uint8)
-    batches = Batches(images, labels, 40, "softmax", shuffle_seed=1, changes=_changes(**{kind: 1.0}))
+    batches = Batches(Examples(images, labels), 40, "softmax", shuffle_seed=1, changes=_changes(**{kind: 1.0}))
     for epoch in range(4):
         inputs, targets = _epoch(batches, epoch)
         assert inputs.dtype == np.uint8
         assert np.allclose(targets.sum(axis=1), 1)
         assert np.allclose(inputs.mean(axis=(1, 2, 3)) / 200, targets[:, 1], atol=0.005)
     assert np.unique(targets[:, 1]).size > 2
-    again, _ = _epoch(Batches(images, labels, 40, "softmax", shuffle_seed=1, changes=_changes(**{kind: 1.0})), 3)
+    again, _ = _epoch(
+        Batches(Examples(images, labels), 40, "softmax", shuffle_seed=1, changes=_changes(**{kind: 1.0})), 3
+    )
     assert np.array_equal(again, inputs)
 
 
@@ -123,8 +142,8 @@ def test_a_mixtures_loss_is_that_of_both_labels_each_by_its_class(
 ) -> None:
     labels = (np.arange(40) % 4 == 0).astype(np.uint8)
     mixed: dict[str, Any] = {"shuffle_seed": 1, "changes": _changes(**{kind: 1.0})}
-    plain = Batches(IMAGES, labels, 40, output, **mixed)
-    weighted = Batches(IMAGES, labels, 40, output, **mixed, class_weights=np.array([0.5, 4.0]))
+    plain = Batches(Examples(IMAGES, labels), 40, output, **mixed)
+    weighted = Batches(Examples(IMAGES, labels), 40, output, **mixed, class_weights=np.array([0.5, 4.0]))
     [(images, shares)] = plain.as_dataset().as_numpy_iterator()
     [(same_images, targets, weights)] = weighted.as_dataset().as_numpy_iterator()
     assert np.array_equal(images, same_images)
@@ -136,7 +155,7 @@ def test_a_mixtures_loss_is_that_of_both_labels_each_by_its_class(
 
 
 def test_batches_have_a_weight_for_each_image_where_classes_have() -> None:
-    batches = Batches(INPUTS, LABELS, 4, "sigmoid", shuffle_seed=1, class_weights=np.array([1.0, 3.0]))
+    batches = Batches(Examples(INPUTS, LABELS), 4, "sigmoid", shuffle_seed=1, class_weights=np.array([1.0, 3.0]))
     seen = [*batches.as_dataset().as_numpy_iterator()]
     for inputs, targets, weights in seen:
         assert weights.dtype == np.float32
