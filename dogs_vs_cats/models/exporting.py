@@ -19,8 +19,11 @@ def exported(opened: OpenNetwork, description: Description) -> keras.Model:
     """
     # Not the trained object itself: Keras saves the optimizer and the loss that a model was compiled with, and where
     # this one is loaded, those of this project do not exist.
-    network = description.build()
-    network.set_weights(opened.trained.get_weights())
+    if opened.learned is None:
+        network = description.build()
+        network.set_weights(opened.trained.get_weights())
+    else:
+        network = opened.deciding
     judge = description.judge(network)
 
     def answer(x: Any) -> Any:

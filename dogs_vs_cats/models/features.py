@@ -29,7 +29,8 @@ Features: TypeAlias = NDArray[np.float32]
 Extract: TypeAlias = Callable[[Photos, Path], None]
 
 _SAMPLE = 4  # photos on which ncnn must agree with TensorFlow
-_TOLERANCE = 1e-4  # of the features' range
+TOLERANCE = 1e-4
+"""Share of the features' range by which an engine may differ from TensorFlow."""
 _RELEASE_EVERY = 256  # photos, 17 MB of them at 150 pixels a side
 
 
@@ -62,9 +63,22 @@ def _ask_tensorflow(
         ) from None
 
 
-def _pick_sample(photos: Photos) -> Photos:
+def pick_sample(photos: Photos) -> Photos:
+    """Return a few photos on which an engine is tried, (at most 4, size, size, 3)."""
     positions = np.linspace(0, len(photos) - 1, min(_SAMPLE, len(photos))).astype(int)
     return np.array(photos[positions])
+
+
+def difference(found: Features, reference: Features) -> float:
+    """Return the largest difference of an engine's features of some photos from TensorFlow's, as a share of the range.
+
+    Raises:
+        ValueError: if their shapes differ.
+    """
+    if found.shape != reference.shape:
+        raise ValueError(f"features of {found.shape} and {reference.shape}")
+    span = max(float(np.ptp(reference)), float(np.finfo(np.float32).tiny))
+    return float(np.max(np.abs(found - reference))) / span
 
 
 def compare(found: Features, reference: Features) -> None:
@@ -78,15 +92,12 @@ def compare(found: Features, reference: Features) -> None:
         WorkflowError: if they differ by more than 1e-4 of the reference's range.
         ValueError: if their shapes differ.
     """
-    if found.shape != reference.shape:
-        raise ValueError(f"features of {found.shape} and {reference.shape}")
-    span = max(float(np.ptp(reference)), float(np.finfo(np.float32).tiny))
-    difference = float(np.max(np.abs(found - reference))) / span
+    share = difference(found, reference)
     # Written so that a NaN, which compares false, is refused.
-    if not difference <= _TOLERANCE:
+    if not share <= TOLERANCE:
         raise WorkflowError(
-            f"bottleneck.engine: ncnn's features differ from TensorFlow's by {difference:.1e} of their range "
-            f"(allowed: {_TOLERANCE:.0e}) on this machine; set bottleneck.engine: tensorflow"
+            f"bottleneck.engine: ncnn's features differ from TensorFlow's by {share:.1e} of their range "
+            f"(allowed: {TOLERANCE:.0e}) on this machine; set bottleneck.engine: tensorflow"
         )
 
 
@@ -152,7 +163,7 @@ def open_engine(
         yield _with_tensorflow(weights, settings, size)
         return
     network = _ncnn_network(weights, settings, size)
-    sample = _pick_sample(photos)
+    sample = pick_sample(photos)
     reference = _ask_tensorflow(sample, weights, settings, without_gpu=engine == "ncnn")
     if reference is None:
         yield _with_tensorflow(weights, settings, size)

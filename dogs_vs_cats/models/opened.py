@@ -31,12 +31,15 @@ class OpenNetwork:
         scale: what photos pass before it, from those that the model takes; None: nothing.
         deciding: the network on top of it, where that is another; None: ``seeing`` ends in the class itself.
         reversed_channels: whether ``seeing`` takes BGR, not RGB.
+        learned: the network that training changed, where that is part of both and neither of them; they have its
+            weights then, and are built for this alone.
     """
 
     seeing: keras.Model
     scale: keras.Model | None = None
     deciding: keras.Model | None = None
     reversed_channels: bool = False
+    learned: keras.Model | None = None
 
     def scaled(self, photos: NDArray[Any]) -> Any:
         """Photos (n, size, size, 3) RGB, 0 to 255, as ``seeing`` takes them."""
@@ -46,7 +49,7 @@ class OpenNetwork:
     @property
     def trained(self) -> keras.Model:
         """The network that training changed."""
-        return self.seeing if self.deciding is None else self.deciding
+        return self.learned or self.deciding or self.seeing
 
     @property
     def convolutions(self) -> list[keras.layers.Layer]:
@@ -55,7 +58,12 @@ class OpenNetwork:
 
 
 def open_backbone(
-    backbone: keras.Model, head: keras.Model, scaling: Scaling, name: BackboneName, smaller: keras.Model | None = None
+    backbone: keras.Model,
+    head: keras.Model,
+    scaling: Scaling,
+    name: BackboneName,
+    smaller: keras.Model | None = None,
+    learned: keras.Model | None = None,
 ) -> OpenNetwork:
     """Lay a backbone with a head on its features open.
 
@@ -65,6 +73,7 @@ def open_backbone(
         scaling: how photos are scaled for the backbone.
         name: the backbone's.
         smaller: makes photos of its size of those that the model takes; None: they are of that size.
+        learned: the network that training changed; None: the head.
     """
     photos = keras.Input((smaller or backbone).input_shape[1:], name="photos")
     seen = photos if smaller is None else smaller(photos)
@@ -73,6 +82,7 @@ def open_backbone(
         scale=keras.Model(photos, scale_layers(seen, scaling, name)),
         deciding=head,
         reversed_channels=scaling_values(scaling, name)[2],
+        learned=learned,
     )
 
 

@@ -165,6 +165,31 @@ EARLIER_LAYERS: dict[BackboneName, dict[str, int]] = {
 }
 """Layers whose maps can be pooled beside a backbone's last ones, and their channels: the last before a halving."""
 
+_VGG = {"block2": "block1_pool", "block3": "block2_pool", "block4": "block3_pool", "block5": "block4_pool"}
+_RESNET = {"conv3": "conv2_block3_out", "conv4": "conv3_block4_out", "conv5": "conv4_block6_out"}
+_LITE = "_blocks."
+
+BLOCKS: dict[BackboneName, dict[str, str]] = {
+    "vgg16": _VGG,
+    "vgg19": _VGG,
+    "resnet50": _RESNET,
+    "resnet50_v2": _RESNET,
+    "inception_v3": {"mixed8": "mixed7", "mixed9": "mixed8", "mixed10": "mixed9"},
+    "densenet121": {"conv3": "pool2_pool", "conv4": "pool3_pool", "conv5": "pool4_pool"},
+    "mobilenet_v2": {"block_13": "block_12_add", "block_15": "block_14_add", "block_16": "block_15_add"},
+    "mobilenet_v3": {"expanded_conv_12": "expanded_conv_11_add", "expanded_conv_14": "expanded_conv_13_add"},
+    "efficientnet_b0": {"block5": "block4c_add", "block6": "block5c_add", "block7": "block6d_add"},
+    "efficientnet_v2_b0": {"block5": "block4c_add", "block6": "block5e_add"},
+    "efficientnet_lite0": {f"{_LITE}11": f"{_LITE}10._add", f"{_LITE}15": f"{_LITE}14._add"},
+    "efficientnet_lite2": {f"{_LITE}15": f"{_LITE}14._add", f"{_LITE}20": f"{_LITE}19._add"},
+    "convnext_tiny": {
+        "stage_2": "convnext_tiny_downsampling_block_1",
+        "stage_3": "convnext_tiny_downsampling_block_2",
+    },
+}
+"""Blocks that a backbone can be trained further from, and the layer whose maps each one takes, through which all of a
+photo passes. Xception's have no names that stay the same."""
+
 NETWORKS: dict[str, Scratch | Backbone] = {
     **{str(name): network for name, network in SCRATCH.items()},
     **{str(name): network for name, network in BACKBONES.items()},

@@ -150,16 +150,39 @@ class StackedNetwork:
 AnyNetwork = TypeVar("AnyNetwork", bound=Network | StackedNetwork)
 
 
-def vgg16_network(tensors: Sequence[Tensor]) -> Network:
+def vgg16_network(tensors: Sequence[Tensor], blocks: int | None = None) -> Network:
     """VGG16's convolutions and poolings.
 
     Args:
         tensors: kernel (3, 3, in, out) and bias (out,) of each layer in turn.
+        blocks: how many of the first blocks; None: all five.
 
     Returns:
-        A network from a scaled photo to its bottleneck features.
+        A network from a scaled photo to its bottleneck features, or to the last block's maps.
     """
-    return _join(_blocks(tensors))
+    return _join(_blocks(tensors)[:blocks])
+
+
+def tuned_tensors(tensors: Sequence[Tensor], weights: Path) -> list[Tensor]:
+    """Put VGG16's last convolutions, as they were fine-tuned, in the place of those of ImageNet.
+
+    Args:
+        tensors: kernel and bias of each layer in turn.
+        weights: the fine-tuned network's ``.weights.h5``.
+
+    Returns:
+        As many tensors, of the same shapes.
+
+    Raises:
+        ValueError: if the weights are not those of such a network.
+        OSError: if they are missing, or no HDF5 file.
+    """
+    tuned = [tensor for layer in _read(weights, "conv2d") for tensor in layer]
+    frozen = list(tensors)[: len(tensors) - len(tuned)]
+    shapes = [tensor.shape for tensor in tensors[len(frozen) :]]
+    if not tuned or [tensor.shape for tensor in tuned] != shapes:
+        raise ValueError("its convolutions are not VGG16's last ones")
+    return [*frozen, *tuned]
 
 
 def vgg16_for_many(tensors: Sequence[Tensor], size: int, *, stacked: bool = False) -> Network | StackedNetwork:

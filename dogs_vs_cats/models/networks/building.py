@@ -76,17 +76,22 @@ def build_head(network: HeadSettings, features: tuple[int, int, int]) -> keras.M
     Returns:
         A model from ``(n, *features)`` to ``(n, 1)`` sigmoid or ``(n, 2)`` softmax outputs.
     """
+    inputs = layers.Input(features, name="features")
+    return keras.Model(inputs, head_on(inputs, network), name="head")
+
+
+def head_on(features: Any, network: HeadSettings) -> Any:
+    """Return the outputs of such a head on features (n, height, width, channels)."""
     pooling = {
         "flatten": layers.Flatten,
         "global_average": layers.GlobalAveragePooling2D,
         "global_max": layers.GlobalMaxPooling2D,
     }[network.pooling]
-    inputs = layers.Input(features, name="features")
-    x = pooling()(inputs)
+    x = pooling()(features)
     for units, dropout in zip(network.dense, network.dropout, strict=True):
         x = layers.Dense(units, activation="relu")(x)
         x = layers.Dropout(dropout)(x)
-    return keras.Model(inputs, _classify(x, network.output), name="head")
+    return _classify(x, network.output)
 
 
 def second_class(outputs: Any) -> Any:
