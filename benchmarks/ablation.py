@@ -106,7 +106,7 @@ def _trained(chosen: dict[str, int], unfinished: Path) -> dict[str, float]:
     parts = Parts(description.examples(prepared, "train"), description.examples(prepared, "validation"))
     prepare(section.seed, mixed_precision=False)
     model = description.build()
-    description.initialise(model, parts.training.inputs, section.seed)
+    description.initialise(model, parts.training.inputs, section.seed, prepared)
     state = unfinished / "-".join(map(str, chosen.values()))
     state.mkdir(parents=True, exist_ok=True)
     training = train(model, parts, section, checkpoint=state)

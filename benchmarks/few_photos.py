@@ -26,7 +26,7 @@ PREPARED = Prepared(Path("data/arrays"), Path("data/features"), Path("data/weigh
 def main() -> None:
     """Train on each draw, add its row, draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("kind", choices=["scratch", "vgg16"])
     parser.add_argument("results", type=Path, help="CSV file")
     parser.add_argument("--photos", type=int, nargs="+", default=[100, 300, 1000, 3000])
     parser.add_argument("--draws", type=int, default=5, help="of each number (%(default)s)")
@@ -73,7 +73,7 @@ def _reached(arguments: argparse.Namespace, settings: Settings, parts: Parts, se
     section = KINDS[arguments.kind].training_settings(settings).model_copy(update={"seed": seed})
     prepare(seed, mixed_precision=False)
     model = description.build()
-    description.initialise(model, parts.training.inputs, seed)
+    description.initialise(model, parts.training.inputs, seed, PREPARED)
     if isinstance(section, TrainScratchSettings):
         more = len(description.examples(PREPARED, "train").labels) / len(parts.training.labels)
         section = section.model_copy(update={"epochs": min(round(section.epochs * more), arguments.most_epochs)})

@@ -54,7 +54,7 @@ def main() -> None:
         )
         prepare(seed, mixed_precision=False)
         model = description.build()
-        description.initialise(model, learned, seed)
+        description.initialise(model, learned, seed, PREPARED)
         fit(model, parts, settings.train_vgg16.model_copy(update={"seed": seed}), None)
         predictor = Predictor(description, model)
 

@@ -10,6 +10,7 @@ ARRAYS = Path("data/arrays")
 FEATURES = Path("data/features")
 BACKBONE_WEIGHTS = Path("data/weights/backbone.weights.h5")
 MODELS = Path("models")
+HEAD_WEIGHTS = Path("models/vgg16.weights.h5")
 COMPARISON = Path("reports/comparison.json")
 COMPARISON_METRICS = Path("reports/comparison_metrics.json")
 PLOTS = Path("reports/plots")
@@ -23,18 +24,20 @@ class Prepared:
         arrays: the folder of decoded photos.
         features: the folder of bottleneck features.
         backbone: the backbone's ImageNet weights.
+        head: the weights of the head on those features, which fine-tuning starts from.
         project: the project's folder, from which messages name files.
     """
 
     arrays: Path = ARRAYS
     features: Path = FEATURES
     backbone: Path = BACKBONE_WEIGHTS
+    head: Path = HEAD_WEIGHTS
     project: Path = Path()
 
     @classmethod
     def of(cls, project: Path) -> Self:
         """Return the places in a project's folder."""
-        return cls(project / ARRAYS, project / FEATURES, project / BACKBONE_WEIGHTS, project)
+        return cls(project / ARRAYS, project / FEATURES, project / BACKBONE_WEIGHTS, project / HEAD_WEIGHTS, project)
 
     def name(self, path: Path) -> Path:
         """Return a path as messages name it."""

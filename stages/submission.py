@@ -1,4 +1,4 @@
-"""Predict the competition's test photos with the better model, as Kaggle scores them: by log-loss."""
+"""Predict the competition's test photos with the best model, as Kaggle scores them: by log-loss."""
 
 from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.data.arrays import has_split, read_dataset
@@ -13,6 +13,7 @@ def main() -> None:
         "Predict the unlabelled test photos",
         arrays="folder of decoded photos",
         features="folder of bottleneck features",
+        backbone="the backbone's ImageNet weights, for a fine-tuned model",
         models="folder of the trained models",
         submission="CSV file to write: id,label",
         summary="JSON file to write: the model, its calibration and what to expect",
@@ -22,7 +23,7 @@ def main() -> None:
         import_tensorflow()
         from dogs_vs_cats.evaluation.submitting import predict_unlabelled
 
-        prepared = Prepared(arguments.arrays, arguments.features)
+        prepared = Prepared(arguments.arrays, arguments.features, arguments.backbone)
         settings = arguments.settings
         submission = predict_unlabelled(prepared, arguments.models, settings.compare.seed, settings.submission.model)
     else:

@@ -32,7 +32,7 @@ SMALL = {
 }
 STAGES = {
     *("settings", "download", "split", "decode", "weights", "bottleneck"),
-    *("train_scratch", "train_vgg16", "compare", "submission"),
+    *("train_scratch", "train_vgg16", "fine_tune", "compare", "submission"),
 }
 
 
@@ -251,7 +251,7 @@ def test_photos_are_decoded_again_for_another_size_and_come_out_of_the_cache_for
 
 def test_an_experiment_runs_what_depends_on_its_setting_and_shows_beside_the_committed_result(project: Project) -> None:
     printed = project.run("dvc", "exp", "run", "--name", "shorter", "--set-param", "train_vgg16.epochs=1")
-    assert set(_ran(printed)) - {"settings"} <= {"train_vgg16", "compare", "submission"}
+    assert set(_ran(printed)) - {"settings"} <= {"train_vgg16", "fine_tune", "compare", "submission"}
     assert "train_vgg16" in _ran(printed)
     assert "shorter" in project.run("dvc", "exp", "show", "--md")
     assert "train_vgg16.epochs" in project.run("dvc", "params", "diff", "HEAD")

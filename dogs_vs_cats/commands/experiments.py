@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.option("--commits", type=click.IntRange(min=1), default=1, show_default=True, help="How many, from the latest.")
 def main(commits: int) -> None:
-    """List the experiments of the latest commits with both models' results and the settings that they changed."""
+    """List the experiments of the latest commits with the models' results and the settings that they changed."""
     from dogs_vs_cats.reports.experiments import print_experiments
 
     print_experiments(Path(), commits)

@@ -17,9 +17,7 @@ REPORTS = Path("reports/explain")
 
 @click.command()
 @click.argument("photo", type=PATH)
-@click.option(
-    "--model", "kinds", type=click.Choice([*KINDS]), multiple=True, help="This model alone; without it, both."
-)
+@click.option("--model", "kinds", type=click.Choice([*KINDS]), multiple=True, help="This model alone; without it, all.")
 @click.option("--output", type=PATH, help=f"Folder for the pictures; without it, {REPORTS}/PHOTO-NAME.")
 @settings_option
 def main(photo: Path, kinds: tuple[str, ...], output: Path | None, settings: Settings) -> None:
@@ -32,8 +30,9 @@ def main(photo: Path, kinds: tuple[str, ...], output: Path | None, settings: Set
     except RefusedPhotoError as error:
         raise WorkflowError(f"{photo}: {error}; give a photo that other programs can open") from None
     import_tensorflow()
+    from dogs_vs_cats.models.saved import trained_kinds
     from dogs_vs_cats.reports.explanation import explain
 
-    weights = [MODELS / f"{kind}.weights.h5" for kind in kinds or KINDS]
+    weights = [MODELS / f"{kind}.weights.h5" for kind in kinds or trained_kinds(MODELS)]
     for line in explain(decoded, weights, settings.decode, output or REPORTS / photo.stem):
         print(line)

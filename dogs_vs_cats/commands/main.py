@@ -9,13 +9,13 @@ from dogs_vs_cats.cli import run
 
 COMMANDS: dict[str, str] = {
     "predict": "Classify photos, and say how sure the model is.",
-    "page": "Serve a page to drop photos on: what both models say, and where they look.",
+    "page": "Serve a page to drop photos on: what the models say, and where they look.",
     "package": "Make a model that mlflow models serve gives photos to.",
     "export": "Write a model for ONNX Runtime, LiteRT, TensorFlow or OpenVINO.",
     "explain": "Show where the models look in a photo, and what their convolutions make of it.",
     "tour": "Make the pictures of docs/tour.md from the trained models.",
     "audit": "List the photos whose labels, contents, sizes or copies deserve a look.",
-    "experiments": "List DVC's experiments with both models' results and the settings that they changed.",
+    "experiments": "List DVC's experiments with the models' results and the settings that they changed.",
     "networks": "List every network with its parameters, multiply-adds and memory, and draw it.",
 }
 """Each command, its module's name here, and what it does."""

@@ -16,7 +16,7 @@ from dogs_vs_cats.errors import missing_package
 def main(port: int | None, open_browser: bool) -> None:  # noqa: FBT001
     """Serve a page on this machine alone to drop photos on.
 
-    It shows what both trained models say of them, and where they look. Ctrl-C ends it.
+    It shows what the trained models say of them, and where they look. Ctrl-C ends it.
     """
     if find_spec("nicegui") is None:
         raise missing_package("page", "nicegui")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 @click.argument("photos", nargs=-1, required=True, type=PATH, metavar="PHOTO_OR_FOLDER...")
 @click.option(
     "--model",
-    help="scratch or vgg16 of the project in the current folder, or MLflow's models:/NAME@ALIAS or "
-    "models:/NAME/VERSION; without it, the one that the comparison found better.",
+    help="scratch, vgg16 or fine_tuned of the project in the current folder, or MLflow's models:/NAME@ALIAS or "
+    "models:/NAME/VERSION; without it, the one that the comparison found best.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a line for each photo as it is done.")

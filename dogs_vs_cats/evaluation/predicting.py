@@ -9,25 +9,25 @@ from dogs_vs_cats.evaluation.comparing import Candidate
 from dogs_vs_cats.evaluation.metrics import photos_per_second
 from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.models.exporting import exported
-from dogs_vs_cats.models.kinds import KINDS, check_fit
+from dogs_vs_cats.models.kinds import check_fit
 from dogs_vs_cats.models.opened import OpenNetwork
-from dogs_vs_cats.models.saved import Predictor, describing, load_predictor
+from dogs_vs_cats.models.saved import Predictor, describing, load_predictor, trained_kinds
 from dogs_vs_cats.paths import Prepared
 
 
-def load_predictors(models: Path, dataset: Dataset, kinds: Iterable[str] = KINDS) -> dict[str, Predictor]:
+def load_predictors(models: Path, dataset: Dataset, kinds: Iterable[str] | None = None) -> dict[str, Predictor]:
     """Load trained models.
 
     Args:
         models: the folder that the training stages left.
         dataset: what they are to be used on.
-        kinds: which, in this order.
+        kinds: which, in this order; None: all that the settings do not leave out.
 
     Raises:
         WorkflowError: if a model is missing, or was trained on other classes or another size.
     """
     predictors: dict[str, Predictor] = {}
-    for kind in kinds:
+    for kind in trained_kinds(models) if kinds is None else kinds:
         weights = models / f"{kind}.weights.h5"
         predictors[kind] = load_predictor(weights)
         check_fit(describing(weights), predictors[kind].description, dataset)

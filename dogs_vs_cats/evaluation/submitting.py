@@ -9,7 +9,6 @@ from dogs_vs_cats.evaluation.ensemble import NAME as ENSEMBLE
 from dogs_vs_cats.evaluation.ensemble import fit_ensemble
 from dogs_vs_cats.evaluation.predicting import load_predictors
 from dogs_vs_cats.evaluation.submission import Submission, calibrate, expected_log_loss, facts_of, submission_frame
-from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.paths import Prepared
 
@@ -28,7 +27,7 @@ def predict_unlabelled(prepared: Prepared, models: Path, seed: int, kind: str | 
     """
     dataset = read_dataset(prepared.arrays)
     prepare(seed)
-    predictors = load_predictors(models, dataset, KINDS if kind in (None, ENSEMBLE) else [kind])
+    predictors = load_predictors(models, dataset, None if kind in (None, ENSEMBLE) else [kind])
     labels = open_images(prepared.arrays, "validation").labels
     validation = {kind: predictor.probabilities(prepared, "validation") for kind, predictor in predictors.items()}
     better = kind or better_model(labels, validation)

@@ -11,24 +11,34 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dogs_vs_cats.data.arrays import Dataset, open_split, read_dataset
 from dogs_vs_cats.data.examples import Examples, open_images
-from dogs_vs_cats.data.scaling import open_scaled
+from dogs_vs_cats.data.scaling import digest, open_scaled
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.models.features import mirrored, open_bottleneck, open_features
+from dogs_vs_cats.models.maps import Cut, View, open_maps
 from dogs_vs_cats.models.ncnn.engine import ChannelScaling
 from dogs_vs_cats.models.ncnn.networks import (
     Network,
     StackedNetwork,
     add_head,
     cnn_network,
+    tuned_tensors,
     vgg16_for_many,
     vgg16_network,
 )
-from dogs_vs_cats.models.pretrained.backbones import Scaling, build_backbone, pooled, scaling_values
-from dogs_vs_cats.models.pretrained.weights import read_tensors
+from dogs_vs_cats.models.pretrained.backbones import (
+    Scaling,
+    build_backbone,
+    pooled,
+    scaling_values,
+    untrained_backbone,
+)
+from dogs_vs_cats.models.pretrained.weights import Tensor, read_tensors
 from dogs_vs_cats.paths import Prepared
-from dogs_vs_cats.settings.catalogue import BACKBONES, SCRATCH, BackboneName
+from dogs_vs_cats.settings.catalogue import BACKBONES, BLOCKS, SCRATCH, BackboneName
 from dogs_vs_cats.settings.params import (
     CnnSettings,
+    FineTuneSettings,
     HeadSettings,
     Settings,
     TrainScratchSettings,
@@ -75,6 +85,8 @@ class Description(BaseModel, ABC):
     """Up to this many photos are done sooner in one process than ncnn's processes have started."""
     timed_photos: ClassVar[int]
     """Enough photos to time it by."""
+    optional: ClassVar[bool] = False
+    """Whether the settings may leave it out."""
 
     @classmethod
     @abstractmethod
@@ -83,7 +95,7 @@ class Description(BaseModel, ABC):
 
     @classmethod
     @abstractmethod
-    def training_settings(cls, settings: Settings) -> TrainScratchSettings | TrainVgg16Settings:
+    def training_settings(cls, settings: Settings) -> TrainScratchSettings | TrainVgg16Settings | FineTuneSettings:
         """Return the section that says how it is trained."""
 
     @classmethod
@@ -136,8 +148,8 @@ class Description(BaseModel, ABC):
     def build(self) -> "keras.Model":
         """Build the network that is trained, with new weights."""
 
-    def initialise(self, network: "keras.Model", inputs: NDArray[Any], seed: int) -> None:
-        """Set weights that begin as the training's inputs have it, (n, ...), where the network has such."""
+    def initialise(self, network: "keras.Model", inputs: NDArray[Any], seed: int, prepared: Prepared) -> None:
+        """Set weights that begin as the training's inputs (n, ...) or what was prepared have it, where it has such."""
 
     def judge(self, network: "keras.Model") -> "keras.Model":
         """Return what judges an input by the trained network: of several views of it, where the model has such."""
@@ -276,7 +288,7 @@ class ScratchModel(Description):
 
         return build_cnn(self.network, self.side)
 
-    def initialise(self, network: "keras.Model", inputs: NDArray[np.uint8], seed: int) -> None:
+    def initialise(self, network: "keras.Model", inputs: NDArray[np.uint8], seed: int, prepared: Prepared) -> None:  # noqa: ARG002 - the photos are enough
         """Whiten what the first convolution gives of the training photos."""
         if self.network.name == "wide_residual" and self.network.whitening:
             from dogs_vs_cats.models.networks.whitening import whiten
@@ -323,11 +335,11 @@ class ScratchModel(Description):
         return cnn_network(self.network, self.side, weights)
 
 
-class TransferModel(Description):
-    """A head that is trained on the bottleneck features of a frozen backbone.
+class BackboneModel(Description):
+    """A head on the features of a backbone that others trained.
 
     Attributes:
-        features: height, width and channels of one photo's features.
+        features: height, width and channels of one photo's features, which the head takes.
         backbone: whose features.
         scaling: how photos are scaled for the backbone.
         pooling: how its maps are pooled; None: not at all.
@@ -336,7 +348,6 @@ class TransferModel(Description):
         network: the head's settings.
     """
 
-    kind: Literal["vgg16"] = "vgg16"
     features: tuple[int, int, int]
     backbone: BackboneName = "vgg16"  # descriptions did not name it while there was but one
     scaling: Scaling
@@ -345,12 +356,50 @@ class TransferModel(Description):
     mirrored: bool = False
     network: HeadSettings
 
-    stage = "train_vgg16"
-    needs = "bottleneck"
     article_accuracy = 0.907
-    searched = frozenset({"optimizer", "loss", "batch", "network", "keep"})
     few_photos = 24
     timed_photos = 64  # VGG16 takes 10 to 20 photos a second on two cores
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether a photo's mirror image is a view of its own."""
+        return self.mirrored
+
+    def require_weights(self, backbone: Path) -> None:
+        """Say how to get the backbone's weights."""
+        if not backbone.exists():
+            raise WorkflowError(f"{backbone}: no backbone there; fetch it with: dvc repro weights")
+
+    @property
+    def suits_ncnn(self) -> bool:
+        """Whether the backbone is VGG16, and the head takes its maps of a photo as they are."""
+        return self.backbone == "vgg16" and self.pooling is None
+
+    @property
+    def channel_scaling(self) -> ChannelScaling:
+        """Photos are scaled as the backbone was trained, or as in the article."""
+        return scaling_values(self.scaling, self.backbone)
+
+    def ncnn_network(self, weights: Path, backbone: Path, *, many: bool) -> Network | StackedNetwork:
+        """Build VGG16 and the head for ncnn."""
+        tensors = self._tensors(weights, backbone)
+        network = vgg16_for_many(tensors, self.side) if many else vgg16_network(tensors)
+        return add_head(network, self.network, self.features, weights)
+
+    def _tensors(self, weights: Path, backbone: Path) -> list[Tensor]:  # noqa: ARG002 - the backbone's own
+        return read_tensors(backbone)
+
+    def _pooled(self, backbone: "keras.Model") -> "keras.Model":
+        return pooled(backbone, self.pooling, self.layers)
+
+
+class TransferModel(BackboneModel):
+    """A head that is trained on the bottleneck features of a frozen backbone."""
+
+    kind: Literal["vgg16"] = "vgg16"
+    stage = "train_vgg16"
+    needs = "bottleneck"
+    searched = frozenset({"optimizer", "loss", "batch", "network", "keep"})
 
     @classmethod
     def of(cls, settings: Settings, prepared: Prepared) -> Self:
@@ -434,10 +483,9 @@ class TransferModel(Description):
         self.require_weights(backbone)
         from dogs_vs_cats.models.opened import open_backbone, to_side
 
-        frozen = pooled(build_backbone(self.backbone, self.side, backbone), self.pooling, self.layers)
-        return open_backbone(
-            frozen, network, self.scaling, self.backbone, to_side(self.size, self.side, self.resampling)
-        )
+        frozen = self._pooled(build_backbone(self.backbone, self.side, backbone))
+        smaller = to_side(self.size, self.side, self.resampling)
+        return open_backbone(frozen, network, self.scaling, self.backbone, smaller)
 
     def inputs(self, prepared: Prepared, split: str) -> NDArray[np.float32]:
         """Open the features, (n, *features)."""
@@ -453,38 +501,174 @@ class TransferModel(Description):
         own = self.inputs(prepared, split)
         return [own, open_features(prepared.features, mirrored(split), len(own))] if self.mirrored else [own]
 
+
+class FineTunedModel(BackboneModel):
+    """The last blocks of a backbone and the head on its features, trained further together.
+
+    Attributes:
+        block: the first of the blocks that are trained.
+        cut: the last of the layers whose maps are computed once.
+        maps: height, width and channels of those maps.
+        started_from: SHA-256 of the head's weights and of the backbone's.
+    """
+
+    kind: Literal["fine_tuned"] = "fine_tuned"
+    block: str
+    cut: str
+    maps: tuple[int, int, int]
+    started_from: str
+
+    stage = "fine_tune"
+    needs = "train_vgg16"
+    searched = frozenset()
+    optional = True
+
+    @classmethod
+    def of(cls, settings: Settings, prepared: Prepared) -> Self:
+        """Describe it.
+
+        Raises:
+            WorkflowError: if there is no head to start from, or one of other features.
+        """
+        transfer, block = TransferModel.of(settings, prepared), settings.fine_tune.block
+        if block is None:
+            raise ValueError("fine_tune.block is null")
+        transfer.require_weights(prepared.backbone)
+        _check_head(prepared.head, transfer)
+        from dogs_vs_cats.models.tuned import find_cut
+
+        backbone = untrained_backbone(transfer.backbone, transfer.side)
+        cut = find_cut(backbone, transfer.backbone, block, transfer.layers)
+        return cls(
+            **transfer.model_dump(exclude={"kind"}),
+            block=block,
+            cut=cut,
+            maps=backbone.get_layer(cut).output.shape[1:],
+            started_from=digest([digest_of(prepared.head), digest_of(prepared.backbone)]),
+        )
+
+    @classmethod
+    def training_settings(cls, settings: Settings) -> FineTuneSettings:
+        """Return ``fine_tune``."""
+        return settings.fine_tune
+
+    @classmethod
+    def search_settings(cls, settings: Settings) -> Vgg16Search:  # noqa: ARG003 - it has none
+        """Refuse: there is no search for it."""
+        raise WorkflowError("the fine-tuned model is not searched for; search for its head: search/optuna_vgg16.py")
+
     @property
-    def mirrors(self) -> bool:
-        """Whether a photo's mirror image is a view of its own."""
-        return self.mirrored
-
-    def require_weights(self, backbone: Path) -> None:
-        """Say how to get the backbone's weights."""
-        if not backbone.exists():
-            raise WorkflowError(f"{backbone}: no backbone there; fetch it with: dvc repro weights")
+    def name(self) -> str:
+        """The model as reports call it."""
+        return f"fine-tuned {BACKBONES[self.backbone].title}"
 
     @property
-    def suits_ncnn(self) -> bool:
-        """Whether the backbone is VGG16, and the head takes its maps of a photo as they are."""
-        return self.backbone == "vgg16" and self.pooling is None
+    def label(self) -> str:
+        """``fine-tuned vgg16``."""
+        return f"fine-tuned {self.backbone}"
 
     @property
-    def channel_scaling(self) -> ChannelScaling:
-        """Photos are scaled as the backbone was trained, or as in the article."""
-        return scaling_values(self.scaling, self.backbone)
+    def origin(self) -> str:
+        """Its knowledge is the backbone's, adapted."""
+        return (
+            f"goes on from the {BACKBONES[self.backbone].title} transfer model: from {self.block} on, the network that "
+            "others trained on the photos of ImageNet learns further here, {learned} parameters with the layers after "
+            "it; what is before stays as it is."
+        )
 
-    def ncnn_network(self, weights: Path, backbone: Path, *, many: bool) -> Network | StackedNetwork:
-        """Build VGG16 and the head for ncnn."""
-        tensors = read_tensors(backbone)
-        network = vgg16_for_many(tensors, self.side) if many else vgg16_network(tensors)
-        return add_head(network, self.network, self.features, weights)
+    def build(self) -> "keras.Model":
+        """Build the network from the maps on."""
+        from dogs_vs_cats.models.tuned import build_tuned
+
+        backbone = untrained_backbone(self.backbone, self.side)
+        block = BLOCKS[self.backbone][self.block]
+        standardised = self.pooling is not None
+        return build_tuned(backbone, block, self._top(backbone), self.network, standardised=standardised)
+
+    def _top(self, backbone: "keras.Model") -> "keras.Model":
+        from dogs_vs_cats.models.tuned import top
+
+        return top(backbone, self.cut, self.pooling, self.layers)
+
+    def initialise(self, network: "keras.Model", inputs: NDArray[np.float16], seed: int, prepared: Prepared) -> None:  # noqa: ARG002 - it goes on from weights
+        """Give it the backbone's weights and the trained head's."""
+        from dogs_vs_cats.models.networks.building import build_head
+        from dogs_vs_cats.models.tuned import start
+
+        head = build_head(self.network, self.features)
+        try:
+            head.load_weights(prepared.head)
+        except (OSError, ValueError) as error:
+            raise WorkflowError(f"{prepared.head}: damaged ({str(error).splitlines()[0]}); {_TRAIN_HEAD}") from None
+        part = self._top(build_backbone(self.backbone, self.side, prepared.backbone))
+        views = ["train", *([mirrored("train")] if self.mirrored else [])]
+        start(network, part, head, np.concatenate([open_features(prepared.features, view) for view in views]))
+
+    def open(self, network: "keras.Model", backbone: Path) -> "OpenNetwork":
+        """Lay it open: the backbone, with what it learned, sees the scaled photo, the head decides."""
+        self.require_weights(backbone)
+        from dogs_vs_cats.models.opened import open_backbone, to_side
+        from dogs_vs_cats.models.tuned import finish
+
+        whole = build_backbone(self.backbone, self.side, backbone)
+        head = finish(network, self._top(whole), self.network)  # the whole has the trained weights, too
+        seeing, smaller = self._pooled(whole), to_side(self.size, self.side, self.resampling)
+        return open_backbone(seeing, head, self.scaling, self.backbone, smaller, network)
+
+    def _open(self, prepared: Prepared, view: View) -> NDArray[np.float16]:
+        splits = read_dataset(prepared.arrays).counts
+        views = [View(name) for name in splits]
+        views += [View(name, mirrored=True) for name in splits if self.mirrored or name == "train"]
+        return open_maps(prepared, Cut(self.backbone, self.scaling, self.side, self.cut), view, views)
+
+    def inputs(self, prepared: Prepared, split: str) -> NDArray[np.float16]:
+        """Open the maps, (n, *maps)."""
+        return self._open(prepared, View(split))
+
+    def examples(self, prepared: Prepared, split: str) -> Examples:
+        """Open the maps with their labels; in training with those of mirrored photos."""
+        labels = open_images(prepared.arrays, split).labels
+        mirrored = self._open(prepared, View(split, mirrored=True)) if split == "train" else None
+        return Examples(self.inputs(prepared, split), labels, mirrored=mirrored)
+
+    def view_inputs(self, prepared: Prepared, split: str) -> list[NDArray[np.float16]]:
+        """Open the maps of a split's photos, and of their mirror images where those are judged."""
+        views = [View(split), *([View(split, mirrored=True)] if self.mirrored else [])]
+        return [self._open(prepared, view) for view in views]
+
+    def _tensors(self, weights: Path, backbone: Path) -> list[Tensor]:
+        return tuned_tensors(read_tensors(backbone), weights)
+
+
+_TRAIN_HEAD = "train it with: dvc repro train_vgg16"
+
+
+def _check_head(weights: Path, transfer: TransferModel) -> None:
+    """Refuse to start from a head that is missing, or that was trained on other features."""
+    path = weights.with_name(weights.name.removesuffix(".weights.h5") + ".json")
+    for file in (path, weights):
+        if not file.exists():
+            raise WorkflowError(f"{file}: no trained head to fine-tune; {_TRAIN_HEAD}")
+    try:
+        head = TransferModel.model_validate_json(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, ValueError):
+        head = None
+    if head != transfer:
+        raise WorkflowError(
+            f"{path}: a head of other features, or of another shape, than bottleneck and train_vgg16.network say; "
+            f"{_TRAIN_HEAD}"
+        )
 
 
 def _scaled_to(size: int | None, dataset: Dataset) -> int | None:
     return None if size == dataset.size else size
 
 
-KINDS: dict[str, type[Description]] = {"scratch": ScratchModel, "vgg16": TransferModel}
+KINDS: dict[str, type[Description]] = {
+    "scratch": ScratchModel,
+    "vgg16": TransferModel,
+    "fine_tuned": FineTunedModel,
+}
 """Every kind by the name that users choose it by."""
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from dogs_vs_cats.data.arrays import release
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import reserve, whole_file
-from dogs_vs_cats.models.kinds import Description, parse_description
+from dogs_vs_cats.models.kinds import KINDS, Description, parse_description
 from dogs_vs_cats.models.probabilities import average_log_odds, class_probabilities
 from dogs_vs_cats.paths import Prepared
 
@@ -52,6 +52,27 @@ def describing(weights: Path) -> Path:
     return weights.with_name(weights.name.removesuffix(".weights.h5") + ".json")
 
 
+_NONE = "null"
+"""In place of a description: the settings leave this model out."""
+
+
+def write_no_model(weights: Path) -> None:
+    """Write what says that the settings leave a model out: no weights, and no description."""
+    for path, text in ((weights, ""), (describing(weights), f"{_NONE}\n")):
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+
+
+def trained_kinds(models: Path) -> list[str]:
+    """Return the kinds of model that are there, or should be: all but those that the settings leave out."""
+    paths = {kind: describing(models / f"{kind}.weights.h5") for kind in KINDS}
+    return [kind for kind in KINDS if not KINDS[kind].optional or _says_model(paths[kind])]
+
+
+def _says_model(description: Path) -> bool:
+    return description.exists() and description.read_bytes().strip() != _NONE.encode()
+
+
 class Predictor:
     """A trained model, ready to predict.
 
@@ -65,8 +86,8 @@ class Predictor:
 
     @property
     def parameters(self) -> int:
-        """Trained and frozen numbers in the network; the backbone's own are not counted in the head's."""
-        return int(self.model.count_params())
+        """Numbers in the network that training changes; the backbone's own are not counted in the head's."""
+        return sum(layer.count_params() for layer in self.model.layers if layer.trainable)
 
     def predict(self, inputs: NDArray[Any], batch: int = 64) -> NDArray[np.float64]:
         """Return the probabilities of each input's classes, (n, classes), each between 0 and 1.
@@ -117,6 +138,11 @@ def read_description(weights: Path) -> Description:
         WorkflowError: if that is missing or damaged; it names the stage that makes it.
     """
     path = describing(weights)
+    kind = path.stem
+    if kind in KINDS and KINDS[kind].optional and path.exists() and not _says_model(path):
+        raise WorkflowError(
+            f"{path}: there is no such model while {KINDS[kind].stage}.block is null; set it, and run dvc repro"
+        )
     try:
         return parse_description(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -148,7 +174,8 @@ def loading(weights: Path) -> Iterator[None]:
 
 def advice(weights: Path) -> str:
     """The command that makes a model."""
-    return f"run dvc repro train_{describing(weights).stem}"
+    kind = describing(weights).stem
+    return f"run dvc repro {KINDS[kind].stage if kind in KINDS else f'train_{kind}'}"
 
 
 def load_predictor(weights: Path) -> Predictor:

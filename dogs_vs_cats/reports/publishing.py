@@ -18,7 +18,7 @@ from dogs_vs_cats.tracking.tracked_runs import reopened_run, set_alias, show_com
 from dogs_vs_cats.tracking.views import compared_view
 
 CHAMPION = "champion"
-_LATEST = {"scratch": "latest-scratch", "vgg16": "latest-transfer"}
+_LATEST = {"scratch": "latest-scratch", "vgg16": "latest-transfer", "fine_tuned": "latest-fine-tuned"}
 
 
 def publish(
@@ -31,7 +31,8 @@ def publish(
 ) -> None:
     """Log each model's scores, figures and the report to its run, and give versions their aliases.
 
-    Each model has ``latest-scratch`` or ``latest-transfer``; the better one has ``champion`` if it deserves it.
+    Each model has ``latest-scratch``, ``latest-transfer`` or ``latest-fine-tuned``; the best one has ``champion`` if it
+    deserves it.
 
     What MLflow does not take is told in a line and kept on disk, as in a training.
 

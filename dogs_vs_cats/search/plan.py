@@ -107,7 +107,7 @@ class Plan:
     @property
     def base(self) -> Trained:
         """The settings that a trial starts from: what the search does not vary is as in this."""
-        return KINDS[self.kind].training_settings(self.settings)
+        return self.settings.train_scratch if self.kind == "scratch" else self.settings.train_vgg16
 
     @property
     def search(self) -> ScratchSearch | Vgg16Search:

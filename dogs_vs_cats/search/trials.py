@@ -199,7 +199,7 @@ def _train(
     description = described.model_copy(update=tried)
     prepare(settings.seed, mixed_precision=settings.mixed_precision)
     model = description.build()
-    description.initialise(model, parts.training.inputs, settings.seed)
+    description.initialise(model, parts.training.inputs, settings.seed, Prepared.of(plan.root))
     result = train(
         model,
         parts,

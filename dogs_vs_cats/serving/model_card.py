@@ -8,7 +8,7 @@ import yaml
 from dogs_vs_cats.data.arrays import read_dataset
 from dogs_vs_cats.evaluation.comparison import Comparison, ModelResult
 from dogs_vs_cats.evaluation.wording import percent, photos
-from dogs_vs_cats.models.kinds import TransferModel
+from dogs_vs_cats.models.kinds import BackboneModel
 from dogs_vs_cats.paths import ARRAYS, COMPARISON
 from dogs_vs_cats.reports.pages import environment
 from dogs_vs_cats.serving.trained_models import TrainedModel
@@ -56,8 +56,8 @@ def model_card(trained: TrainedModel, project: Path, library: str, loading: str)
     comparison, description = Comparison.read(project / COMPARISON), trained.description
     arrays = project / ARRAYS
     result = comparison.models[trained.kind]
-    backbone = BACKBONES[description.backbone].title if isinstance(description, TransferModel) else None
-    licence = WEIGHTS_LICENCES[description.backbone] if isinstance(description, TransferModel) else _CODE_LICENCE
+    backbone = BACKBONES[description.backbone].title if isinstance(description, BackboneModel) else None
+    licence = WEIGHTS_LICENCES[description.backbone] if isinstance(description, BackboneModel) else _CODE_LICENCE
     data = _DATASETS.get(comparison.source, comparison.source)
     front = {
         "library_name": library,

@@ -1,4 +1,4 @@
-"""What the page shows of each photo, as HTML: both models' answers, or the reason why there is none."""
+"""What the page shows of each photo, as HTML: the models' answers, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def answer_card(
     overlays: Mapping[str, NDArray[np.uint8] | None] | None = None,
     note: str = "finding where it looks …",
 ) -> str:
-    """What both models say of a photo.
+    """What the models say of a photo.
 
     Args:
-        models: both models.
+        models: the models.
         name: the photo's file name.
         seen: the photo and the answers.
         overlays: where the models look; None: not known.

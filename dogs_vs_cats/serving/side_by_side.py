@@ -1,4 +1,4 @@
-"""Both trained models on one photo: what each says of it, as ``predict`` does, and where it looks."""
+"""The trained models on one photo: what each says of it, as ``predict`` does, and where it looks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, squash, use
-from dogs_vs_cats.models.kinds import KINDS
-from dogs_vs_cats.models.saved import load_predictor
+from dogs_vs_cats.models.saved import load_predictor, trained_kinds
+from dogs_vs_cats.paths import MODELS
 from dogs_vs_cats.reports.overlays import overlay
 from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.serving.classifying import LARGEST_SENT
@@ -47,12 +47,12 @@ class Seen:
 
 
 class SideBySide:
-    """Both trained models, open.
+    """The trained models, open.
 
     Args:
         trained: by kind, where they are.
         classifiers: by kind, the same, ready for photos.
-        better: which of them the comparison found better.
+        better: which of them the comparison found best.
     """
 
     def __init__(self, trained: Mapping[str, TrainedModel], classifiers: Mapping[str, Classifier], better: str) -> None:
@@ -114,14 +114,14 @@ class SideBySide:
 
     @cached_property
     def networks(self) -> dict[str, OpenNetwork]:
-        """Both networks laid open in TensorFlow, which takes seconds to import."""
+        """The networks laid open in TensorFlow, which takes seconds to import."""
         import_tensorflow()
         return {kind: load_predictor(model.weights).open(model.backbone) for kind, model in self._trained.items()}
 
 
 @contextmanager
 def open_side_by_side(project: Path) -> Iterator[SideBySide]:
-    """Open both models of a project.
+    """Open the models of a project.
 
     Args:
         project: the project's folder.
@@ -133,7 +133,7 @@ def open_side_by_side(project: Path) -> Iterator[SideBySide]:
         WorkflowError: as ``find_model`` and ``open_trained``; what is missing or damaged is told here.
     """
     better = find_model(project).kind
-    trained = {kind: find_model(project, kind) for kind in KINDS}
+    trained = {kind: find_model(project, kind) for kind in trained_kinds(project / MODELS)}
     with ExitStack() as opened:
-        classifiers = {kind: opened.enter_context(open_trained(trained[kind])) for kind in KINDS}
+        classifiers = {kind: opened.enter_context(open_trained(model)) for kind, model in trained.items()}
         yield SideBySide(trained, classifiers, better)

@@ -21,7 +21,7 @@ from dogs_vs_cats.files import digest_of, temporary_folder
 from dogs_vs_cats.models.kinds import KINDS, Description, check_fit
 from dogs_vs_cats.models.ncnn.engine import NcnnPool, compute, count_workers
 from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork
-from dogs_vs_cats.models.saved import describing, load_predictor, loading, read_description
+from dogs_vs_cats.models.saved import describing, load_predictor, loading, read_description, trained_kinds
 from dogs_vs_cats.paths import ARRAYS, BACKBONE_WEIGHTS, COMPARISON, MODELS
 from dogs_vs_cats.runtime import import_tensorflow
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Compute, Unread
@@ -104,13 +104,15 @@ def find_model(project: Path, kind: str | None = None) -> TrainedModel:
     try:
         comparison = Comparison.read(path)
     except FileNotFoundError:
-        trained = all(_weights(project, other).exists() for other in KINDS)
+        trained = all(_weights(project, other).exists() for other in trained_kinds(project / MODELS))
         advice = "compare them with: dvc repro compare" if trained else "train and compare the models with: dvc repro"
         raise WorkflowError(f"{path}: no comparison of trained models there; {advice}") from None
     kind = kind or comparison.better
     weights = _weights(project, kind)
     description = read_description(weights)
-    if kind not in comparison.models or description.classes != comparison.classes:
+    if kind not in comparison.models:
+        raise WorkflowError(f"{path}: {kind} was trained since; compare again with: dvc repro compare")
+    if description.classes != comparison.classes:
         raise WorkflowError(
             f"{path}: compares models of {' and '.join(comparison.classes)}, {kind} is one of "
             f"{' and '.join(description.classes)}; run dvc repro"
@@ -134,8 +136,8 @@ def open_classifier(
 
     Args:
         project: the project's folder.
-        model: ``scratch`` or ``vgg16``; ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` from MLflow, which
-            TensorFlow runs; None: the better one of the project's.
+        model: ``scratch``, ``vgg16`` or ``fine_tuned``; ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` from MLflow,
+            which TensorFlow runs; None: the best one of the project's.
         engine: ``auto``: ncnn where it is installed and can run the model, else TensorFlow.
         photos: about how many will be classified; with many, ncnn runs on every core.
 

@@ -11,6 +11,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.addresses import redacted, storage_fault, tracking_fault
 from dogs_vs_cats.settings.catalogue import (
     BACKBONES,
+    BLOCKS,
     EARLIER_LAYERS,
     NCNN_LITES,
     SCRATCH,
@@ -447,6 +448,40 @@ class TrainVgg16Settings(TrainingSettings):
         return self
 
 
+class FineTuneSettings(TrainingSettings):
+    """The backbone's last blocks, trained further together with the head that ``train_vgg16`` left."""
+
+    block: str | None = None
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+
+    @property
+    def changes(self) -> AugmentationSettings | None:
+        """MixUp of the maps; their photos' mirror images have maps of their own."""
+        if not self.mixup:
+            return None
+        return AugmentationSettings(shear_degrees=0.0, zoom=0.0, flip=False, mixup=self.mixup)
+
+    @model_validator(mode="after")
+    def _mixtures_fit(self) -> Self:
+        if self.mixup and self.loss.name == "hinge":
+            raise ValueError("mixup mixes two labels, which loss.name hinge cannot take; choose another loss")
+        return self
+
+
+_NO_FINE_TUNING = FineTuneSettings(
+    epochs=1,
+    batch=1,
+    seed=0,
+    optimizer=OptimizerSettings(name="sgd", learning_rate=1.0),
+    loss=LossSettings(name="binary_crossentropy"),
+    early_stopping=None,
+    reduce_on_plateau=None,
+    keep="last",
+    mixed_precision=False,
+)
+"""For a ``params.yaml`` of an older version, without the section."""
+
+
 # ---------------------------------------------------------------- results
 
 
@@ -463,7 +498,7 @@ class CompareSettings(Section):
 class SubmissionSettings(Section):
     """Which model predicts the unlabelled photos."""
 
-    model: Literal["scratch", "vgg16", "ensemble"] | None = None
+    model: Literal["scratch", "vgg16", "fine_tuned", "ensemble"] | None = None
 
 
 Rule = Literal["merit", "always", "never"]
@@ -490,10 +525,24 @@ class Settings(Section):
     bottleneck: BottleneckSettings
     train_scratch: TrainScratchSettings
     train_vgg16: TrainVgg16Settings
+    fine_tune: FineTuneSettings = _NO_FINE_TUNING
     compare: CompareSettings
     submission: SubmissionSettings = SubmissionSettings()
     tracking: TrackingSettings
     search: SearchSettings
+
+    @model_validator(mode="after")
+    def _fine_tuning_fits(self) -> Self:
+        block, backbone = self.fine_tune.block, self.bottleneck.backbone
+        blocks, title = BLOCKS.get(backbone, {}), BACKBONES[backbone].title
+        if block is not None and block not in blocks:
+            choices = f"choose from {', '.join(blocks)}, or null" if blocks else "it has none to choose: set it to null"
+            raise ValueError(f"fine_tune.block is {shortened(block)}: no block of {title} to train further; {choices}")
+        if self.submission.model == "fine_tuned" and block is None:
+            raise ValueError(
+                "submission.model is fine_tuned: there is no such model while fine_tune.block is null; set one of both"
+            )
+        return self
 
     @model_validator(mode="after")
     def _photos_are_large_enough(self) -> Self:

@@ -22,11 +22,13 @@ def estimate_normalisations(network: keras.Model, inputs: NDArray[Any], batch: i
         seed: of which ones.
 
     Returns:
-        Whether it has any.
+        Whether it has any that are not frozen.
 
     Source: Izmailov et al., "Averaging weights leads to wider optima and better generalization", UAI 2018, section 3.2.
     """
-    normalisations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    normalisations = [
+        layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
     momenta = [layer.momentum for layer in normalisations]
     if not normalisations:
         return False

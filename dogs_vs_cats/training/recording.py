@@ -26,7 +26,7 @@ from dogs_vs_cats.training.logistic import solve
 from dogs_vs_cats.training.weighting import class_weights
 
 _MEASURES = ("accuracy", "loss", "log_loss")
-_DESCRIBED = {"size", "sees", "resampling", "backbone", "scaling", "pooling", "layers", "mirrored"}
+_DESCRIBED = {"size", "sees", "resampling", "backbone", "scaling", "pooling", "layers", "mirrored", "cut"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def train_and_record(
         checkpoint.forget_if_recorded(Path("dvc.lock"), root / "dvc.lock")
         prepare(section.seed, mixed_precision=section.mixed_precision)
         model = description.build()
-        description.initialise(model, parts.training.inputs, section.seed)
+        description.initialise(model, parts.training.inputs, section.seed, prepared)
         if checkpoint.finished:
             print(f"{checkpoint.folder}: this training had finished; its results are written again", flush=True)
             result = fit(model, parts, section, checkpoint.state)

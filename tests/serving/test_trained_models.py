@@ -195,7 +195,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it(project: Path) 
     with pytest.raises(WorkflowError, match=r"scratch\.json: no trained model there; run dvc repro train_scratch"):
         find_model(project, "scratch")
     with (
-        pytest.raises(WorkflowError, match=r"model resnet: choose scratch, vgg16 or models:/NAME@ALIAS"),
+        pytest.raises(WorkflowError, match=r"model resnet: choose scratch, vgg16, fine_tuned or models:/NAME@ALIAS"),
         open_classifier(project, "resnet"),
     ):
         pass

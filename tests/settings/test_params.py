@@ -96,7 +96,20 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
             {"train_scratch.size": 16, "train_scratch.network.convolutions": [{"filters": 1, "kernel": 3}] * 5},
             ["halve train_scratch.size 16 to nothing"],
         ),
-        ({"submission.model": "best"}, ["submission.model is 'best'", "'scratch', 'vgg16' or 'ensemble'"]),
+        (
+            {"submission.model": "best"},
+            ["submission.model is 'best'", "'scratch', 'vgg16', 'fine_tuned' or 'ensemble'"],
+        ),
+        ({"submission.model": "fine_tuned"}, ["submission.model is fine_tuned", "while fine_tune.block is null"]),
+        (
+            {"fine_tune.block": "block6"},
+            ["fine_tune.block is 'block6': no block of VGG16", "choose from block2, block3, block4, block5, or null"],
+        ),
+        (
+            {"fine_tune.block": "block14", "bottleneck.backbone": "xception"},
+            ["fine_tune.block is 'block14': no block of Xception", "none to choose: set it to null"],
+        ),
+        ({"fine_tune.mixup": 0.2, "fine_tune.loss.name": "hinge"}, ["fine_tune: mixup mixes two labels", "hinge"]),
         ({"bottleneck.mirrored": True}, ["bottleneck", "set bottleneck.pooling"]),
         ({"bottleneck.layers": ["block4_pool"]}, ["bottleneck", "set bottleneck.pooling"]),
         (

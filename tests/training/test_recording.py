@@ -41,9 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photos: tuple[NDArray[np.ui
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("DVC_EXP_NAME", "wavy-newt")
-        for kind, description in KINDS.items():
+        for kind in ("scratch", "vgg16"):
             outputs = Outputs(folder / "models" / f"{kind}.weights.h5", folder / "reports" / kind)
-            train_and_record(description, Prepared.of(folder), settings, outputs, folder)
+            train_and_record(KINDS[kind], Prepared.of(folder), settings, outputs, folder)
     return folder
 
 
