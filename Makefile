@@ -1,6 +1,6 @@
 # Targets with a text behind ## are listed by plain `make`.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu repro article best-scratch best-transfer tour test check bench torture format lock experiments ui send submit clean
+.PHONY: help setup setup-gpu repro article best-scratch best-transfer best-vgg16 tour test check bench torture format lock experiments ui send submit clean
 SHELL := /bin/bash
 
 VENV ?= .venv
@@ -62,6 +62,15 @@ BEST_TRANSFER := -S decode.size=260 -S train_scratch.size=150 -S bottleneck.back
 
 best-transfer: $(READY)  ## Run the best transfer model's settings, as a DVC experiment
 	$(IN_VENV) dvc exp run $(BEST_TRANSFER)
+
+# VGG16 at the photos' own 200 pixels: pooled features of its last two blocks, then its last block trained further.
+BEST_VGG16 := -S decode.size=200 -S train_scratch.size=150 -S bottleneck.size=200 -S 'bottleneck.pooling=[average,max]' \
+	-S 'bottleneck.layers=[block4_pool]' -S bottleneck.mirrored=true -S train_vgg16.solver=logistic \
+	-S 'train_vgg16.network.dense=[]' -S 'train_vgg16.network.dropout=[]' -S fine_tune.block=block5 \
+	-S submission.model=fine_tuned
+
+best-vgg16: $(READY)  ## Run the settings of the fine-tuned VGG16, as a DVC experiment
+	$(IN_VENV) dvc exp run $(BEST_VGG16)
 
 tour: $(READY)  ## Draw the pictures of docs/tour.md, after make repro
 	$(IN_VENV) dogs-vs-cats tour

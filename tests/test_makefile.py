@@ -13,7 +13,7 @@ from dogs_vs_cats.settings.params import load_settings
 from tests.conftest import ROOT
 
 
-@pytest.mark.parametrize("preset", ["article", "best-scratch", "best-transfer"])
+@pytest.mark.parametrize("preset", ["article", "best-scratch", "best-transfer", "best-vgg16"])
 def test_a_preset_is_settings_that_are_taken(preset: str, tmp_path: Path) -> None:
     command = ["make", "--dry-run", "--old-file", ".venv/ready-cpu", preset]
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
