@@ -35,6 +35,8 @@ $(VENV)/ready-%: requirements/%.txt requirements/bootstrap.txt pyproject.toml
 
 repro: $(READY)  ## Set up, then run the whole workflow: dvc repro
 	$(IN_VENV) dvc repro
+	@$(IN_VENV) python -c 'from pathlib import Path; print("report:", Path("reports/comparison.html").resolve().as_uri())'
+	@echo "runs: make ui"
 
 article: $(READY)  ## Run the article's own split and scaling, as a DVC experiment
 	$(IN_VENV) dvc exp run -S bottleneck.scaling=article -S split.test=0

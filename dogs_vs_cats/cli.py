@@ -2,12 +2,14 @@
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.settings.reading import parse_yaml, read_text
 
 
 def run(main: Callable[[], None]) -> None:
@@ -51,5 +53,17 @@ def parse_arguments(description: str, **paths: str) -> argparse.Namespace:
     for name, text in paths.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=text)
     arguments = parser.parse_args()
+    _tell_place()
     arguments.settings = load_settings(arguments.params)
     return arguments
+
+
+def _tell_place() -> None:
+    """Say which stage of how many this is where DVC runs it, which tells of those that it skips itself."""
+    name, pipeline = os.environ.get("DVC_STAGE"), Path("dvc.yaml")
+    if name is None or not pipeline.is_file():
+        return
+    stages = parse_yaml(read_text(pipeline), str(pipeline))["stages"]
+    if name in stages:
+        place = [*stages].index(name) + 1
+        print(f"stage {place} of {len(stages)}: {stages[name].get('desc', name)}", flush=True)

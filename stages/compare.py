@@ -1,5 +1,7 @@
 """Compare the models on photos that none was tuned on, and say what can be claimed."""
 
+from pathlib import Path
+
 from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.paths import Prepared, project_root
 from dogs_vs_cats.runtime import import_tensorflow
@@ -40,6 +42,9 @@ def main() -> None:
     write_figures(arguments.plots, drawn)
     publish(compared, drawn, making, arguments.report, settings.tracking, project_root())
     print(compared.comparison.verdict)
+    # A queued experiment's folder is gone after it; there the path is that of what dvc exp apply brings.
+    here = project_root() == Path.cwd()
+    print(f"report: {arguments.report.resolve().as_uri() if here else arguments.report}")
     shown = {RESULTS: "all trainings", COMPARED: "these models side by side"}
     print(*page_lines(settings.tracking, project_root(), shown), sep="\n")
 

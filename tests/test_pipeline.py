@@ -30,10 +30,8 @@ SMALL = {
     "train_vgg16.network.dropout": [0.2],
     "compare.bootstrap_resamples": 200,
 }
-STAGES = {
-    *("settings", "download", "split", "decode", "weights", "bottleneck"),
-    *("train_scratch", "train_vgg16", "fine_tune", "compare", "submission"),
-}
+STAGES = [*yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]]
+VENV = Path(sys.executable).parents[1]
 
 
 class Project:
@@ -114,7 +112,16 @@ def _ran(printed: str) -> list[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = Project(tmp_path_factory.mktemp("project"))
     printed = made.run("dvc", "repro")
-    assert set(_ran(printed)) == STAGES
+    assert _ran(printed) == STAGES
+    places = [line.partition(":")[0] for line in printed.splitlines() if line.startswith("stage ")]
+    assert places == [f"stage {place} of {len(STAGES)}" for place in range(1, len(STAGES) + 1)]
+    told = printed[printed.index(f"stage {len(STAGES)} of") :].splitlines()[1:5]
+    assert told[0] == made.json("reports/comparison.json")["verdict"]
+    assert told[1] == f"report: {(made.folder / 'reports/comparison.html').as_uri()}"
+    assert [line.partition(": http://localhost:")[0] for line in told[2:]] == [
+        "all trainings, after make ui",
+        "these models side by side, after make ui",
+    ]
     made.commit("first result")
     return made
 
@@ -223,6 +230,10 @@ def test_nothing_runs_again_when_nothing_has_changed(project: Project) -> None:
     printed = project.run("dvc", "repro")
     assert _ran(printed) == []
     assert "up to date" in printed
+    printed = project.run("make", "--old-file", f"{VENV}/ready-cpu", f"VENV={VENV}", "repro")
+    assert "up to date" in printed
+    report = (project.folder / "reports/comparison.html").as_uri()
+    assert printed.splitlines()[-2:] == [f"report: {report}", "runs: make ui"]
 
 
 def test_the_same_seed_gives_the_same_result_to_the_last_digit(project: Project) -> None:
