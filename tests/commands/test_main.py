@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,29 @@ def test_names_are_completed_in_the_shell() -> None:
     command = [sys.executable, "-c", "from dogs_vs_cats.commands.main import main; main(prog_name='dogs-vs-cats')"]
     done = subprocess.run(command, env=os.environ | completing, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["plain,predict", "plain,page", "plain,package"]
+
+
+def test_bash_completes_commands_options_and_their_values() -> None:
+    """The bash that the docs' line was run in."""
+    script = """
+eval "$(_DOGS_VS_CATS_COMPLETE=bash_source dogs-vs-cats)"
+complete -p dogs-vs-cats
+for COMP_LINE in "$@"; do
+    read -ra COMP_WORDS <<< "$COMP_LINE"
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    COMPREPLY=()
+    _dogs_vs_cats_completion dogs-vs-cats
+    echo "${COMPREPLY[@]}"
+done
+"""
+    typed = ["dogs-vs-cats ex", "dogs-vs-cats export --form", "dogs-vs-cats export --format o", "dogs-vs-cats nothing"]
+    bash = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = ["bash", "-c", script, "bash", *typed]
+    done = subprocess.run(command, env=os.environ | bash, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    registered, *completed = done.stdout.splitlines()
+    assert registered.endswith("-F _dogs_vs_cats_completion dogs-vs-cats")
+    assert completed == ["export explain experiments", "--format", "onnx openvino", ""]
 
 
 def test_a_wrong_call_has_status_2_and_an_error_is_one_line_with_status_1(capsys: pytest.CaptureFixture[str]) -> None:
