@@ -207,10 +207,10 @@ def kernels(made: Mapping[str, NDArray[Any]], shape: tuple[int, int], title: str
 
 
 def _panel(shape: tuple[int, ...], longer: float) -> tuple[float, float]:
-    """Width and height in inches of a picture whose longer side has so many."""
+    """Width and height in inches of the room for a picture whose longer side has so many; titles need a third of it."""
     height, width = shape
     inches = longer / max(height, width)
-    return width * inches, height * inches
+    return max(width * inches, longer / 3), max(height * inches, longer / 3)
 
 
 def _strip(axes: Axes, shape: tuple[int, ...], titles: Sequence[str], name: str = "") -> None:

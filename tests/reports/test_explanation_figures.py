@@ -45,6 +45,10 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "where one model looks in one photo": lambda: pictures.where_models_look(
         PHOTOS[:1], np.array([0]), ("cats", "dogs"), {"one": (EVIDENCE[None], SURE[1:])}, "one"
     ),
+    "grad-cam of a narrow photo": lambda: pictures.grad_cam(PHOTO[:, :4], EVIDENCE, 0.9, ("cats", "dogs"), "CNN"),
+    "kernels of a narrow photo": lambda: pictures.kernels(article_pictures(PHOTO[..., 0]), (250, 33), "kernels"),
+    "maps of a narrow photo": lambda: pictures.feature_maps(BLOCK, (250, 33), "maps"),
+    "maps of a wide photo": lambda: pictures.feature_maps(BLOCK, (20, 600), "maps"),
     "maps": lambda: pictures.feature_maps(BLOCK, (30, 60), "maps"),
     "one map": lambda: pictures.feature_maps(NARROW, (60, 30), "maps"),
     "maps that are all 0": lambda: pictures.feature_maps(SILENT, (30, 60), "maps"),
