@@ -102,9 +102,12 @@ def _looks(compared: Compared) -> dict[str, Figure]:
     reported, models = compared.reported, compared.comparison.models
     chosen = telling_photos(reported.labels, {kind: compared.candidates[kind].probabilities for kind in networks})
     photos = np.array(compared.images[chosen])
-    evidence = {models[kind].name: grad_cam(network, photos) for kind, network in networks.items()}
+    found = {
+        models[kind].name: (grad_cam(network, photos)[0], compared.candidates[kind].probabilities[chosen, 1])
+        for kind, network in networks.items()
+    }
     title = "Where each model looks"
-    return {"grad_cam": where_models_look(photos, reported.labels[chosen], reported.classes, evidence, title)}
+    return {"grad_cam": where_models_look(photos, reported.labels[chosen], reported.classes, found, title)}
 
 
 def run_figures(compared: Compared, kind: str, drawn: Mapping[str, Figure]) -> Iterator[tuple[str, Figure]]:

@@ -1,6 +1,6 @@
 """What trained models see in one photo, and what the article's kernels make of it: a folder of pictures."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +24,12 @@ from dogs_vs_cats.settings.params import DecodeSettings
 _SHOWN = 2048
 
 
-def explain(photo: Image.Image, models: Sequence[Path], decoding: DecodeSettings, folder: Path) -> Iterator[str]:
+def explain(photo: Image.Image, models: Mapping[Path, float], decoding: DecodeSettings, folder: Path) -> Iterator[str]:
     """Draw a photo as the article's kernels and as trained models see it.
 
     Args:
         photo: RGB, upright.
-        models: the ``.weights.h5`` of each model.
+        models: by each model's ``.weights.h5``, P(second class) that it says of the photo.
         decoding: how the photo is squashed for the kernels.
         folder: where the pictures go.
 
@@ -39,18 +39,18 @@ def explain(photo: Image.Image, models: Sequence[Path], decoding: DecodeSettings
     Raises:
         WorkflowError: if weights are missing or damaged; then no picture was written.
     """
-    predictors = [load_predictor(weights) for weights in models]
+    predictors = {load_predictor(weights): said for weights, said in models.items()}
     whole = _shown(photo)
     grey = brightness(squash(photo, decoding.size, decoding.resampling))
     kernels = explanation_figures.kernels(article_pictures(grey), whole.shape[:2], "The article's kernels")
     save_png(kernels, folder / "kernels.png")
     yield f"{folder / 'kernels.png'}: what the article's kernels make of the photo in grey"
-    for predictor in predictors:
+    for predictor, said in predictors.items():
         described, network = predictor.description, predictor.open(BACKBONE_WEIGHTS)
         if not network.convolutions:
             yield f"the {described.name} has no convolution to look into"
             continue
-        for name, shown, figure in _figures(network, described, photo):
+        for name, shown, figure in _figures(network, described, photo, said):
             save_png(figure, folder / name)
             yield f"{folder / name}: {shown}"
 
@@ -59,13 +59,15 @@ def _shown(photo: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(ImageOps.contain(photo, (_SHOWN, _SHOWN)) if max(photo.size) > _SHOWN else photo)
 
 
-def _figures(network: OpenNetwork, description: Description, photo: Image.Image) -> Iterator[tuple[str, str, Figure]]:
+def _figures(
+    network: OpenNetwork, description: Description, photo: Image.Image, second: float
+) -> Iterator[tuple[str, str, Figure]]:
     """Yield each picture of a model: its file, what it shows, the figure."""
     name, kind, classes, whole = description.name, description.kind, description.classes, _shown(photo)
     squashed = squash(photo, description.size, description.resampling)
-    evidence, probabilities = grad_cam(network, squashed[None])
-    said = explanation_figures.saying(float(probabilities[0]), classes)
-    heat = explanation_figures.grad_cam(whole, evidence[0], float(probabilities[0]), classes, name)
+    said = explanation_figures.saying(second, classes)
+    evidence, _ = grad_cam(network, squashed[None])
+    heat = explanation_figures.grad_cam(whole, evidence[0], second, classes, name)
     yield f"{kind}_grad_cam.png", f"where the {name} looks; it says {said}", heat
     weights = explanation_figures.filters(first_filters(network), name)
     yield f"{kind}_filters.png", "the filters of its first convolution", weights

@@ -73,11 +73,8 @@ def _figures(dataset: Dataset, training: TrainScratchSettings) -> Iterator[tuple
     for kind, predictor in predictors.items():
         network, name = predictor.open(BACKBONE_WEIGHTS), predictor.description.name
         yield f"filters_{kind}", explanation_figures.filters(first_filters(network), name)
-        (evidence,), (probability,) = grad_cam(network, squashed[None])
-        yield (
-            f"look_{kind}",
-            explanation_figures.grad_cam(photo, evidence, float(probability), dataset.classes, name),
-        )
+        ((evidence,), _), second = grad_cam(network, squashed[None]), float(said[kind][chosen, 1])
+        yield f"look_{kind}", explanation_figures.grad_cam(photo, evidence, second, dataset.classes, name)
         if network.deciding is None:  # all of it was trained here
             yield "network", figures.network(describe_layers(predictor.model), f"{name}: its layers")
             blocks = feature_maps(network, squashed)

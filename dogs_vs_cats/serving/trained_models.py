@@ -123,9 +123,22 @@ def find_model(project: Path, kind: str | None = None) -> TrainedModel:
     arrays = project / ARRAYS
     if arrays.exists():
         check_fit(describing(weights), description, read_dataset(arrays))
+    return _trained(project, description, compared.temperature)
+
+
+def find_uncompared(project: Path, kind: str) -> TrainedModel:
+    """Find a trained model as ``find_model`` does, but without a comparison: its probabilities are not calibrated.
+
+    Raises:
+        WorkflowError: if it was not trained yet, with the command that does.
+    """
+    return _trained(project, read_description(_weights(project, kind)), temperature=1.0)
+
+
+def _trained(project: Path, description: Description, temperature: float) -> TrainedModel:
     backbone = project / BACKBONE_WEIGHTS
     description.require_weights(backbone)
-    return TrainedModel(weights, backbone, description, compared.temperature)
+    return TrainedModel(_weights(project, description.kind), backbone, description, temperature)
 
 
 @contextmanager

@@ -1,14 +1,21 @@
 """``dogs-vs-cats explain`` leaves whole pictures and a line for each, or one line that says what is wrong."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from dogs_vs_cats.commands.explain import main
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.serving.classifying import Answer
+from dogs_vs_cats.serving.side_by_side import open_side_by_side
+from dogs_vs_cats.serving.trained_models import classify
 from tests.commands.calling import call
+from tests.conftest import ROOT, changed, encoded
+from tests.photo_project import CNN, HEAD, description, photo, write_comparison, write_project, write_trained
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -45,6 +52,55 @@ def test_pictures_go_to_a_folder_named_after_the_photo_and_are_the_same_twice(
     assert set(twice[0]) == {"kernels"} | SCRATCH
     assert twice[0] == twice[1]
     assert "where the CNN from scratch looks; it says " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("views", [False, True])
+def test_explain_predict_and_the_page_say_the_same_of_photos_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, views: bool
+) -> None:
+    write_project(tmp_path)
+    if views:
+        network, seen = CNN | {"pooling_end": "global_average"}, {"flip": True, "scales": [1.0, 1.5]}
+        write_trained(description("scratch", network, views=seen), tmp_path)
+        pooled = {"pooling": ("average",), "mirrored": True}
+        write_trained(description("vgg16", HEAD | {"pooling": "flatten"}, **pooled), tmp_path)
+        write_comparison(tmp_path)
+    # Of another size than the models', for which a large JPEG is decoded at another scale.
+    values = changed(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")), **{"decode.size": 640})
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name, data in {
+        "odd.jpg": encoded(photo(1, 97, 61), "JPEG"),
+        "large.jpg": encoded(photo(2, 1501, 1333), "JPEG"),
+        "turned.jpg": encoded(photo(3, 301, 77), "JPEG", exif=turned),
+        "grey.jpg": encoded(photo(4, 33, 250).convert("L"), "JPEG"),
+    }.items():
+        Path(name).write_bytes(data)
+        kinds = ("scratch", "vgg16") if name == "odd.jpg" else ("scratch",)
+        capsys.readouterr()
+        call(main, name, *(f"--model={kind}" for kind in kinds))
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        said = re.findall(r"it says (\w+) ([\d.]+) %", printed.out)
+        with open_side_by_side(Path()) as page:
+            shown = page.say(name, data).answers
+        for kind, (label, share) in zip(kinds, said, strict=True):
+            (answer,) = classify(name, model=kind)
+            assert isinstance(answer, Answer)
+            assert (label, float(share)) == (answer.label, pytest.approx(100 * answer.probability, abs=0.051))
+            assert shown[kind].second == pytest.approx(answer.second, abs=1e-9)
+
+
+def test_without_a_comparison_it_is_told_that_probabilities_are_not_calibrated(
+    tiny_project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tiny_project)
+    call(main, str(PHOTO), "--model", "scratch")
+    told = capsys.readouterr().err
+    assert told.startswith("the probability of the CNN from scratch is not calibrated: reports/comparison.json: no com")
+    assert told.endswith("compare them with: dvc repro compare\n")
 
 
 def test_photo_that_is_none_is_refused_by_name(tiny_project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

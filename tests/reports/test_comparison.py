@@ -6,11 +6,13 @@ import shlex
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from dogs_vs_cats.evaluation.comparing import Reported, compare
+from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.reports.comparison import Compared, figures, render
 from dogs_vs_cats.reports.explanation_figures import where_models_look
 from dogs_vs_cats.settings.params import CompareSettings
@@ -107,6 +109,21 @@ def page_of(facts: Reported, making: Making = MAKING, seed: int = 1, *, looks: b
         found = {model.name: (evidence, good[:1]) for model in compared.comparison.models.values()}
         drawn["grad_cam"] = where_models_look(PHOTOS[:1], LABELS[:1], facts.classes, found, "Where each model looks")
     return render(compared, drawn, making)
+
+
+def test_where_models_look_says_what_the_models_say_of_all_views_of_a_photo() -> None:
+    layers = keras.layers
+    network = keras.Sequential(
+        [layers.Input((16, 16, 3)), layers.Conv2D(2, 3), layers.GlobalAveragePooling2D(), layers.Dense(1, "sigmoid")]
+    )
+    second = np.where(LABELS == 1, 0.8125, 0.3125)
+    candidates = {kind: candidate(kind, second, second) for kind in HISTORIES}
+    compared = Compared(
+        comparison=compare(candidates, reported(), RULES), candidates=candidates,
+        networks={"scratch": OpenNetwork(network)}, reported=reported(), images=PHOTOS, histories=HISTORIES, counts={},
+    )  # fmt: skip
+    _, looks, *_ = figures(compared, RULES.calibration_bins)["grad_cam"].axes
+    assert sorted(label.get_text() for label in looks.get_xticklabels()) == ["cats 68.8 %", "dogs 81.2 %"]
 
 
 @pytest.fixture(scope="module")
