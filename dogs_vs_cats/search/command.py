@@ -142,8 +142,8 @@ def _show(plan: Plan, study: Study, tracked: Run, confirmation: Confirmation | N
         }
     )
     for result in results(plan, study):
-        tracked.log_metrics({f"rung_{result.rung}/seconds": result.seconds})
-        tracked.log_metrics({} if result.tau is None else {f"rung_{result.rung}/tau": result.tau})
+        told = {"seconds": result.seconds, "tau": result.tau, "regret": result.regret}
+        tracked.log_metrics({f"rung_{result.rung}/{name}": one for name, one in told.items() if one is not None})
     best = best_trial(plan, study)
     if best is not None:
         tracked.log_metrics({f"best/{name}": best.values[i] for i, name in enumerate(plan.objectives)})

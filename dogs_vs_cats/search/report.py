@@ -21,6 +21,7 @@ from dogs_vs_cats.search.studies import (
     article_trial,
     best_trial,
     best_trials,
+    elapsed,
     finished_rungs,
     ranked,
     rung_of,
@@ -157,7 +158,7 @@ def _chains(plan: Plan, study: Study) -> list[list[str]]:
     for trial in [*order.values()]:
         cells, link = dict.fromkeys(rungs, ""), order.pop(trial.number, None)
         while link is not None:
-            cells[rung_of(link)] = f"trial {link.number}: {link.values[0]:.4f}"
+            cells[rung_of(link)] = f"trial {link.number}: {link.values[0]:.4f}, {elapsed(link):.0f} s"
             link = order.pop(link.user_attrs.get(PARENT, -1), None)
         if sum(map(bool, cells.values())) > 1:
             chains.append([*cells.values()])

@@ -1,8 +1,8 @@
 """Rungs: all trials begin with a few epochs, and the best go on to longer trainings, up to the full one.
 
-A trial that goes on is trained anew. All of a rung's trials have ended before the next one begins, so none is dropped
-for arriving late. Source: Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
-optimization", AISTATS 2016.
+A trial that goes on is trained anew: each rung has photos of its own size, and the whole schedule over its own epochs.
+All of a rung's trials have ended before the next one begins, so none is dropped for arriving late. Source: Jamieson and
+Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", AISTATS 2016.
 """
 
 import json
@@ -128,8 +128,8 @@ def targets(plan: Plan, study: Study) -> list[int]:
         done.append((len(ended), sum(not {PARENT, ARTICLE, STAGE} & one.user_attrs.keys() for one in ended)))
     kept = len(_protected(plan))
     sizes = rung_sizes(plan.trials, len(plan.ladder), kept, done)
-    for rung in range(1, len(sizes) - 2):
-        if sizes[rung - 1] and done[rung][0] >= sizes[rung] and not ranks(plan, study, rung):
+    for rung in range(len(sizes) - 2):
+        if done[rung][0] >= sizes[rung] > 0 and doubt(plan, study, rung):
             more = -(-(sizes[rung] - kept) // _DOUBTFUL_FACTOR) + kept - sizes[rung + 1]
             more = max(min(more, sizes[-1] - max(kept + 1, done[-1][0])), 0)
             sizes[rung + 1] += more
@@ -194,10 +194,31 @@ def tau(plan: Plan, study: Study, rung: int) -> float | None:
     return None if math.isnan(found) else found
 
 
-def ranks(plan: Plan, study: Study, rung: int) -> bool:
-    """Whether a rung ranks as the one before did; where that cannot be told, it does."""
+def doubt(plan: Plan, study: Study, rung: int) -> str:
+    """Say why a rung's order is not to be relied on, so that more than a third should go on; nothing where it is.
+
+    Two trials cannot be told apart where their validation accuracies differ by less than another seed may make them
+    differ. That is taken to be the binomial deviation, which needs no further trainings. Source: Bouthillier et al.,
+    "Accounting for variance in machine learning benchmarks", MLSys 2021, figure 2.
+    """
     found = tau(plan, study, rung)
-    return found is None or found >= LEAST_TAU
+    if found is not None and found < LEAST_TAU:
+        return f"tau is {found:.2f}, less than {LEAST_TAU}"
+    protected = {_text(params, attributes) for params, attributes in _protected(plan)}
+    free = [trial for trial in ranked(plan, study, rung) if identity(trial) not in protected]
+    if plan.objectives[0] not in ("val_loss", "val_accuracy") or len(free) <= (going := -(-len(free) // _FACTOR)):
+        return ""
+    best, out = free[0], free[going]
+    if not all({"validation_accuracy", "validation_photos"} <= one.user_attrs.keys() for one in (best, out)):
+        return ""  # made before these were recorded
+    first, last = (one.user_attrs["validation_accuracy"] for one in (best, out))
+    deviation = math.sqrt(first * (1 - first) / best.user_attrs["validation_photos"])
+    if first - last >= deviation:
+        return ""
+    return (
+        f"trials {best.number} and {out.number}, the best and the first not among the best third, are within a seed's "
+        f"deviation in accuracy ({100 * deviation:.1f} points)"
+    )
 
 
 @dataclass(frozen=True)
@@ -211,6 +232,10 @@ class RungResult:
         seconds: that they took, together.
         tau: with the rung before; None where that cannot be told.
         promotions: the number of each trial that went on, and of the one that it went on as.
+        doubt: why more than the best third should go on; empty where its order is relied on.
+        cost: seconds that what went on took in the next rung.
+        regret: in the next rung, how far the one that was first here is behind the best, by the first objective: what
+            going on with that one alone would have cost. None before both have finished there.
     """
 
     rung: int
@@ -219,6 +244,9 @@ class RungResult:
     seconds: float
     tau: float | None
     promotions: tuple[tuple[int, int], ...]
+    doubt: str
+    cost: float
+    regret: float | None
 
 
 def results(plan: Plan, study: Study) -> list[RungResult]:
@@ -226,11 +254,25 @@ def results(plan: Plan, study: Study) -> list[RungResult]:
     found = []
     finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     for rung in finished_rungs(study):
-        here = {trial.number: trial for trial in finished if rung_of(trial) == rung}
-        promotions = [(one.user_attrs[PARENT], one.number) for one in finished if one.user_attrs.get(PARENT) in here]
-        seconds = sum(trial.duration.total_seconds() for trial in here.values() if trial.duration is not None)
-        training = str(plan.ladder[rung])
-        found.append(RungResult(rung + 1, training, len(here), seconds, tau(plan, study, rung), tuple(promotions)))
+        here = sorted((one for one in finished if rung_of(one) == rung), key=lambda one: plan.sign * one.values[0])
+        went_on = {one.user_attrs[PARENT]: one for one in finished if PARENT in one.user_attrs}
+        next_ones = {one.number: went_on[one.number] for one in here if one.number in went_on}
+        losses = [plan.sign * one.values[0] for one in next_ones.values()]
+        found.append(
+            RungResult(
+                rung=rung + 1,
+                training=str(plan.ladder[rung]),
+                trials=len(here),
+                seconds=sum(map(elapsed, here)),
+                tau=tau(plan, study, rung),
+                promotions=tuple(
+                    (parent, one.number) for one in finished if (parent := one.user_attrs.get(PARENT)) in next_ones
+                ),
+                doubt=doubt(plan, study, rung) if rung < len(plan.rungs) - 1 else "",
+                cost=sum(map(elapsed, next_ones.values())),
+                regret=losses[0] - min(losses) if here[0].number in next_ones else None,
+            )
+        )
     return found
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,18 @@ from optuna.trial import TrialState
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.figures import interactive
 from dogs_vs_cats.search.plan import RUNG, Fidelity, Plan
-from dogs_vs_cats.search.rungs import PARENT, fidelities, queue_rung, results, rung_sizes, seconds_left, targets, tau
+from dogs_vs_cats.search.report import render, summary
+from dogs_vs_cats.search.rungs import (
+    PARENT,
+    doubt,
+    fidelities,
+    queue_rung,
+    results,
+    rung_sizes,
+    seconds_left,
+    targets,
+    tau,
+)
 from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest
 from dogs_vs_cats.search.studies import ARTICLE, REASON, ranked
 from dogs_vs_cats.settings.params import Settings
@@ -23,6 +35,7 @@ from tests.conftest import ROOT
 from tests.search.conftest import Project
 
 FRESH = [(0, 0)] * 4
+ARTICLE_PARAMS = article_parameters("scratch")
 
 
 @pytest.mark.parametrize(
@@ -294,6 +307,62 @@ def test_more_go_on_from_a_rung_that_does_not_rank(
     assert len(study.trials) == 40
 
 
+@pytest.mark.parametrize(
+    ("best", "fourth", "photos", "told"),
+    [
+        # The deviation of 90 % over 100 photos is 3 points, over 2,500 photos 0.6.
+        (0.9, 0.88, 100, "are within a seed's deviation in accuracy (3.0 points)"),
+        (0.9, 0.86, 100, ""),
+        (0.9, 0.88, 2500, ""),
+        (0.8, 0.85, 2500, "are within a seed's deviation in accuracy (0.8 points)"),
+        (0.9, 0.9, None, ""),
+    ],
+)
+def test_a_rung_whose_best_differ_by_no_more_than_a_seed_may_is_doubted(
+    plan: Plan, study: optuna.Study, best: float, fourth: float, photos: int | None, told: str
+) -> None:
+    run_rung(dataclasses.replace(at(plan, study, 0), trials=1), study, [0.1])  # the article, which goes on anyway
+    for place, accuracy in enumerate([best, 0.1, 0.2, fourth, 0.6, 0.6, 0.6, 0.6, 0.6]):
+        trial = study.ask()
+        trial.set_user_attr(RUNG, 0)
+        trial.set_user_attr("validation_accuracy", accuracy)
+        if photos:
+            trial.set_user_attr("validation_photos", photos)
+        suggest(trial, plan, 64)
+        study.tell(trial, 0.2 + place / 10)
+    found = doubt(plan, study, 0)
+    assert found.endswith(told)
+    assert found.startswith("trials 1 and 4, " if told else "")
+    assert bool(found) == bool(told)
+    assert not doubt(dataclasses.replace(plan, objectives=("parameters",)), study, 0)
+    # One more goes on, and the last rung has one less.
+    assert targets(dataclasses.replace(plan, trials=17), study) == ([10, 5, 2] if told else [10, 4, 3])
+
+
+def test_what_each_decision_cost_is_told(plan: Plan, study: optuna.Study) -> None:
+    took(study, 0, [2.0] * 4, [0.4, 0.1, 0.2, 0.3])
+    took(study, 1, [5.0, 7.0], [0.25, 0.05], parents=[1, 2])
+    first, second = results(plan, study)
+    assert (first.seconds, first.cost, first.promotions) == (8.0, 12.0, ((1, 4), (2, 5)))
+    # The first was trial 1, which came to 0.25 where trial 2 came to 0.05.
+    assert first.regret == pytest.approx(0.2)
+    assert (second.seconds, second.cost, second.regret) == (12.0, 0.0, None)
+    facts = summary(plan, study, None)
+    page = render(plan, study, facts, None)
+    assert "<td>12</td><td>0.2000</td>" in page
+    assert "<td>trial 2: 0.2000, 2 s</td><td>trial 5: 0.0500, 7 s</td>" in page
+
+
+def test_a_last_rung_that_is_not_the_full_training_is_allowed_and_told(plan: Plan, study: optuna.Study) -> None:
+    took(study, 0, [2.0], [0.4])
+    facts = summary(plan, study, None)
+    full = f"all training photos, {plan.base.epochs} epochs at most"
+    assert facts["full_training"] == full
+    assert f"No trial was the full training, which is: {full}. " in render(plan, study, facts, None)
+    whole = dataclasses.replace(plan, fidelity=Fidelity(None, plan.base.epochs))
+    assert summary(whole, study, None)["full_training"] is None
+
+
 def test_figures_show_one_rung_alone(plan: Plan, study: optuna.Study) -> None:
     run_rung(at(plan, study, 0), study)
     run_rung(at(plan, study, 1), study)
@@ -301,11 +370,18 @@ def test_figures_show_one_rung_alone(plan: Plan, study: optuna.Study) -> None:
     assert len(history.data[0].x) == 7
 
 
-def took(plan: Plan, study: optuna.Study, rung: int, seconds: list[float]) -> None:
+def took(
+    study: optuna.Study, rung: int, seconds: list[float], losses: list[float] | None = None, parents: Sequence[int] = ()
+) -> None:
     """Add finished trials to a rung that took so long."""
     began = datetime(2026, 1, 1)  # noqa: DTZ001 - Optuna's times have no zone
-    for spent in seconds:
-        trial = optuna.trial.create_trial(state=TrialState.COMPLETE, value=0.5, user_attrs={RUNG: rung})
+    for place, spent in enumerate(seconds):
+        attributes = {RUNG: rung} | ({PARENT: parents[place]} if parents else {})
+        loss = losses[place] if losses else 0.5
+        choices = {name: optuna.distributions.CategoricalDistribution([one]) for name, one in ARTICLE_PARAMS.items()}
+        trial = optuna.trial.create_trial(
+            value=loss, params=ARTICLE_PARAMS, distributions=choices, user_attrs=attributes
+        )
         trial.datetime_start, trial.datetime_complete = began, began + timedelta(seconds=spent)
         study.add_trial(trial)
 
@@ -315,15 +391,15 @@ def test_the_time_left_is_that_of_all_rungs(plan: Plan, study: optuna.Study) -> 
     plan = dataclasses.replace(plan, rungs=tuple(ladder[:2]), fidelity=ladder[2])
     assert targets(plan, study) == [7, 3, 2]
     assert seconds_left(plan, study, 1) is None
-    took(plan, study, 0, [1.0, 3.0])
+    took(study, 0, [1.0, 3.0])
     # A trial takes 2 seconds in the first rung, then 8 times as long, and twice that.
     assert seconds_left(plan, study, 1) == pytest.approx(5 * 2 + 3 * 16 + 2 * 32)
     # Two trials are no faster for three workers than for two.
     assert seconds_left(plan, study, 3) == pytest.approx(5 * 2 / 3 + 3 * 16 / 3 + 2 * 32 / 2)
-    took(plan, study, 0, [2.0] * 5)
-    took(plan, study, 1, [10.0] * 3)
+    took(study, 0, [2.0] * 5)
+    took(study, 1, [10.0] * 3)
     assert seconds_left(plan, study, 1) == pytest.approx(2 * 20)
-    took(plan, study, 2, [1.0] * 2)
+    took(study, 2, [1.0] * 2)
     assert seconds_left(plan, study, 1) == 0
 
 
