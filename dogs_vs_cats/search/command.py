@@ -70,15 +70,17 @@ def _run_and_confirm(
 ) -> None:
     from dogs_vs_cats.tracking.pages import page_lines
     from dogs_vs_cats.tracking.provenance import SEPARATOR
-    from dogs_vs_cats.tracking.tracked_runs import tracked_run
+    from dogs_vs_cats.tracking.tracked_runs import coming_run, tracked_run
 
+    if RUN not in study.user_attrs:
+        study.set_user_attr(RUN, coming_run())
     with tracked_run(
         f"study {plan.study}{SEPARATOR}{plan.searched}{SEPARATOR}{plan.fidelity.photos}",
         plan.settings.tracking,
         plan.root,
         params={"fidelity": str(plan.fidelity), "objectives": list(plan.objectives), "seed": plan.seed},
         tags={"study": plan.study, "kind": f"{plan.kind}-study", NOTE: study_note(plan, study, None)},
-        resume=study.user_attrs.get(RUN),
+        resume=study.user_attrs[RUN],
         system_metrics=False,
     ) as tracked:
         study.set_user_attr(RUN, tracked.id)

@@ -20,6 +20,7 @@ from dogs_vs_cats.tracking.delivery import MlflowRun
 from dogs_vs_cats.tracking.devices import device_tags
 from dogs_vs_cats.tracking.operations import (
     ERROR,
+    IDENTITY,
     End,
     Promotion,
     Reopen,
@@ -39,7 +40,18 @@ from dogs_vs_cats.tracking.views import COMPARED
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-__all__ = ["Run", "client", "flattened", "reopened_run", "set_alias", "show_compared", "tracked_run", "tracking_uri"]
+__all__ = [
+    "Run",
+    "client",
+    "coming_run",
+    "end_abandoned",
+    "flattened",
+    "reopened_run",
+    "set_alias",
+    "show_compared",
+    "tracked_run",
+    "tracking_uri",
+]
 
 DEFAULT_DATABASE = "mlflow.db"
 
@@ -64,6 +76,14 @@ def tracking_uri(settings: TrackingSettings, root: Path) -> str:
         setting = "tracking.uri" if settings.uri else "MLFLOW_TRACKING_URI"
         raise WorkflowError(f"{setting}: {redacted(uri)}: {fault}")
     return absolute(uri, root)
+
+
+def coming_run() -> str:
+    """Return an id to note before there is a run, and to give ``tracked_run`` as ``resume``.
+
+    That makes the run, or finds the one that was made before a kill left no time to note its own id.
+    """
+    return unsent_id(uuid.uuid4().hex)
 
 
 @contextmanager
@@ -248,9 +268,16 @@ def end_abandoned(settings: TrackingSettings, root: Path, run_id: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
-        mlflow = client(settings, root)
-        if mlflow.get_run(run_id).info.status == "RUNNING":
-            mlflow.set_terminated(run_id, "KILLED")
+        mlflow, identity = client(settings, root), identity_of(run_id)
+        if identity is None:
+            found = [mlflow.get_run(run_id)]
+        else:
+            experiment = mlflow.get_experiment_by_name(settings.experiment)
+            of_identity = f"tags.`{IDENTITY}` = '{identity}'"
+            found = mlflow.search_runs([experiment.experiment_id], of_identity) if experiment else []
+        for run in found:
+            if run.info.status == "RUNNING":
+                mlflow.set_terminated(run.info.run_id, "KILLED")
     except (MlflowException, OSError) as error:
         print(f"tracking: run {run_id} of an abandoned training is not ended: {reason(error)}", flush=True)
 

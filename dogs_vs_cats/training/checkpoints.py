@@ -99,8 +99,8 @@ class Checkpoint:
     def track_as(self, run_id: str) -> None:
         """Note the training's MLflow run, in which it is recorded when it goes on."""
         if self.owned:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / _RUN).write_text(run_id, encoding="utf-8")
+            with whole_file(self.folder / _RUN) as partial:
+                partial.write_text(run_id, encoding="utf-8")
 
     @property
     def finished(self) -> bool:

@@ -19,7 +19,7 @@ from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
 from dogs_vs_cats.tracking.making import made_from
 from dogs_vs_cats.tracking.notes import NOTE, model_note, version_note
 from dogs_vs_cats.tracking.provenance import run_name
-from dogs_vs_cats.tracking.tracked_runs import Run, end_abandoned, tracked_run
+from dogs_vs_cats.tracking.tracked_runs import Run, coming_run, end_abandoned, tracked_run
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
 from dogs_vs_cats.training.fitting import Log, Training, train
 from dogs_vs_cats.training.logistic import solve
@@ -86,6 +86,8 @@ def train_and_record(
         def note(*results: str) -> str:
             return model_note(description.name, photos, description.classes, results, making)
 
+        if checkpoint.run is None:
+            checkpoint.track_as(coming_run())
         with tracked_run(
             run_name(description.label, photos),
             settings.tracking,

@@ -3,14 +3,19 @@
 import json
 import os
 import signal
+import sys
 import time
 from collections import Counter
 
 import optuna
 import pytest
+from optuna.study import Study
 
+from dogs_vs_cats.search.command import search
+from dogs_vs_cats.search.plan import RUN
 from dogs_vs_cats.search.studies import why_failed
 from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.tracking.operations import identity_of
 from dogs_vs_cats.tracking.tracked_runs import client
 from tests.search.conftest import Project
 
@@ -123,6 +128,27 @@ def test_a_killed_search_goes_on_and_its_cut_off_trials_run_again(project: Proje
     assert {str(trial.number) for trial in trials if trial.state.name != "FAIL"} <= {*agreed}
     # One that was killed before it had said whose it is, Optuna ends by its heartbeat.
     assert {trial.number for trial in trials if why_failed(trial).startswith("cut off")} == {0, 1}
+
+
+def test_a_search_cut_off_before_its_run_was_noted_goes_on_in_the_same_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = Study.set_user_attr
+
+    def interrupted(study: Study, key: str, value: object) -> None:
+        if key == RUN and identity_of(str(value)) is None:
+            raise KeyboardInterrupt
+        noted(study, key, value)
+
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setattr(sys, "argv", ["optuna_vgg16.py", "--trials", "1", "--epochs", "1"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Study, "set_user_attr", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            search("vgg16")
+    project.search("vgg16", "--trials", "1", "--epochs", "1")
+    found = client(load_settings(project.folder / "params.yaml").tracking, project.folder).search_runs(["1"])
+    assert [run.info.status for run in found if "trial" not in run.data.tags] == ["FINISHED"]
 
 
 @pytest.mark.parametrize(

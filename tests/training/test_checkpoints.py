@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.models.kinds import ScratchModel
 from dogs_vs_cats.settings.params import Settings, TrackingSettings
+from dogs_vs_cats.tracking.operations import IDENTITY
 from dogs_vs_cats.tracking.tracked_runs import client, end_abandoned
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
 
@@ -99,6 +100,10 @@ def test_the_run_of_an_abandoned_training_is_ended(tmp_path: Path, capsys: pytes
     end_abandoned(tracking, tmp_path, run)
     assert mlflow.get_run(run).info.status == "KILLED"
     assert capsys.readouterr().out == ""
+    # Killed before its id was known.
+    unknown = mlflow.create_run("1", tags={IDENTITY: "abc"}).info.run_id
+    end_abandoned(tracking, tmp_path, "unsent-abc")
+    assert mlflow.get_run(unknown).info.status == "KILLED"
     # One that MLflow does not know, or does not answer for, stops no training.
     end_abandoned(tracking, tmp_path, "0" * 32)
     assert "of an abandoned training is not ended" in capsys.readouterr().out

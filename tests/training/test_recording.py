@@ -109,3 +109,26 @@ def test_the_parameters_that_matter_come_before_all_others(runs: dict[str, Run])
         assert all(name.startswith("settings.") for name in names[len(few) :])
     assert runs["vgg16"].data.params["model"] == "transfer vgg16"
     assert runs["vgg16"].data.params["settings.network.dense"] == "[]"
+
+
+def test_a_training_cut_off_before_its_run_was_noted_goes_on_in_the_same_run(
+    tmp_path: Path, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "vgg16.weights.h5").touch()
+    project = prepare(tmp_path, *photos, tmp_path / "vgg16.weights.h5")
+    project.set(**{"train_scratch.epochs": 1, "train_scratch.network.convolutions": [{"filters": 4, "kernel": 3}]})
+    settings = load_settings(tmp_path / "params.yaml")
+    monkeypatch.chdir(tmp_path)
+    outputs = Outputs(tmp_path / "models" / "scratch.weights.h5", tmp_path / "reports" / "scratch")
+    with monkeypatch.context() as patch:
+        # Begins once MLflow has the run.
+        patch.setattr("dogs_vs_cats.tracking.tracked_runs.SystemMetrics", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_record(KINDS["scratch"], Prepared.of(tmp_path), settings, outputs, tmp_path)
+    train_and_record(KINDS["scratch"], Prepared.of(tmp_path), settings, outputs, tmp_path)
+    (run,) = client(settings.tracking, tmp_path).search_runs(["1"])
+    assert run.info.status == "FINISHED"
+    assert "error" not in run.data.tags
