@@ -208,7 +208,11 @@ class Progress:
 
     def load(self) -> None:
         """Take up the newest state on disk that is whole; one that is not is told, and set aside."""
-        for file in [] if self._folder is None else _states(self._folder):
+        if self._folder is None:
+            return
+        for left in self._folder.glob(".*.partial"):  # by a kill
+            left.unlink()
+        for file in _states(self._folder):
             try:
                 data = file.read_bytes()
                 if _digest(data) != file.stem.rpartition("-")[2]:

@@ -202,6 +202,7 @@ def test_a_half_written_checkpoint_is_not_taken_for_a_whole_one(
     result, probabilities, _ = train_small(photos, small(settings), checkpoint=folder)
     assert len(result.history) == 3
     assert np.array_equal(probabilities, train_small(photos, small(settings))[1])
+    assert not [*folder.glob(".*")]
 
 
 @pytest.mark.parametrize("fault", ["cut off", "one bit", "empty", "all"])
