@@ -1,5 +1,6 @@
 """The way to MLflow: a client that fails soon and says little, its database made whole, its faults in a few words."""
 
+import http
 import logging
 import os
 import re
@@ -7,7 +8,7 @@ import warnings
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"}
 # Imported at first, so that the second it takes is not taken for a database's silence.
 _DATABASE_MODULES = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
+_OURS = "refuses_empty_answers"
 # Making a new database takes 10 seconds, three times that on a busy machine.
 DATABASE_SECONDS = 90
 _SET_BY_USER = {
@@ -50,6 +52,7 @@ def reason(error: BaseException) -> str:
             "it wants a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or correct them",
         ),
         ("error code 403|PERMISSION_DENIED", "this login has no permission for that; ask the server's administrator"),
+        ("answered with nothing", "it answers with nothing"),
         ("too many 5.. error responses|error code 5..", "it answers with server errors"),
     ):
         if re.search(pattern, text):
@@ -71,6 +74,27 @@ def quiet_mlflow() -> None:
     warnings.filterwarnings("ignore", module=r"(mlflow|sqlalchemy|alembic)(\.|$)")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    _refuse_empty_answers()
+
+
+def _refuse_empty_answers() -> None:
+    """Have MLflow's client take an answer with status 200 and no content for a fault.
+
+    MLflow 3.17 takes it for success, of which a run without an id or a place for artifacts comes. Its own server never
+    answers so.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils import rest_utils
+
+    def verified(response: Any, endpoint: str, expected_status: int = 200) -> Any:
+        if response.status_code == http.HTTPStatus.OK and not response.content.strip():
+            raise MlflowException(f"API request to {endpoint} was answered with nothing")
+        return _verify(response, endpoint, expected_status)
+
+    if not hasattr(rest_utils.verify_rest_response, _OURS):
+        _verify = rest_utils.verify_rest_response
+        setattr(verified, _OURS, True)
+        rest_utils.verify_rest_response = verified
 
 
 def database_file(uri: str) -> Path | None:

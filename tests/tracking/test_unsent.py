@@ -244,6 +244,35 @@ def test_an_upload_that_is_answered_as_taken_but_is_not_there_is_sent_again(
     assert [(file.path, file.file_size) for file in notes] == [("notes/early.txt", 5)]
 
 
+@pytest.mark.parametrize("request_", ["GET /api/2.0/mlflow/runs/get", "POST /api/2.0/mlflow/runs/"])
+def test_an_answer_without_content_is_none(
+    server: Server,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    request_: str,
+) -> None:
+    name = request_.split(maxsplit=1)[0]
+    monkeypatch.chdir(tmp_path)
+    liar = Liar(server.port)
+    with tracked_run(
+        name, tracking(liar.uri), tmp_path, params={"network": {"dense": [64]}}, system_metrics=False
+    ) as run:
+        liar.how, liar.share, liar.only = "200 and nothing", 1.0, request_
+        epochs(run, range(4))
+        run.log_text("early", "notes/early.txt")
+    assert "it answers with nothing" in capsys.readouterr().err
+    liar.how = ""
+    assert send(tmp_path, monkeypatch) == 0
+    liar.shutdown()
+    liar.server_close()
+    assert_whole(server.uri, tmp_path, name)
+    found = only_run(server.uri, tmp_path, name)
+    notes = client(tracking(server.uri), tmp_path).list_artifacts(found.info.run_id, "notes")
+    assert [(file.path, file.file_size) for file in notes] == [("notes/early.txt", 5)]
+    assert not (tmp_path / "notes").exists()
+
+
 def journals(root: Path) -> list[Path]:
     return sorted(unsent_folder(root).iterdir())
 
