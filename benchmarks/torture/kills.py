@@ -24,6 +24,7 @@ from benchmarks.torture.cases import Case, Task, told_fault
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.tracked_runs import client
+from dogs_vs_cats.tracking.unsent import send
 from tests.search.conftest import Project as Searched
 from tests.search.conftest import prepare
 from tests.test_pipeline import Project
@@ -31,6 +32,8 @@ from tests.vgg16 import random_tensors
 
 WORKFLOW = ["dvc", "repro"]
 TRIALS = 12
+MOST_SECONDS = 1800
+"""What a command may take that nobody kills."""
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 # What differs from run to run: the seconds that it took, and what the comparison and its pages say of them.
 TIMED = ("timing.json", "comparison.json", "comparison.html", "comparison_metrics.json", "plots")
@@ -91,7 +94,8 @@ def outputs(project: Project) -> dict[str, str]:
 
 
 def runs(project: Project) -> Counter[tuple[str, str]]:
-    """Count the runs in MLflow by kind and status, and the versions of models."""
+    """Count the runs in MLflow by kind and status, and the versions of models, once all is sent."""
+    [*send(project.folder)]  # on a busy machine MLflow's database may have been too slow
     settings = load_settings(project.folder / "params.yaml").tracking
     mlflow = client(settings, project.folder)
     experiment = mlflow.get_experiment_by_name(settings.experiment)
@@ -101,13 +105,13 @@ def runs(project: Project) -> Counter[tuple[str, str]]:
     return counts
 
 
-def begin(project: Project, command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a command in a process group of its own."""
+def begin(project: Project, command: list[str], log: Path, **variables: str) -> subprocess.Popen[bytes]:
+    """Start a command in a process group of its own, with these variables beside a user's."""
     with log.open("wb") as file:
         return subprocess.Popen(
             command,
             cwd=project.folder,
-            env=project.variables,
+            env=project.variables | variables,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -144,14 +148,14 @@ def stages(task: Task) -> Iterator[Case]:
             yield f"end {number}", _end_fault(project, process.returncode, printed, whole)
             project = fresh(task.folder, "killed", weights)
     process = begin(project, WORKFLOW, log)
-    process.wait()
+    end(process, MOST_SECONDS)
     printed = log.read_text(encoding="utf-8", errors="replace")
     yield "the end", _end_fault(project, process.returncode, printed, whole)
 
 
 def _end_fault(project: Project, status: int, printed: str, whole: Undisturbed) -> str:
-    if status or "Traceback" in printed:
-        return told_fault(status, printed) or f"dvc repro ended with {status}: {printed.strip()[-300:]}"
+    if fault := ended_fault(status, printed):
+        return fault
     found, expected = outputs(project), whole.outputs
     if found != expected:
         other = {path for path in found.keys() | expected.keys() if found.get(path) != expected.get(path)}
@@ -195,14 +199,24 @@ def searches(task: Task) -> Iterator[Case]:
                 break
             lost = not _ended(project.trials(kind)).items() >= before.items()
             yield f"{kind}: kill after {seconds:.1f} s", "a finished trial is lost or changed" if lost else ""
-        status, printed = _to_its_end(project, kind, *options)
-        yield f"{kind}: the end", told_fault(status, printed) or _study_fault(project, kind)
+        fault = ended_fault(*_to_its_end(project, kind, *options))
+        yield f"{kind}: the end", fault or _study_fault(project, kind)
 
 
 def _to_its_end(project: Searched, kind: str, *options: str) -> tuple[int, str]:
     process = project.start(kind, *options)
-    printed, _ = process.communicate()
+    try:
+        printed, _ = process.communicate(timeout=MOST_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        printed, _ = process.communicate()
+        return 1, f"{printed}\nstill running after {MOST_SECONDS} seconds"
     return process.returncode, printed
+
+
+def ended_fault(status: int, printed: str) -> str:
+    """Return what is wrong with how a command ended that should have done its work."""
+    return told_fault(status, printed) or (f"ended with {status}: {printed.strip()[-300:]}" if status else "")
 
 
 def _study_fault(project: Searched, study: str) -> str:
@@ -212,6 +226,7 @@ def _study_fault(project: Searched, study: str) -> str:
     states = Counter(trial.state.name for trial in found)
     if states["RUNNING"] or states["WAITING"]:
         return f"trials that nobody runs: {dict(states)}"
+    [*send(project.folder)]  # on a busy machine MLflow's database may have been too slow
     settings = load_settings(project.folder / "params.yaml").tracking
     mlflow = client(settings, project.folder)
     experiment = mlflow.get_experiment_by_name(settings.experiment)
@@ -234,25 +249,25 @@ def confirmation(task: Task) -> Iterator[Case]:
     rates = {"rmsprop": {"learning_rate": {"low": 0.001, "high": 0.05}}}
     space = {"optimizers": rates, "losses": ["binary_crossentropy"], "weight_decay": [0.0]}
     project.set(**{f"search.vgg16.space.{key}": value for key, value in space.items()})
-    status, printed = _to_its_end(project, "vgg16", "--trials", "4")
-    yield "the search before", told_fault(status, printed)
+    yield "the search before", ended_fault(*_to_its_end(project, "vgg16", "--trials", "4"))
     other = Searched(task.folder / "undisturbed")
     shutil.copytree(project.folder, other.folder, symlinks=True)
     options = ("--confirm", "3", "--promote")
     begun = time.monotonic()
-    yield "undisturbed", told_fault(*_to_its_end(other, "vgg16", *options))
+    yield "undisturbed", ended_fault(*_to_its_end(other, "vgg16", *options))
     whole = time.monotonic() - begun
     old, new = ((one.folder / "params.yaml").read_bytes() for one in (project, other))
     yield "the promotion", "nothing was promoted" if old == new else ""
     for number in task.numbers():
         # Once all is confirmed, a kill hits the promotion.
         seconds = task.chance.uniform(0, whole * 1.1)
-        is_killed = end(project.start("vgg16", *options), seconds)
-        found = (project.folder / "params.yaml").read_bytes()
-        fault = "" if found in (old, new) else "params.yaml is neither the old one nor the promoted one"
+        is_killed = end(process := project.start("vgg16", *options), seconds)
+        fault = "" if is_killed or not process.returncode else f"ended with {process.returncode}"
+        if (project.folder / "params.yaml").read_bytes() not in (old, new):
+            fault = "params.yaml is neither the old one nor the promoted one"
         yield f"{number}: {'killed' if is_killed else 'ended'} after {seconds:.1f} s", fault
         (project.folder / "params.yaml").write_bytes(old)
-    fault = told_fault(*_to_its_end(project, "vgg16", *options))
+    fault = ended_fault(*_to_its_end(project, "vgg16", *options))
     if not fault and (project.folder / "params.yaml").read_bytes() != new:
         fault = "params.yaml is not as an undisturbed run promotes"
     reports = [json.loads((one.folder / "reports/search/vgg16.json").read_text()) for one in (project, other)]
