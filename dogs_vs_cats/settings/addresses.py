@@ -83,8 +83,12 @@ def _without_user(uri: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return a text, such as another library's error, with every address in it redacted."""
-    text = re.sub(r"[\w+.-]+://\S+", lambda match: redacted(match[0]), text)
+    """Return a text, such as another library's error, with every address in it redacted.
+
+    The text may be long, such as a server's answer. Its time grows with the length alone: no match is looked for in the
+    middle of a word.
+    """
+    text = re.sub(r"(?<![\w+.-])[\w+.-]+://\S+", lambda match: redacted(match[0]), text)
     return re.sub(r"([?&][\w.%-]+=)[^\s&]+", r"\1***", text)
 
 

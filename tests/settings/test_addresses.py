@@ -1,6 +1,7 @@
 """Addresses that are none are told by their setting, and no address shows its password."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,14 @@ def test_no_address_shows_its_password(scheme: str, secret: str) -> None:
     assert secret not in text
     assert text.startswith(f"could not open {scheme}://")
     assert text.endswith(" sorry")
+
+
+@pytest.mark.parametrize("repeated", ["x", "x-", "?", "a?b=", "x:", "x://"])
+def test_a_server_s_long_answer_takes_no_time(repeated: str) -> None:
+    begun = time.process_time()
+    text = without_secrets(f"{repeated * 200_000} http://me:secret@host")
+    assert time.process_time() - begun < 5
+    assert text.endswith("http://***@host")
 
 
 def test_of_an_address_everything_else_is_shown() -> None:
