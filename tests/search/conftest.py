@@ -1,14 +1,17 @@
 """A project whose workflow has run: tiny arrays and features that a network can learn from."""
 
+import io
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import chdir, closing, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import optuna
@@ -23,11 +26,17 @@ from dogs_vs_cats.data.decoding.photos import Fingerprint
 from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.paths import BACKBONE_WEIGHTS, IMAGES
+from dogs_vs_cats.search.command import main
+from dogs_vs_cats.search.plan import Kind
 from tests.conftest import ROOT, changed
 from tests.mlflow_server import put_database
 from tests.vgg16 import random_tensors
 
 COUNTS = {"train": 80, "validation": 40}
+
+
+def _variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
 
 
 class Project:
@@ -39,11 +48,10 @@ class Project:
 
     def start(self, kind: str, *options: str) -> "subprocess.Popen[str]":
         """Start a search in a process group of its own."""
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "search" / f"optuna_{kind}.py"), *options],
             cwd=self.folder,
-            env=variables,
+            env=_variables(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -59,8 +67,31 @@ class Project:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.communicate()
 
-    def search(self, kind: str, *options: str, status: int = 0) -> str:
-        """Run a search to its end; return all that it printed."""
+    def search(self, kind: Kind, *options: str, status: int = 0) -> str:
+        """Run a search to its end in this process; return all that it printed.
+
+        The process that trials are forked from imports TensorFlow once for all searches of a process: most of what a
+        search of few small trials takes is that.
+        """
+        printed, code = io.StringIO(), 0
+        with (
+            chdir(self.folder),
+            patch.dict(os.environ, _variables(), clear=True),
+            patch.object(sys, "argv", [str(ROOT / "search" / f"optuna_{kind}.py"), *options]),
+            redirect_stdout(printed),
+            redirect_stderr(printed),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")  # as in a process of its own
+            try:
+                main(kind)
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        assert code == status, printed.getvalue()
+        return printed.getvalue()
+
+    def run(self, kind: Kind, *options: str, status: int = 0) -> str:
+        """Run a search to its end in a process of its own, as users do; return all that it printed."""
         process = self.start(kind, *options)
         output, _ = process.communicate(timeout=400)
         assert process.returncode == status, output

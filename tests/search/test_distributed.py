@@ -83,7 +83,7 @@ def test_a_storage_that_stops_is_one_clear_line_and_the_study_goes_on(project: P
     assert "Traceback" not in output
     kept = [trial for trial in trials(server.url, "stopped") if trial.state.is_finished()]
     assert kept
-    project.search("vgg16", *options)
+    project.run("vgg16", *options)
     after = trials(server.url, "stopped")
     states = Counter(trial.state.name for trial in after)
     assert states["COMPLETE"] + states["PRUNED"] == 3
@@ -91,7 +91,7 @@ def test_a_storage_that_stops_is_one_clear_line_and_the_study_goes_on(project: P
 
 
 def test_a_ray_cluster_runs_the_trials(project: Project, cluster: str) -> None:
-    output = project.search("vgg16", "--trials", "4", "--ray", cluster)
+    output = project.run("vgg16", "--trials", "4", "--ray", cluster)
     found = project.trials("vgg16")
     assert sum(trial.state.name in ("COMPLETE", "PRUNED") for trial in found) == 4
     assert "best: trial" in output
@@ -140,7 +140,7 @@ def test_a_trial_killed_on_the_cluster_runs_again(project: Project, cluster: str
     ],
 )
 def test_a_cluster_that_is_not_there_is_one_clear_line(project: Project, options: tuple[str, ...], words: str) -> None:
-    output = project.search("vgg16", "--trials", "1", *options, status=1)
+    output = project.run("vgg16", "--trials", "1", *options, status=1)
     assert words in output
     assert "Traceback" not in output
 
@@ -151,12 +151,12 @@ def test_without_ray_it_says_how_to_install_it(
     hidden = tmp_path_factory.mktemp("hidden")
     (hidden / "ray.py").write_text("raise ModuleNotFoundError('ray')")
     monkeypatch.setenv("PYTHONPATH", str(hidden))
-    output = project.search("vgg16", "--trials", "1", "--ray", "127.0.0.1:6379", status=1)
+    output = project.run("vgg16", "--trials", "1", "--ray", "127.0.0.1:6379", status=1)
     assert "--ray: ray is not installed; run make setup, or pip install ray" in output
     assert "Traceback" not in output
 
 
 def test_more_gpus_than_the_cluster_has_is_one_clear_line(project: Project, cluster: str) -> None:
-    output = project.search("vgg16", "--trials", "1", "--ray", cluster, "--gpus-per-trial", "2", status=1)
+    output = project.run("vgg16", "--trials", "1", "--ray", cluster, "--gpus-per-trial", "2", status=1)
     assert "no machine of the cluster" in output
     assert "Traceback" not in output

@@ -127,8 +127,8 @@ def test_no_two_processes_get_the_same_queued_trial(plan: Plan, storage: BaseSto
     for number in range(40):
         study.enqueue_trial({"x": number})
     context = get_context("spawn")
-    with ProcessPoolExecutor(4, context, wait_for_all, (context.Barrier(4),)) as pool:
-        taken = list(pool.map(take_all, [plan.storage] * 4))
+    with ProcessPoolExecutor(2, context, wait_for_all, (context.Barrier(2),)) as pool:
+        taken = list(pool.map(take_all, [plan.storage] * 2))
     numbers = [number for part in taken for number in part if number < 40]
     assert sorted(numbers) == list(range(40))
     assert sum(bool(part) for part in taken) > 1
