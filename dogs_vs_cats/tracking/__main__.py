@@ -43,9 +43,15 @@ def _send(root: Path, uri: str | None, registered_model: str | None) -> None:
 
 def _open_ui(settings: TrackingSettings, root: Path, port: int) -> None:
     """Say where the pages are; where runs are in a database, become ``mlflow ui``, which serves them."""
-    uri, pages = tracking_uri(settings, root), page_addresses(settings, root, port)
+    uri, pages, why = tracking_uri(settings, root), {}, "no page of runs yet: make some with dvc repro"
+    try:
+        pages = page_addresses(settings, root, port)
+    except WorkflowError as error:
+        if not is_local(uri):
+            raise
+        why = f"warning: {error}"  # other experiments may be looked at
     if not pages:
-        print("no page of runs yet: make some with dvc repro")
+        print(why, flush=True)
     for name, address in pages.items():
         print(f"{name}: {address}", flush=True)
     if is_local(uri):

@@ -60,6 +60,12 @@ def reason(error: BaseException) -> str:
     return text[:160] or type(error).__name__
 
 
+def deleted(experiment: str, number: str | None) -> str:
+    """Say that an experiment was deleted in MLflow, and what restores it; ``number`` is its id, where it is known."""
+    command = "" if number is None else f" (mlflow experiments restore -x {number})"
+    return f"experiment {experiment} was deleted there; restore it{command}, or name another one"
+
+
 def quiet_mlflow() -> None:
     """Import MLflow without its telemetry, log lines, bars and warnings."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

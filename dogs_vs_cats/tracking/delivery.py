@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dogs_vs_cats.settings.addresses import is_local
 from dogs_vs_cats.tracking.champions import Judgement, judge
-from dogs_vs_cats.tracking.connection import connect
+from dogs_vs_cats.tracking.connection import connect, deleted
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.notes import VERSION
 from dogs_vs_cats.tracking.operations import (
@@ -164,8 +164,7 @@ class MlflowRun:
             _create(lambda: client.create_experiment(name, artifacts))
             experiment = client.get_experiment_by_name(name)
         if experiment is None or experiment.lifecycle_stage != "active":
-            number = "" if experiment is None else f" (mlflow experiments restore -x {experiment.experiment_id})"
-            raise RuntimeError(f"experiment {name} was deleted there; restore it{number}, or name another one")
+            raise RuntimeError(deleted(name, None if experiment is None else experiment.experiment_id))
         self._tag(experiment, experiment_tags(experiment.experiment_id, experiment.tags))
         return str(experiment.experiment_id)
 

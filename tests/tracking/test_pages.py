@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pytest_httpserver import HTTPServer
 
+from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.pages import page_addresses, page_lines
 from dogs_vs_cats.tracking.tracked_runs import client, show_compared, tracked_run
@@ -61,6 +63,21 @@ def test_an_experiment_says_where_its_pages_are(root: Path, tmp_path: Path) -> N
     assert page_addresses(SETTINGS, tmp_path) == {}
     dead = tracking("http://someone:secret@127.0.0.1:9", 1)
     assert page_lines(dead, root, {RESULTS: "all"}) == []
+    with pytest.raises(WorkflowError, match=r"^MLflow at http://[^:]*127.0.0.1:9: connection refused$"):
+        page_addresses(dead, root)
+
+
+def test_why_there_are_no_pages_is_told(tmp_path: Path, httpserver: HTTPServer) -> None:
+    httpserver.expect_request(re.compile(".*")).respond_with_data("You are not authenticated.", status=401)
+    with pytest.raises(WorkflowError, match="it wants a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASS"):
+        page_addresses(tracking(httpserver.url_for("")), tmp_path)
+    put_database(tmp_path)
+    mlflow = client(SETTINGS, tmp_path)
+    mlflow.delete_experiment(mlflow.create_experiment("dogs-vs-cats"))
+    told = r"experiment dogs-vs-cats was deleted there; restore it \(mlflow experiments restore -x 1\), or name another"
+    with pytest.raises(WorkflowError, match=told):
+        page_addresses(SETTINGS, tmp_path)
+    assert page_lines(SETTINGS, tmp_path, {RESULTS: "all"}) == []
 
 
 def test_a_description_that_somebody_wrote_stays(root: Path, tmp_path: Path) -> None:
