@@ -23,7 +23,7 @@ from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.kinds import ScratchModel
 from dogs_vs_cats.paths import Prepared
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import Settings, parse_settings
 
 # Each with what it sets where it is on, and where it is off.
@@ -96,7 +96,7 @@ def main() -> None:
 
 def _trained(chosen: dict[str, int], unfinished: Path) -> dict[str, float]:
     """Train one arm; return what it reaches on the validation photos, and its time."""
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.models.reproducibility import prepare
     from dogs_vs_cats.training.fitting import train
 

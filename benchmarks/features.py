@@ -15,7 +15,7 @@ from dogs_vs_cats.models.ncnn.stacking import STACKED
 from dogs_vs_cats.models.pretrained.backbones import build_extractor, scaling_values
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.processes import Submit, worker_processes
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import BottleneckSettings
 from tests.vgg16 import random_tensors
 
@@ -70,7 +70,7 @@ def figures(options: Options) -> Iterator[Figure]:
 
 
 def _tensorflow(weights: Path) -> Forward:
-    import_tensorflow()
+    import_backend()
     import tensorflow as tf
 
     model = build_extractor(SIZE, weights, BottleneckSettings())

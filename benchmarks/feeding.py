@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios, take_turns
 from dogs_vs_cats.data.examples import Examples
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import AugmentationSettings, TrainScratchSettings, load_settings
 
 SIZE = 150
@@ -17,7 +17,7 @@ BATCHES = 40
 
 def figures(options: Options) -> Iterator[Figure]:
     """With the stage's own settings."""
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.models.reproducibility import prepare
 
     settings = load_settings(Path("params.yaml")).train_scratch

@@ -17,7 +17,7 @@ from dogs_vs_cats.evaluation.metrics import correct, losses
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.paths import Prepared
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import Settings, TrainScratchSettings, load_settings
 
 PREPARED = Prepared(Path("data/arrays"), Path("data/features"), Path("data/weights/backbone.weights.h5"))
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--most-epochs", type=int, default=200, help="of a network from scratch (%(default)s)")
     parser.add_argument("--figure", type=Path, help="PNG file")
     arguments = parser.parse_args()
-    import_tensorflow()
+    import_backend()
     settings = load_settings(Path("params.yaml"))
     description = KINDS[arguments.kind].of(settings, PREPARED)
     train, validation = (description.examples(PREPARED, split) for split in ("train", "validation"))

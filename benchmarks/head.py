@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import HeadSettings, load_settings
 
 FEATURES = (4, 4, 512)
@@ -17,7 +17,7 @@ HEAD = {"pooling": "flatten", "dense": [512, 256], "dropout": [0.5, 0.2], "outpu
 
 def figures(options: Options) -> Iterator[Figure]:
     """With the article's batch, and with the project's where that is another."""
-    import_tensorflow()
+    import_backend()
     from benchmarks.epochs import epochs_in_turns
     from dogs_vs_cats.data.examples import Examples
     from dogs_vs_cats.models.networks.building import build_head

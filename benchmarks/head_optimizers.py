@@ -12,9 +12,9 @@ from unittest.mock import patch
 
 import numpy as np
 
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 
-import_tensorflow()
+import_backend()
 import keras  # noqa: E402
 
 from dogs_vs_cats.data.examples import Examples, Parts  # noqa: E402
@@ -25,7 +25,7 @@ from dogs_vs_cats.models.reproducibility import prepare  # noqa: E402
 from dogs_vs_cats.models.saved import predict  # noqa: E402
 from dogs_vs_cats.settings.params import TrainVgg16Settings, load_settings  # noqa: E402
 from dogs_vs_cats.training import fitting  # noqa: E402
-from dogs_vs_cats.training.compiled_rmsprop import CompiledRMSprop  # noqa: E402
+from dogs_vs_cats.training.tensorflow_only import CompiledRMSprop  # noqa: E402
 
 OPTIMIZERS = {"Keras's": keras.optimizers.RMSprop, "compiled": CompiledRMSprop}
 

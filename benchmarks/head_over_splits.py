@@ -19,7 +19,7 @@ from dogs_vs_cats.evaluation.submission import calibrate
 from dogs_vs_cats.models.kinds import TransferModel
 from dogs_vs_cats.models.probabilities import average_log_odds
 from dogs_vs_cats.paths import Prepared
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import load_settings
 
 PREPARED = Prepared(Path("data/arrays"), Path("data/features"), Path("data/weights/backbone.weights.h5"))
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("seeds", type=int, nargs="+")
     seeds = parser.parse_args().seeds
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.models.reproducibility import prepare
     from dogs_vs_cats.models.saved import Predictor
     from dogs_vs_cats.training.recording import fit

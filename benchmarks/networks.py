@@ -56,9 +56,9 @@ def main() -> None:
 
 def _train(name: str, seed: int, fidelity: dict[str, int], optimizer: OptimizerSettings) -> dict[str, Any]:
     """Accuracies, log-loss and seconds of one training."""
-    from dogs_vs_cats.runtime import import_tensorflow
+    from dogs_vs_cats.runtime import import_backend
 
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.models.networks.building import build_cnn
     from dogs_vs_cats.models.reproducibility import prepare
     from dogs_vs_cats.search.examples import open_parts

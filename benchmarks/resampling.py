@@ -59,9 +59,9 @@ def _extract(way: str, folder: Path) -> None:
 
 
 def _accuracy(folder: Path, seed: int) -> float:
-    from dogs_vs_cats.runtime import import_tensorflow
+    from dogs_vs_cats.runtime import import_backend
 
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.data.examples import Parts
     from dogs_vs_cats.models.features import open_bottleneck
     from dogs_vs_cats.models.networks.building import build_head

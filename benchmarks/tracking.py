@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measuring import Figure, Options
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.tracked_runs import tracked_run
 
@@ -20,7 +20,7 @@ EPOCHS = 10
 
 def figures(options: Options) -> Iterator[Figure]:
     """Processor time of all that tracking does, in whatever thread, for the shortest epoch there is: the head's."""
-    import_tensorflow()
+    import_backend()
     from benchmarks.epochs import epochs_in_turns
     from dogs_vs_cats.data.examples import Examples
     from dogs_vs_cats.models.networks.building import build_head

@@ -1,18 +1,63 @@
-"""Import TensorFlow without the lines that its C++ code prints before its own logging is set up."""
+"""What Keras computes with: TensorFlow, JAX or PyTorch, and what each of them does in a way of its own."""
 
+import importlib
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
 
+from dogs_vs_cats.errors import WorkflowError
+
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
+"""The values of ``KERAS_BACKEND`` that this project knows, and what people call them."""
+_INSTALLING = {"tensorflow": "make setup", "jax": "pip install jax", "torch": "pip install torch"}
 _NOISE = ("absl::InitializeLog()", "oneDNN custom operations are on", "optimized to use available CPU instructions")
 
 
-def import_tensorflow() -> None:
-    """Import TensorFlow; pass on what is printed meanwhile, but for three lines that tell a user nothing.
+def backend() -> str:
+    """Return the name of Keras's backend, a key of ``BACKENDS``, without importing it.
+
+    Raises:
+        WorkflowError: if ``KERAS_BACKEND`` is none of them.
+    """
+    name = os.environ["KERAS_BACKEND"]  # the package sets it where the user did not
+    if name not in BACKENDS:
+        raise WorkflowError(f"KERAS_BACKEND is {name!r}: choose tensorflow, jax or torch")
+    return name
+
+
+def check_backend() -> None:
+    """Fail if Keras's backend is not installed, without importing it.
+
+    Raises:
+        WorkflowError: if it is unknown or not installed, with the command that installs it.
+    """
+    name = backend()
+    if find_spec(name) is None:
+        others = [f", or set KERAS_BACKEND={other}" for other in BACKENDS if find_spec(other) is not None]
+        raise WorkflowError(
+            f"KERAS_BACKEND={name}: {BACKENDS[name]} is not installed for {sys.executable}; "
+            f"run {_INSTALLING[name]}{''.join(others[:1])}"
+        )
+
+
+def import_backend() -> None:
+    """Import Keras's backend. Of what TensorFlow prints meanwhile, leave out three lines that tell a user nothing.
 
     No setting of TensorFlow's silences them, and Python's ``sys.stderr`` does not see them.
+
+    Raises:
+        WorkflowError: if the backend is unknown or not installed.
     """
-    if "tensorflow" in sys.modules:
+    name = backend()
+    if name in sys.modules and sys.modules[name] is not None:
+        return
+    check_backend()
+    if name != "tensorflow":
+        importlib.import_module(name)
         return
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -28,3 +73,76 @@ def import_tensorflow() -> None:
                 # The rest of a message that names the instructions follows on a line of its own.
                 if not any(noise in line for noise in _NOISE) and "rebuild TensorFlow" not in line:
                     print(line, file=sys.stderr)
+
+
+def backend_version() -> str:
+    """Return the backend's installed version: TensorFlow's build for processors alone is a package of another name."""
+    try:
+        return version(backend())
+    except PackageNotFoundError:
+        return version(f"{backend()}-cpu")
+
+
+def gpu_names() -> list[str]:
+    """Return the names of the GPUs that the backend sees; none before it is imported."""
+    name = backend()
+    module: Any = sys.modules.get(name)
+    if name == "tensorflow" and hasattr(module, "config"):
+        gpus = module.config.list_physical_devices("GPU")
+        details = module.config.experimental.get_device_details
+        return [details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    if name == "jax" and hasattr(module, "devices"):
+        return [device.device_kind for device in module.devices() if device.platform != "cpu"]
+    if name == "torch" and hasattr(module, "cuda"):
+        return [module.cuda.get_device_name(number) for number in range(module.cuda.device_count())]
+    return []
+
+
+def hide_gpus() -> None:
+    """Import the backend so that it computes on the CPU alone, in a process that has not imported it yet."""
+    os.environ |= {"JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}
+    import_backend()
+    if backend() == "tensorflow" and gpu_names():
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")
+
+
+def make_repeatable() -> None:
+    """Have the backend's kernels give the same at every run; only TensorFlow's have to be asked."""
+    if backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Its warnings are of graphs traced again, which happens wherever a process holds two models.
+        tf.get_logger().setLevel("ERROR")
+        tf.config.experimental.enable_op_determinism()
+
+
+def with_gradient(function: Callable[[Any], Any], at: Any) -> tuple[Any, Any]:
+    """Return a function's values and the gradient of their sum, as Keras has none for all backends.
+
+    Args:
+        function: of one tensor.
+        at: the tensor.
+
+    Returns:
+        What the function gives, and the gradient in the tensor's shape.
+    """
+    if backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(at)
+            values = function(at)
+        return values, tape.gradient(values, at)
+    if backend() == "jax":
+        import jax
+
+        values, pull_back = jax.vjp(function, at)
+        return values, pull_back(jax.numpy.ones_like(values))[0]
+    import torch
+
+    at = at.detach().requires_grad_()
+    with torch.enable_grad():
+        values = function(at)
+    return values.detach(), torch.autograd.grad(values.sum(), at)[0]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.paths import Prepared, project_root
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         plots="folder to write: the pictures for dvc plots",
     )
     # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.evaluation.comparison import write_json
     from dogs_vs_cats.reports.comparison import figures, write_figures, write_page
     from dogs_vs_cats.reports.examining import compare_models

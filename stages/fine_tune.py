@@ -3,7 +3,7 @@
 from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.models.kinds import FineTunedModel
 from dogs_vs_cats.paths import Prepared, project_root
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.training.left_out import leave_out
 
 
@@ -23,7 +23,7 @@ def main() -> None:
         print(f"{arguments.model}: fine_tune.block is null, so there is no fine-tuned model")
         return
     # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.training.recording import Outputs, train_and_record
 
     prepared = Prepared(arguments.arrays, arguments.features, arguments.backbone, arguments.head)

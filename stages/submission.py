@@ -4,7 +4,7 @@ from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.data.arrays import has_split, read_dataset
 from dogs_vs_cats.evaluation.comparison import write_json
 from dogs_vs_cats.paths import Prepared
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     )
     # Here, not above: these take seconds to import, a fault in params.yaml should not.
     if has_split(arguments.arrays, "unlabelled"):
-        import_tensorflow()
+        import_backend()
         from dogs_vs_cats.evaluation.submitting import predict_unlabelled
 
         prepared = Prepared(arguments.arrays, arguments.features, arguments.backbone)

@@ -3,7 +3,7 @@
 from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.models.kinds import ScratchModel
 from dogs_vs_cats.paths import Prepared, project_root
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
         reports="folder for history.csv, metrics.json and timing.json",
     )
     # Here, not above: TensorFlow takes seconds to import, a fault in params.yaml should not.
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.training.recording import Outputs, train_and_record
 
     prepared, outputs = Prepared(arrays=arguments.arrays), Outputs(arguments.model, arguments.reports)

@@ -35,5 +35,5 @@ def test_the_lock_has_every_extra_but_those_that_are_left_out_on_purpose(lock: s
     locked = set(
         re.findall(r"^([a-z0-9-]+)(?:\[[a-z]+\])?==", (ROOT / "requirements" / lock).read_text(), re.MULTILINE)
     )
-    for name in extras.keys() - {"cpu", "gpu", "dev", "openvino", "s3", "ssh", "peers"}:
+    for name in extras.keys() - {"cpu", "gpu", "jax-gpu", "dev", "openvino", "s3", "ssh", "peers"}:
         assert {re.split(r"[\[<>=]", package)[0] for package in extras[name]} <= locked

@@ -12,7 +12,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.models.saved import trained_kinds
 from dogs_vs_cats.paths import MODELS
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import Settings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def main(photo: Path, kinds: tuple[str, ...], output: Path | None, settings: Set
     except RefusedPhotoError as error:
         raise WorkflowError(f"{photo}: {error}; give a photo that other programs can open") from None
     said = {trained.weights: _say(trained, data) for trained in map(_find, kinds or trained_kinds(MODELS))}
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.reports.explanation import explain
 
     for line in explain(decoded, said, settings.decode, output or REPORTS / photo.stem):

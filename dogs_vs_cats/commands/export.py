@@ -8,7 +8,7 @@ from dogs_vs_cats.commands.options import PATH
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_folder
 from dogs_vs_cats.models.kinds import KINDS
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import backend, import_backend
 from dogs_vs_cats.serving.formats import FORMATS, check_format
 
 
@@ -24,10 +24,12 @@ def main(name: str, model: str, folder: Path) -> None:
     if folder.exists():
         raise WorkflowError(f"{folder}: is there already; name a new folder")
     check_format(name)
+    if backend() != "tensorflow":
+        raise WorkflowError(f"export: TensorFlow writes every format; set KERAS_BACKEND=tensorflow, not {backend()}")
     from dogs_vs_cats.serving.trained_models import find_model
 
     trained = find_model(Path(), model)
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.serving.exporting import write_format
 
     with whole_folder(folder) as partial:

@@ -6,7 +6,7 @@ import click
 
 from dogs_vs_cats.commands.options import PATH, settings_option
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.catalogue import NETWORKS
 from dogs_vs_cats.settings.params import Settings
 
@@ -24,7 +24,7 @@ def main(names: tuple[str, ...], settings: Settings, size: int | None, pictures:
         raise WorkflowError(f"{', '.join(unknown)}: no such network; there are {', '.join(NETWORKS)}")
     if size is not None and not 1 <= size <= _MOST_PIXELS:
         raise WorkflowError(f"--size is {size}: it has to be from 1 to {_MOST_PIXELS} pixels")
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.reports.networks import print_networks
 
     chosen = [name for name in NETWORKS if name in (names or NETWORKS)]

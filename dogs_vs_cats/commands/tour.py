@@ -8,7 +8,7 @@ from dogs_vs_cats.commands.options import PATH, settings_option
 from dogs_vs_cats.data.arrays import read_dataset
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.paths import ARRAYS, PLOTS
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import Settings
 
 COMMITTED = Path("docs/pictures/tour")
@@ -30,7 +30,7 @@ def main(output: Path, settings: Settings) -> None:
     for plot in plots:
         if not plot.is_file():
             raise WorkflowError(f"{plot}: no such picture; run dvc repro compare")
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.reports import tour
 
     for path in tour.make(dataset, settings.train_scratch, plots, output):

@@ -73,7 +73,7 @@ def feature_maps(network: OpenNetwork, photo: NDArray[Any]) -> list[Block]:
             names[-1].append(_operation(layer))
     found = iter(keras.Model(network.seeing.inputs, outputs)(network.scaled(photo[np.newaxis]), training=False))
     return [
-        Block(layer.name, [Step(name, np.asarray(ops.cast(next(found)[0], "float32"))) for name in steps])
+        Block(layer.name, [Step(name, ops.convert_to_numpy(ops.cast(next(found)[0], "float32"))) for name in steps])
         for layer, steps in zip(convolutions, names, strict=True)
     ]
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers, ops
 from numpy.typing import NDArray
 
 from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.models.pretrained.backbones import is_pooled
 from dogs_vs_cats.models.probabilities import predicted
+from dogs_vs_cats.runtime import backend, with_gradient
 
 _KERNEL = 4  # dimensions: rows, columns, from, to
 
@@ -41,13 +41,12 @@ def grad_cam(network: OpenNetwork, photos: NDArray[Any]) -> tuple[NDArray[np.flo
     to_known, to_log_odds = keras.Model(network.seeing.inputs, known), _log_odds(network, known)
     maps, *others = keras.tree.flatten(to_known(network.scaled(photos), training=False))
     # From the maps on only: the gradient through the convolutions before them would be thrown away.
-    with tf.GradientTape() as tape:
-        tape.watch(maps)
-        log_odds = to_log_odds([maps, *others], training=False)
-    weights = ops.mean(ops.cast(tape.gradient(log_odds, maps), "float32"), axis=(1, 2), keepdims=True)
+    log_odds, gradient = with_gradient(lambda watched: to_log_odds([watched, *others], training=False), maps)
+    weights = ops.mean(ops.cast(gradient, "float32"), axis=(1, 2), keepdims=True)
     evidence = ops.sum(weights * ops.cast(maps, "float32"), axis=-1)
-    probabilities = np.asarray(ops.sigmoid(ops.cast(log_odds, "float64")))[:, 0]
-    return np.asarray(evidence), probabilities
+    precision = "float32" if backend() == "jax" else "float64"  # JAX has no float64 unless it is told to
+    probabilities = ops.convert_to_numpy(ops.sigmoid(ops.cast(log_odds, precision)))[:, 0]
+    return ops.convert_to_numpy(evidence), probabilities.astype(np.float64)
 
 
 def _last_maps(network: OpenNetwork) -> keras.layers.Layer:

@@ -20,7 +20,7 @@ from dogs_vs_cats.models.pretrained.backbones import build_extractor, scaling_va
 from dogs_vs_cats.models.pretrained.efficientnet_lite import LiteName
 from dogs_vs_cats.models.pretrained.weights import read_tensors
 from dogs_vs_cats.processes import worker_processes
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import BACKENDS, backend, gpu_names, hide_gpus, import_backend
 from dogs_vs_cats.settings.catalogue import BACKBONES, check_size
 from dogs_vs_cats.settings.params import BottleneckSettings
 
@@ -38,14 +38,12 @@ _RELEASE_EVERY = 256  # photos, 17 MB of them at 150 pixels a side
 
 
 def _reference(sample: Photos, weights: Path, settings: BottleneckSettings, *, without_gpu: bool) -> Features | None:
-    """In a process of its own: TensorFlow's features of the sample, by the CPU; None: it sees a GPU, and may use it."""
-    import_tensorflow()
-    import tensorflow as tf
-
-    if tf.config.list_physical_devices("GPU"):
-        if not without_gpu:
-            return None
-        tf.config.set_visible_devices([], "GPU")
+    """In a process of its own: Keras's features of the sample, by the CPU; None: it sees a GPU, and may use it."""
+    if without_gpu:
+        hide_gpus()
+    import_backend()
+    if not without_gpu and gpu_names():
+        return None
     model = build_extractor(sample.shape[1], weights, settings)
     return np.asarray(model.predict_on_batch(sample.astype(np.float32)))
 
@@ -59,7 +57,7 @@ def _ask_tensorflow(
             return submit(_reference, sample, weights, settings, without_gpu=without_gpu).result()
     except BrokenProcessPool:
         raise WorkflowError(
-            "TensorFlow's process died while computing features, most likely for want of memory; free some"
+            f"{BACKENDS[backend()]}'s process died while computing features, most likely for want of memory; free some"
         ) from None
 
 
@@ -96,13 +94,13 @@ def compare(found: Features, reference: Features) -> None:
     # Written so that a NaN, which compares false, is refused.
     if not share <= TOLERANCE:
         raise WorkflowError(
-            f"bottleneck.engine: ncnn's features differ from TensorFlow's by {share:.1e} of their range "
+            f"bottleneck.engine: ncnn's features differ from {BACKENDS[backend()]}'s by {share:.1e} of their range "
             f"(allowed: {TOLERANCE:.0e}) on this machine; set bottleneck.engine: tensorflow"
         )
 
 
 def _with_tensorflow(weights: Path, settings: BottleneckSettings, size: int) -> Extract:
-    import_tensorflow()
+    import_backend()
     model = build_extractor(size, weights, settings)
 
     def extract_all(photos: Photos, out: Path) -> None:

@@ -24,6 +24,7 @@ from dogs_vs_cats.models.ncnn.networks import vgg16_network
 from dogs_vs_cats.models.pretrained.backbones import Scaling, build_backbone, scale_layers, scaling_values
 from dogs_vs_cats.models.pretrained.weights import read_tensors
 from dogs_vs_cats.paths import Prepared
+from dogs_vs_cats.runtime import BACKENDS, backend, gpu_names
 from dogs_vs_cats.settings.catalogue import BackboneName
 
 if TYPE_CHECKING:
@@ -157,12 +158,11 @@ def _run(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield the position of a first photo, and the maps of it and those after it: by ncnn where that can."""
     import keras
-    import tensorflow as tf
 
     inputs = keras.Input((cut.side, cut.side, 3), name="photos")
     whole = keras.Model(inputs, network(scale_layers(inputs, cut.scaling, cut.backbone)))
     has_ncnn = importlib.util.find_spec("ncnn") is not None
-    if cut.backbone == "vgg16" and has_ncnn and not tf.config.list_physical_devices("GPU"):
+    if cut.backbone == "vgg16" and has_ncnn and not gpu_names():
         blocks = int(cut.layer.removeprefix("block").removesuffix("_pool"))
         by_ncnn = vgg16_network(read_tensors(weights), blocks)
         workers = count_workers(cut.side, stacked=False)
@@ -173,7 +173,8 @@ def _run(
         if difference(found, reference) <= TOLERANCE:
             yield from pool.compute(photos)
             return
-        print("ncnn's maps differ from TensorFlow's on this machine: TensorFlow computes these", flush=True)
+        title = BACKENDS[backend()]
+        print(f"ncnn's maps differ from {title}'s on this machine: {title} computes these", flush=True)
     for start in range(0, len(photos), _BATCH):
         few = np.asarray(photos[start : start + _BATCH], np.float32)
         yield start, np.asarray(whole.predict_on_batch(few))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -67,7 +68,8 @@ def _figures(dataset: Dataset, training: TrainScratchSettings) -> Iterator[tuple
     yield "kernels", explanation_figures.kernels(kernels, shape, "The article's kernels")
     layer = build_augmentation(training.augmentation, training.seed)
     if layer is not None:
-        changed = np.asarray(layer(np.repeat(squashed[None], _CHANGED, axis=0).astype(np.float32), training=True))
+        copies = np.repeat(squashed[None], _CHANGED, axis=0).astype(np.float32)
+        changed = ops.convert_to_numpy(layer(copies, training=True))
         title = "One picture, as the training sees it in four epochs"
         yield "augmentation", figures.photos(changed.clip(0, 255).astype(np.uint8), [""] * _CHANGED, title)
     for kind, predictor in predictors.items():

@@ -10,6 +10,7 @@ from optuna.study import Study
 
 from dogs_vs_cats.cli import run
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.runtime import check_backend
 from dogs_vs_cats.search.arguments import build_plan, parse_arguments
 from dogs_vs_cats.search.confirming import (
     LOOKS,
@@ -35,7 +36,6 @@ from dogs_vs_cats.search.settings_file import changes, experiments, promote, que
 from dogs_vs_cats.search.storage import STORAGE_ERRORS, open_storage, storage_errors
 from dogs_vs_cats.search.studies import best_trial, best_trials, join_study, open_study, ranked, tally
 from dogs_vs_cats.search.tracked import log_best_model, reconcile, study_note, trials_view
-from dogs_vs_cats.search.trials import check_importable
 from dogs_vs_cats.tracking.notes import NOTE
 from dogs_vs_cats.tracking.runs import Run
 
@@ -50,7 +50,7 @@ def search(kind: Kind) -> None:
     arguments = parse_arguments(kind)
     deadline = None if arguments.timeout is None else time.monotonic() + arguments.timeout
     plan = build_plan(kind, arguments)
-    check_importable()
+    check_backend()  # before any trial
     storage = open_storage(plan.storage, plan.settings.search.heartbeat_seconds)
     with storage_errors(plan.storage):
         study = open_study(plan, storage)

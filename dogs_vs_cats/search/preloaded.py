@@ -3,9 +3,9 @@
 Importing these starts none of TensorFlow's threads; computing anything would.
 """
 
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 
-import_tensorflow()
+import_backend()
 
 import mlflow  # noqa: E402, F401
 import optuna_integration.keras  # noqa: E402, F401

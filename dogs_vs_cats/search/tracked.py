@@ -90,9 +90,9 @@ def log_best_model(plan: Plan, study: Study, run: Run) -> None:
 
 
 def _log(plan: Plan, run: Run, weights: Path) -> None:
-    from dogs_vs_cats.runtime import import_tensorflow
+    from dogs_vs_cats.runtime import import_backend
 
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.models.exporting import exported
     from dogs_vs_cats.models.saved import load_predictor
 

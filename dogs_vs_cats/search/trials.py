@@ -1,6 +1,5 @@
 """One trial, as a worker runs it: sample, train, report, record."""
 
-import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +8,6 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from dogs_vs_cats.data.examples import Examples, Parts
-from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.paths import ARRAYS, Prepared
 from dogs_vs_cats.search.examples import open_parts
@@ -138,9 +136,9 @@ def _begin(study: Study, trial: Trial, plan: Plan) -> Plan:
 
 def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: Parts) -> Any:
     """Train what the trial tries, and record it as an MLflow run below the study's."""
-    from dogs_vs_cats.runtime import import_tensorflow
+    from dogs_vs_cats.runtime import import_backend
 
-    import_tensorflow()
+    import_backend()
     from dogs_vs_cats.data.arrays import read_dataset
     from dogs_vs_cats.reports import figures as pictures
     from dogs_vs_cats.tracking.notes import NOTE, code
@@ -235,11 +233,3 @@ def _keep(
     found = (-plan.rung, plan.sign * values[plan.objectives[0]])
     if all(found < (-rung_of(best), plan.sign * best.values[0]) for best in ranked(plan, study)[:1]):
         write_model(model, description, plan.kept / f"trial-{trial.number}.weights.h5")
-
-
-def check_importable() -> None:
-    """Fail before any trial if TensorFlow is not there."""
-    from importlib.util import find_spec
-
-    if find_spec("tensorflow") is None:
-        raise WorkflowError(f"{sys.executable}: TensorFlow is not installed there; run make setup")

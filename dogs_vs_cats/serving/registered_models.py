@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dogs_vs_cats.data.decoding.photos import RESAMPLING
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import temporary_folder
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.serving.classifying import Classifier, Compute
 from dogs_vs_cats.settings.addresses import redacted
 from dogs_vs_cats.settings.params import load_settings
@@ -108,7 +108,7 @@ def _load(version: "ModelVersion", address: str) -> Any:
         path = mlflow.artifacts.download_artifacts(version.source, dst_path=str(folder), tracking_uri=address)
         if "keras" not in mlflow.models.get_model_info(path).flavors:
             raise WorkflowError(f"{URI_PREFIX}{version.name}/{version.version}: {_OTHER}")
-        import_tensorflow()
+        import_backend()
         import mlflow.keras
 
         with warnings.catch_warnings():

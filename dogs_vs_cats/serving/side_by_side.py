@@ -13,7 +13,7 @@ from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, squash, use
 from dogs_vs_cats.models.saved import load_predictor, trained_kinds
 from dogs_vs_cats.paths import MODELS
 from dogs_vs_cats.reports.overlays import overlay
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.serving.classifying import LARGEST_SENT
 from dogs_vs_cats.serving.trained_models import find_model, open_trained
 
@@ -115,7 +115,7 @@ class SideBySide:
     @cached_property
     def networks(self) -> dict[str, OpenNetwork]:
         """The networks laid open in TensorFlow, which takes seconds to import."""
-        import_tensorflow()
+        import_backend()
         return {kind: load_predictor(model.weights).open(model.backbone) for kind, model in self._trained.items()}
 
 

@@ -23,7 +23,7 @@ from dogs_vs_cats.models.ncnn.engine import NcnnPool, compute, count_workers
 from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork
 from dogs_vs_cats.models.saved import describing, load_predictor, loading, read_description, trained_kinds
 from dogs_vs_cats.paths import ARRAYS, BACKBONE_WEIGHTS, COMPARISON, MODELS
-from dogs_vs_cats.runtime import import_tensorflow
+from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Compute, Unread
 from dogs_vs_cats.serving.registered_models import URI_PREFIX, by_keras, open_registered
 
@@ -78,7 +78,7 @@ class TrainedModel:
         Raises:
             WorkflowError: if weights are missing or not the description's.
         """
-        import_tensorflow()
+        import_backend()
         from dogs_vs_cats.models.exporting import exported
 
         return exported(load_predictor(self.weights).open(self.backbone), self.description)

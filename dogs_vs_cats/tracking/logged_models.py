@@ -1,4 +1,4 @@
-"""Models in MLflow's format, which load with MLflow, Keras and TensorFlow alone."""
+"""Models in MLflow's format, which load with MLflow, Keras and its backend alone."""
 
 import json
 import warnings
@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dogs_vs_cats.tracking.provenance import tensorflow_version
+from dogs_vs_cats.runtime import backend, backend_version
 
 if TYPE_CHECKING:
     import keras
@@ -58,4 +58,4 @@ def save_model(model: "keras.Model", folder: Path) -> None:
 def requirements() -> list[str]:
     """What a logged model needs to be loaded elsewhere, with the versions it was made by."""
     packages = [f"{package}=={version(package)}" for package in ("keras", "numpy", "mlflow")]
-    return [f"tensorflow=={tensorflow_version()}", *packages]
+    return [f"{backend()}=={backend_version()}", *packages]

@@ -12,11 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.runtime import backend
 from dogs_vs_cats.settings.addresses import redacted
 from dogs_vs_cats.settings.reading import parse_yaml, read_text
 from dogs_vs_cats.tracking.devices import device_tags
 
-_LIBRARIES = ("tensorflow", "tensorflow-cpu", "keras", "numpy", "scipy", "scikit-learn", "pillow", "dvc", "mlflow")
+_LIBRARIES = ("keras", "numpy", "scipy", "scikit-learn", "pillow", "dvc", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def packages(more: Sequence[str] = ()) -> dict[str, str]:
         more: packages to add.
     """
     versions = {"python": platform.python_version()}
-    for library in (*_LIBRARIES, *more):
+    for library in (backend(), f"{backend()}-cpu", *_LIBRARIES, *more):
         with suppress(PackageNotFoundError):
             versions[library] = version(library)
     return versions

@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
+
+from dogs_vs_cats.runtime import backend, backend_version
 
 SEPARATOR = " · "
 _SHORT = 7  # digits of a commit
@@ -24,7 +26,7 @@ def source_tags() -> dict[str, str]:
         tags |= {"mlflow.source.git.commit": commit, "git_dirty": str(bool(changes)).lower()}
     variables = {"DVC_EXP_NAME": "dvc_experiment", "DVC_STAGE": "dvc_stage", "DVC_EXP_BASELINE_REV": "dvc_baseline"}
     tags |= {tag: os.environ[variable] for variable, tag in variables.items() if os.environ.get(variable)}
-    return tags | {"tensorflow": tensorflow_version(), "keras": version("keras")}
+    return tags | {"backend": backend(), backend(): backend_version(), "keras": version("keras")}
 
 
 def run_name(model: str, photos: str) -> str:
@@ -40,11 +42,3 @@ def run_name(model: str, photos: str) -> str:
     tags = source_tags()
     commit = tags.get("mlflow.source.git.commit", "")[:_SHORT] + "+" * (tags.get("git_dirty") == "true")
     return SEPARATOR.join(filter(None, (model, tags.get("dvc_experiment") or commit, photos)))
-
-
-def tensorflow_version() -> str:
-    """The installed version: the build for processors alone is a package of another name."""
-    try:
-        return version("tensorflow")
-    except PackageNotFoundError:
-        return version("tensorflow-cpu")

@@ -85,7 +85,7 @@ class Run:
         version_tags: Mapping[str, str] | None = None,
         description: str = "",
     ) -> None:
-        """Log a model that can be loaded with MLflow, Keras and TensorFlow alone, and register a version of it.
+        """Log a model that can be loaded with MLflow, Keras and its backend alone, and register a version of it.
 
         Args:
             model: takes one tensor; its type and shape, and those of what it returns, become the signature.

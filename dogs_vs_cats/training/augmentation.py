@@ -6,7 +6,11 @@ import keras
 from keras import layers, ops
 
 from dogs_vs_cats.settings.params import AugmentationSettings
-from dogs_vs_cats.training.affine import affine_transform
+
+if keras.backend.backend() == "tensorflow":
+    from dogs_vs_cats.training.tensorflow_only import affine_transform
+else:
+    from dogs_vs_cats.training.affine import affine_transform
 
 _ASPECT = 4 / 3
 """A crop's width is at most this many times its height, and its height this many times its width."""

@@ -5,16 +5,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Literal
 
+import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from dogs_vs_cats.data.arrays import release
 from dogs_vs_cats.data.examples import Examples
 from dogs_vs_cats.settings.params import AugmentationSettings
 
-_AHEAD = 2
-"""Batches that are read while the model trains on another one."""
 _OWN_REFERENCES = 3
 """References to an array in ``Buffers.unused`` that nobody else has: the list's, the loop's and the call's."""
 
@@ -86,26 +84,36 @@ class Batches:
         if self._shuffle_seed is not None:
             self._order = np.random.default_rng([self._shuffle_seed, epoch]).permutation(len(self._inputs))
 
-    def as_dataset(self) -> tf.data.Dataset:
+    def as_dataset(self) -> Any:
         """What Keras's ``fit`` and ``evaluate`` take; each pass over it reads the batches of the epoch by then."""
+        if keras.backend.backend() != "tensorflow":
+            return _Reader(self)
+        from dogs_vs_cats.training.tensorflow_only import dataset
 
         def read() -> Iterator[tuple[NDArray[Any], ...]]:
             buffers = Buffers(self._batch, self._inputs)
             return (self._read(index, buffers) for index in range(len(self)))
 
         arrays = (self._inputs, self._targets, *([] if self._weights is None else [self._weights]))
-        signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in arrays)
-        options = tf.data.Options()
-        # Its thread holds up the end of one epoch in two: the clock waits with idle cores until 10 ms times a power of
-        # two have passed, up to twice what the epoch takes. Keras's own wrapping of generators has it on.
-        options.autotune.enabled = False
-        counted = tf.data.experimental.assert_cardinality(len(self))
-        return (
-            tf.data.Dataset.from_generator(read, output_signature=signature)
-            .apply(counted)
-            .prefetch(_AHEAD)
-            .with_options(options)
-        )
+        return dataset(read, arrays, len(self))
+
+    def read(self, index: int) -> tuple[NDArray[Any], ...]:
+        """Read one batch into memory that nothing else uses: a backend may keep the array itself for its tensor."""
+        return self._read(index, Buffers(self._batch, self._inputs))
+
+
+class _Reader(keras.utils.PyDataset):  # type: ignore[misc]
+    """The batches as Keras takes them with every backend."""
+
+    def __init__(self, batches: Batches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        return self._batches.read(index)
 
 
 class Buffers:

@@ -11,13 +11,13 @@ from typing import Any, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.kinds import Description
+from dogs_vs_cats.runtime import backend, backend_version
 from dogs_vs_cats.settings.params import TrainingSettings
 from dogs_vs_cats.settings.sections import Keep
 from dogs_vs_cats.tracking.devices import device_tags
@@ -40,7 +40,7 @@ def identity_of(description: Description, settings: TrainingSettings, parts: Par
     That is settings, network, examples to the byte, code, libraries and devices.
     """
     digest = hashlib.sha256()
-    libraries = [keras.__version__, tf.__version__, np.__version__]
+    libraries = [keras.__version__, backend(), backend_version(), np.__version__]
     facts = [settings.model_dump(mode="json"), description.model_dump(mode="json"), libraries, device_tags()]
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for examples in (parts.training, parts.validation):
@@ -252,8 +252,8 @@ class Progress:
         self._keep_weights(moving_average(model) if averaged else weights, epoch)
         self._arrays = arrays = {
             "weights": weights,
-            "optimizer": [np.array(variable) for variable in model.optimizer.variables],
-            "random": [np.array(variable) for variable in _random_states(model)],
+            "optimizer": _values(model.optimizer.variables),
+            "random": _values(_random_states(model)),
             # Empty where they are the model's own.
             "kept": [] if self.kept_epochs == [epoch] and not averaged else self._kept,
         }
@@ -329,6 +329,10 @@ def _states(folder: Path) -> list[Path]:
 
 def _digest(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _values(variables: list[keras.Variable]) -> list[NDArray[Any]]:
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def _random_states(model: keras.Model) -> list[keras.Variable]:

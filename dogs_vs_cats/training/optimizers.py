@@ -5,12 +5,11 @@ from typing import Any
 import keras
 
 from dogs_vs_cats.settings.params import OptimizerSettings
-from dogs_vs_cats.training.compiled_rmsprop import CompiledRMSprop
 from dogs_vs_cats.training.schedules import build_schedule
 
 _BY_NAME: dict[str, type[keras.optimizers.Optimizer]] = {
     "sgd": keras.optimizers.SGD,
-    "rmsprop": CompiledRMSprop,
+    "rmsprop": keras.optimizers.RMSprop,
     "adam": keras.optimizers.Adam,
     "adamw": keras.optimizers.AdamW,
     "nadam": keras.optimizers.Nadam,
@@ -42,7 +41,12 @@ def build_optimizer(
     if averaging is not None:
         options |= {"use_ema": True, "ema_momentum": averaging}
     rate = build_schedule(settings, epochs, updates)
-    optimizer = _BY_NAME[settings.name](learning_rate=rate, **options)
+    kind = _BY_NAME[settings.name]
+    if kind is keras.optimizers.RMSprop and keras.backend.backend() == "tensorflow":
+        from dogs_vs_cats.training.tensorflow_only import CompiledRMSprop
+
+        kind = CompiledRMSprop
+    optimizer = kind(learning_rate=rate, **options)
     if settings.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=_SPARED)
     return optimizer

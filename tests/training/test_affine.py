@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dogs_vs_cats.training.affine import _compiled, affine_transform
 from dogs_vs_cats.training.augmentation import RandomAffine
+from dogs_vs_cats.training.tensorflow_only import _compiled, affine_transform
 
 
 def _some(count: int, height: int, width: int, kind: str = "float32") -> tuple[Any, Any]:

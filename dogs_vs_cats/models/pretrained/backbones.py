@@ -111,9 +111,9 @@ def fetch_backbone(name: BackboneName, path: Path, local: Path | None = None) ->
     if name == "vgg16":
         fetch_vgg16(path, local)
         return
-    from dogs_vs_cats.runtime import import_tensorflow
+    from dogs_vs_cats.runtime import import_backend
 
-    import_tensorflow()
+    import_backend()
     model = untrained_backbone(name, _RELEASED_AT)
     if name in LITES and (local is None or local.suffix != ".h5"):
         load_lite(model, name, local)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dogs_vs_cats.training.compiled_rmsprop import CompiledRMSprop
+from dogs_vs_cats.training.tensorflow_only import CompiledRMSprop
 
 LARGE, SMALL = (700, 128), (64, 2)
 
