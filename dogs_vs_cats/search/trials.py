@@ -173,7 +173,7 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
             "validation_photos": len(parts.validation.labels),
         }
         speed = {f"model/{name}": value for name, value in values.items() if name == "latency"}
-        run.log_metrics(results(training, model) | speed)
+        run.log_metrics(results(training, model, len(parts.training.labels)) | speed)
         run.log_figure(pictures.learning_curves(training.history, f"trial {trial.number}"), "curves.png")
         for name, value in facts.items():
             trial.set_user_attr(name, value)

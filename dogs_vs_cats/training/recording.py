@@ -100,7 +100,7 @@ def train_and_record(
             checkpoint.track_as(run.id)
             result = fit(model, parts, section, checkpoint.state, by_epoch(run))
             _write(model, description, result, parts, outputs)
-            log_results(run, result, model)
+            log_results(run, result, model, len(parts.training.labels))
             described = note(reached(result, len(parts.validation.labels)), "test: not compared yet")
             run.set_tags({NOTE: described})
             name = settings.tracking.registered_model
@@ -183,8 +183,14 @@ def by_epoch(run: Run) -> Log:
     return lambda values, epoch, time: run.log_metrics({name(key): values[key] for key in values}, epoch, time)
 
 
-def results(training: Training, model: keras.Model) -> dict[str, float]:
-    """Return a training's outcome as metrics of an MLflow run: ``train/`` and ``val/`` are the kept weights'."""
+def results(training: Training, model: keras.Model, images: int) -> dict[str, float]:
+    """Return a training's outcome as metrics of an MLflow run: ``train/`` and ``val/`` are the kept weights'.
+
+    Args:
+        training: what the training left.
+        model: the trained network.
+        images: it was trained on, for how many it takes a second, the validation after each epoch included.
+    """
     kept = training.kept
     return {
         **{f"train/{name}": kept[name] for name in _MEASURES},
@@ -193,6 +199,7 @@ def results(training: Training, model: keras.Model) -> dict[str, float]:
         "train/first_kept_epoch": training.kept_epochs[0],
         "train/last_kept_epoch": training.kept_epochs[1],
         "train/seconds": training.seconds,
+        "train/photos_per_second": images * len(training.history) / training.seconds,
         "model/parameters": model.count_params(),
     }
 
@@ -219,9 +226,9 @@ def reached(training: Training, images: int) -> str:
     return f"validation: accuracy {accuracy:.1%} on {images:,} photos, log-loss {log_loss:.3f}"
 
 
-def log_results(run: Run, training: Training, model: keras.Model) -> None:
+def log_results(run: Run, training: Training, model: keras.Model, images: int) -> None:
     """Log a training's outcome to its MLflow run; its figures are drawn when models are compared."""
-    run.log_metrics(results(training, model))
+    run.log_metrics(results(training, model, images))
     run.set_tags({"stopped_early": str(training.stopped_early).lower()})
     lines: list[str] = []
     model.summary(print_fn=lines.append, line_length=100)
