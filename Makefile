@@ -1,6 +1,6 @@
 # Targets with a text behind ## are listed by plain `make`.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-gpu repro article best-scratch best-transfer best-vgg16 tour test check bench torture format lock experiments ui send submit clean
+.PHONY: help setup setup-gpu repro article best-scratch best-transfer best-vgg16 tour test check bench torture format lock experiments ui kit send submit clean
 SHELL := /bin/bash
 
 VENV ?= .venv
@@ -101,6 +101,9 @@ experiments: $(READY)  ## List the experiments with their results and changed se
 
 ui: $(READY)  ## Show every run in the browser: mlflow ui, and its pages' addresses
 	$(IN_VENV) python -m dogs_vs_cats.tracking ui
+
+kit: $(READY)  ## Pack a training for a machine without a network: HAS=what pip freeze says there
+	$(IN_VENV) dogs-vs-cats kit kit --has "$(or $(HAS),freeze.txt)" $(if $(SIZE),--size $(SIZE))
 
 send: $(READY)  ## Send to MLflow what its server missed
 	$(IN_VENV) python -m dogs_vs_cats.tracking send $(if $(MODEL),--registered-model "$(MODEL)")

@@ -16,6 +16,8 @@ COMMANDS: dict[str, str] = {
     "tour": "Make the pictures of docs/tour.md from the trained models.",
     "audit": "List the photos whose labels, contents, sizes or copies deserve a look.",
     "experiments": "List DVC's experiments with the models' results and the settings that they changed.",
+    "kit": "Pack the code, the photos and the wheels that a machine without a network lacks for a training.",
+    "import-runs": "Take the runs of a kit into the project's MLflow.",
     "networks": "List every network with its parameters, multiply-adds and memory, and draw it.",
 }
 """Each command, its module's name here, and what it does."""
@@ -30,7 +32,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"dogs_vs_cats.commands.{cmd_name}").main
+        command: click.Command = import_module(f"dogs_vs_cats.commands.{cmd_name.replace('-', '_')}").main
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import whole_folder
 from dogs_vs_cats.settings.addresses import absolute, redacted, relative, tracking_fault
 from dogs_vs_cats.tracking.connection import is_refusal, reason
 from dogs_vs_cats.tracking.delivery import MlflowRun, NoSuchParentError, NoSuchVersionError
@@ -125,6 +126,28 @@ def journal_of(root: Path, uri: str, identity: str) -> Journal | None:
     """The journal that a run with this identity left, if it was not sent yet."""
     found = sorted(unsent_folder(root).glob(f"*-{identity}"))
     return Journal(found[0], relative(uri, root)) if found else None
+
+
+def take_in(folder: Path, root: Path, uri: str) -> int:
+    """Copy the journals that another project left, so that ``send`` gives them to this one's MLflow.
+
+    Args:
+        folder: the other project's, or what was copied of it.
+        root: this project's folder.
+        uri: where the runs are to go.
+
+    Returns:
+        How many there are; one that waits here already is not copied again.
+    """
+    journals = list(_folders(folder))
+    for journal in journals:
+        _read(journal)  # damaged ones are told before they are here
+        if not (unsent_folder(root) / journal.name).exists():
+            with whole_folder(unsent_folder(root) / journal.name) as copy:
+                shutil.copytree(journal, copy, ignore=shutil.ignore_patterns(".*", "sent.json"), dirs_exist_ok=True)
+                _write(copy / "uri", relative(uri, root))
+                (copy / "uri").chmod(0o600)  # a database's address may hold a password
+    return len(journals)
 
 
 def forget_promotions(root: Path, registered_model: str, alias: str) -> None:
