@@ -24,14 +24,18 @@ from dogs_vs_cats.models.pretrained.backbones import build_backbone, scale_layer
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.models.saved import load_predictor, read_description, trained_kinds
 from dogs_vs_cats.paths import Prepared
+from dogs_vs_cats.reports.comparison import Compared, figures, render
 from dogs_vs_cats.reports.examining import compare_models
 from dogs_vs_cats.serving.classifying import Answer
 from dogs_vs_cats.serving.packaging import write_photo_model
+from dogs_vs_cats.serving.photo_cards import answer_card
+from dogs_vs_cats.serving.side_by_side import open_side_by_side
 from dogs_vs_cats.serving.trained_models import classify, find_model
 from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.tracking.making import made_from
 from dogs_vs_cats.tracking.tracked_runs import client
 from dogs_vs_cats.training.recording import Outputs, train_and_record
-from tests.conftest import ROOT
+from tests.conftest import ROOT, encoded
 from tests.search.conftest import prepare
 from tests.vgg16 import random_tensors
 
@@ -103,12 +107,34 @@ def test_its_run_in_mlflow_says_what_it_is(folder: Path) -> None:
     )
 
 
-def test_comparison_predict_and_package_agree_on_a_photo(folder: Path, tmp_path: Path) -> None:
-    prepared, settings = Prepared.of(folder), load_settings(folder / "params.yaml")
-    compared = compare_models(prepared, folder / "models", folder / "reports", settings.compare)
+@pytest.fixture(scope="module")
+def compared(folder: Path) -> Compared:
+    """The comparison of all three, which is written, too."""
+    rules = load_settings(folder / "params.yaml").compare
+    compared = compare_models(Prepared.of(folder), folder / "models", folder / "reports", rules)
+    compared.comparison.write(folder / "reports" / "comparison.json")
+    return compared
+
+
+def test_the_report_and_the_page_show_all_three_models(folder: Path, compared: Compared) -> None:
+    page = render(compared, figures(compared, 5), made_from(folder / "params.yaml", compared.counts))
+    assert "Three networks compared" in page
+    assert page.count("fine-tuned VGG16") > 3
+    image = open_split(folder / "data/arrays", "validation").images[0]
+    with open_side_by_side(folder) as models:
+        seen = models.say("photo.png", encoded(Image.fromarray(image)))
+        assert list(seen.answers) == ["scratch", "vgg16", "fine_tuned"]
+        looks = models.look(seen)
+        card = answer_card(models, "photo.png", seen, looks)
+    assert looks["fine_tuned"] is not None
+    assert "Where the fine-tuned VGG16 looks" in card
+    assert "Both" not in card
+
+
+def test_comparison_predict_and_package_agree_on_a_photo(folder: Path, compared: Compared, tmp_path: Path) -> None:
+    prepared = Prepared.of(folder)
     assert list(compared.candidates) == ["scratch", "vgg16", "fine_tuned"]
     assert compared.comparison.models["fine_tuned"].name == "fine-tuned VGG16"
-    compared.comparison.write(folder / "reports" / "comparison.json")
     found = find_model(folder, "fine_tuned")
     images = open_split(prepared.arrays, "validation").images[:5]
     for number, image in enumerate(images):
