@@ -1,5 +1,6 @@
 """MLflow's pages as they open, in a real browser: which runs, in which order, with which columns and charts."""
 
+import json
 import os
 import re
 import signal
@@ -78,6 +79,15 @@ def test_why_there_are_no_pages_is_told(tmp_path: Path, httpserver: HTTPServer) 
     with pytest.raises(WorkflowError, match=told):
         page_addresses(SETTINGS, tmp_path)
     assert page_lines(SETTINGS, tmp_path, {RESULTS: "all"}) == []
+
+
+def test_charts_of_compared_models_are_wide_enough_for_their_titles() -> None:
+    sections = json.loads(compared_view("val"))["compareRunSections"]
+    assert {section["name"]: section["columns"] for section in sections} == {
+        "Validation": 2,
+        "Epochs": 2,
+        "Differences": 1,
+    }
 
 
 def test_a_description_that_somebody_wrote_stays(root: Path, tmp_path: Path) -> None:
