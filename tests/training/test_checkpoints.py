@@ -1,6 +1,7 @@
 """To whom an unfinished training belongs, what it is told by, and when it is done with."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from dogs_vs_cats.models.kinds import ScratchModel
 from dogs_vs_cats.settings.params import Settings, TrackingSettings
 from dogs_vs_cats.tracking.operations import IDENTITY
 from dogs_vs_cats.tracking.tracked_runs import client, end_abandoned
+from dogs_vs_cats.training import checkpoints
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
 
 
@@ -42,6 +44,25 @@ def test_a_training_is_told_by_all_that_its_result_depends_on(training: tuple[An
     identities = [identity_of(*each) for each in (training, *others)]
     assert len(set(identities)) == len(identities)
     assert identity_of(*training) == identities[0]
+
+
+@pytest.mark.parametrize("of", ["tensorflow", "keras", "device", "code"])
+def test_a_training_of_another_library_device_or_code_is_another(
+    training: tuple[Any, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    before = identity_of(*training)
+    if of == "device":
+        monkeypatch.setattr(checkpoints, "device_tags", lambda: {"device": "another"})
+    elif of == "code":
+        package = Path(checkpoints.__file__).parent.parent
+        shutil.copytree(package, tmp_path / "package", ignore=shutil.ignore_patterns("__pycache__"))
+        monkeypatch.setattr(checkpoints, "_PACKAGE", tmp_path / "package")
+        assert identity_of(*training) == before
+        with (tmp_path / "package" / "training" / "losses.py").open("a", encoding="utf-8") as file:
+            file.write("# another\n")
+    else:
+        monkeypatch.setattr(f"{of}.__version__", "0")
+    assert identity_of(*training) != before
 
 
 def test_a_second_training_of_the_same_keeps_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
