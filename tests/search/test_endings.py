@@ -51,7 +51,7 @@ def test_ctrl_c_stops_cleanly_and_the_study_goes_on(project: Project) -> None:
     assert states(project) == {"FAIL": 2, "WAITING": 2}
     assert [one.user_attrs["reason"] for one in trials(project)[:2]] == ["cut off: its process ended"] * 2
     # What was cut off is what runs next, from its beginning.
-    assert "time is up" in project.search("vgg16", *options, "--timeout", "1")
+    assert "time is up" in project.run("vgg16", *options, "--timeout", "1")
     assert not states(project)["RUNNING"]
     assert [one.params for one in trials(project)[2:4]] == [one.params for one in trials(project)[:2]]
 
@@ -128,7 +128,7 @@ def test_ten_failures_in_a_row_stop_it_with_the_reason(project: Project) -> None
             "search.vgg16.space.dense": {"low": 1, "high": 2},
         }
     )
-    output = project.search("vgg16", "--trials", "3", "--jobs", "2", status=1)
+    output = project.run("vgg16", "--trials", "3", "--jobs", "2", status=1)
     assert "error: 10 trials in a row failed, the last one with: " in output
     assert "run the same command again to go on" in output
     assert states(project)["FAIL"] >= 10
@@ -136,7 +136,7 @@ def test_ten_failures_in_a_row_stop_it_with_the_reason(project: Project) -> None
 
 
 def test_a_full_disk_is_one_clear_line_and_the_study_is_intact(project: Project) -> None:
-    project.search("vgg16", "--trials", "1")
+    project.run("vgg16", "--trials", "1")
     before = trials(project)
     most = (project.folder / "optuna.db").stat().st_size
     done = subprocess.run(
@@ -152,7 +152,7 @@ def test_a_full_disk_is_one_clear_line_and_the_study_is_intact(project: Project)
     assert "optuna.db: the study's storage does not answer" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert trials(project)[0] == before[0]
-    project.search("vgg16", "--trials", "8")
+    project.run("vgg16", "--trials", "8")
     counts = states(project)
     assert counts["COMPLETE"] + counts["PRUNED"] == 8
     assert not counts["RUNNING"]

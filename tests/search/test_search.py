@@ -116,7 +116,7 @@ def test_a_killed_search_goes_on_and_its_cut_off_trials_run_again(project: Proje
     process.communicate()
     before = states(project, "vgg16")
     assert before["RUNNING"] == 2
-    project.search("vgg16", *options)
+    project.run("vgg16", *options)
     after = states(project, "vgg16")
     assert after["COMPLETE"] + after["PRUNED"] == 4
     assert after["FAIL"] == 2
