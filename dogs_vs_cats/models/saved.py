@@ -57,10 +57,10 @@ _NONE = "null"
 
 
 def write_no_model(weights: Path) -> None:
-    """Write what says that the settings leave a model out: no weights, and no description."""
-    for path, text in ((weights, ""), (describing(weights), f"{_NONE}\n")):
+    """Write what says that the settings leave a model out: ``null`` in place of its weights and its description."""
+    for path in (weights, describing(weights)):  # DVC warns of empty files
         with whole_file(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text(f"{_NONE}\n", encoding="utf-8")
 
 
 def trained_kinds(models: Path) -> list[str]:

@@ -271,7 +271,7 @@ def test_without_a_block_the_stage_says_that_there_is_no_model(project: Path) ->
     assert done.returncode == 0, done.stderr
     assert "fine_tune.block is null, so there is no fine-tuned model" in done.stdout
     assert trained_kinds(project / "models") == ["scratch", "vgg16"]
-    assert (project / "models/fine_tuned.weights.h5").read_bytes() == b""
+    assert (project / "models/fine_tuned.weights.h5").read_bytes() == b"null\n"
     assert (project / "reports/fine_tuned/metrics.json").read_text() == "{}\n"
     message = r"fine_tuned\.json: there is no such model while fine_tune\.block is null; set it, and run dvc repro"
     with pytest.raises(WorkflowError, match=message):
