@@ -115,10 +115,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert _ran(printed) == STAGES
     places = [line.partition(":")[0] for line in printed.splitlines() if line.startswith("stage ")]
     assert places == [f"stage {place} of {len(STAGES)}" for place in range(1, len(STAGES) + 1)]
-    told = printed[printed.index(f"stage {len(STAGES)} of") :].splitlines()[1:5]
-    assert told[0] == made.json("reports/comparison.json")["verdict"]
-    assert told[1] == f"report: {(made.folder / 'reports/comparison.html').as_uri()}"
-    assert [line.partition(": http://localhost:")[0] for line in told[2:]] == [
+    told = printed[printed.index(f"stage {len(STAGES)} of") :].splitlines()[1:6]
+    assert told[0] == "models:/dogs-vs-cats@champion: version 1 now: there was none before"
+    assert told[1] == made.json("reports/comparison.json")["verdict"]
+    assert told[2] == f"report: {(made.folder / 'reports/comparison.html').as_uri()}"
+    assert [line.partition(": http://localhost:")[0] for line in told[3:]] == [
         "all trainings, after make ui",
         "these models side by side, after make ui",
     ]
