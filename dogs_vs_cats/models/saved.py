@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from dogs_vs_cats.data.arrays import release
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.files import reserve, whole_file
+from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.kinds import KINDS, Description, parse_description
+from dogs_vs_cats.models.pretrained.weights import save_network
 from dogs_vs_cats.models.probabilities import average_log_odds, class_probabilities
 from dogs_vs_cats.paths import Prepared
 
@@ -21,28 +22,14 @@ if TYPE_CHECKING:
 
     from dogs_vs_cats.models.opened import OpenNetwork
 
-_HDF5_BYTES = 1_000_000  # more than HDF5 adds to the numbers
-
 
 def write_model(model: "keras.Model", description: Description, weights: Path) -> None:
     """Write ``NAME.weights.h5`` and beside it ``NAME.json``; equal weights give equal bytes.
 
     Raises:
-        OSError: if the disk is full. The space is taken first, since h5py crashes where it finds none in the middle.
+        OSError: if the disk is full.
     """
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    new = weights.with_name(f".{weights.name}")  # Keras writes to files of this ending only
-    try:
-        with new.open("wb") as file:
-            file.truncate(sum(array.nbytes for array in model.get_weights()) + _HDF5_BYTES)
-        reserve(new)
-        model.save_weights(new)
-        new.replace(weights)
-    except OSError as error:
-        error.filename = str(weights)
-        raise
-    finally:
-        new.unlink(missing_ok=True)
+    save_network(model, weights)
     with whole_file(describing(weights)) as partial:
         partial.write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

