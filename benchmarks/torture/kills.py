@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.tracked_runs import client
 from dogs_vs_cats.tracking.unsent import send
+from tests.conftest import ROOT
 from tests.search.conftest import Project as Searched
 from tests.search.conftest import prepare
 from tests.test_pipeline import Project
@@ -51,11 +53,12 @@ class Undisturbed:
 
 @cache
 def undisturbed() -> Undisturbed:
-    """Run the workflow once, with random backbone weights that nothing has to be downloaded for."""
+    """Run the workflow once, with backbone weights that are fetched once for all."""
     folder = Path(tempfile.mkdtemp(prefix="undisturbed-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    write_weights(random_tensors(), folder / "vgg16.weights.h5")
-    project, begun = fresh(folder, "project", folder / "vgg16.weights.h5"), time.monotonic()
+    weights = folder / "vgg16.weights.h5"
+    subprocess.run([sys.executable, "-m", "stages.weights", "--weights", str(weights)], cwd=ROOT, check=True)
+    project, begun = fresh(folder, "project", weights), time.monotonic()
     project.run(*WORKFLOW)
     seconds = time.monotonic() - begun
     print(f"an undisturbed run: {seconds:.0f} s", flush=True)
