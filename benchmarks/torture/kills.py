@@ -70,6 +70,8 @@ def fresh(folder: Path, name: str, weights: Path) -> Project:
     shutil.rmtree(folder / name, ignore_errors=True)
     (folder / name).mkdir(parents=True)
     project = Project(folder / name)
+    for place in places(project):
+        place.unlink(missing_ok=True)  # results that git has
     project.set(**{"weights.path": str(weights)})
     project.commit("weights")
     return project
@@ -83,12 +85,17 @@ def copy_of(project: Project, folder: Path) -> Project:
     return copied
 
 
-def outputs(project: Project) -> dict[str, str]:
-    """Digest each file that the stages left and that is the same in every run."""
+def places(project: Project) -> list[Path]:
+    """Return where the stages leave their results."""
     stages = yaml.safe_load((project.folder / "dvc.yaml").read_text(encoding="utf-8"))["stages"].values()
     paths = [path for stage in stages for kind in ("outs", "metrics", "plots") for path in stage.get(kind, [])]
-    places = [project.folder / (path if isinstance(path, str) else next(iter(path))) for path in paths]
-    files = [file for place in places for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file()]
+    return [project.folder / (path if isinstance(path, str) else next(iter(path))) for path in paths]
+
+
+def outputs(project: Project) -> dict[str, str]:
+    """Digest each file that the stages left and that is the same in every run."""
+    found = places(project)
+    files = [file for place in found for file in ([place] if place.is_file() else place.rglob("*")) if file.is_file()]
     return {
         str(file.relative_to(project.folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in files
@@ -138,7 +145,7 @@ def stages(task: Task) -> Iterator[Case]:
     weights = whole.project.folder.parent / "vgg16.weights.h5"
     project = fresh(task.folder, "killed", weights)
     for number in task.numbers():
-        seconds = task.chance.uniform(0, whole.seconds / 3)
+        seconds = task.chance.uniform(0, whole.seconds / 2)
         is_killed = end(process := begin(project, WORKFLOW, log), seconds)
         printed = log.read_text(encoding="utf-8", errors="replace")
         last = next((line for line in reversed(printed.splitlines()) if line.startswith("Running stage")), "before any")
