@@ -108,6 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         if status == http.HTTPStatus.FOUND:
             self.send_header("Location", self.path)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")  # a client that is not told would ask its next request in vain
         self.end_headers()
         self.wfile.write(body)
 
