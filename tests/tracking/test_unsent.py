@@ -224,6 +224,20 @@ def test_full_artifacts_cost_the_artifact_and_not_the_run(
     assert [file.path for file in notes] == (["notes/early.txt"] if is_kept else [])
 
 
+def assert_sent_whole_once_honest(
+    liar: Liar, server: Server, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run of a liar that lies no more is in the server behind it, with its note."""
+    liar.how = ""
+    assert send(tmp_path, monkeypatch) == 0
+    liar.shutdown()
+    liar.server_close()
+    assert_whole(server.uri, tmp_path, name)
+    found = only_run(server.uri, tmp_path, name)
+    notes = client(tracking(server.uri), tmp_path).list_artifacts(found.info.run_id, "notes")
+    assert [(file.path, file.file_size) for file in notes] == [("notes/early.txt", 5)]
+
+
 def test_an_upload_that_is_answered_as_taken_but_is_not_there_is_sent_again(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,14 +248,7 @@ def test_an_upload_that_is_answered_as_taken_but_is_not_there_is_sent_again(
         epochs(run, range(4))
         run.log_text("early", "notes/early.txt")
     assert "notes/early.txt is not there after its upload" in capsys.readouterr().err
-    liar.how = ""
-    assert send(tmp_path, monkeypatch) == 0
-    liar.shutdown()
-    liar.server_close()
-    assert_whole(server.uri, tmp_path, "polite")
-    found = only_run(server.uri, tmp_path, "polite")
-    notes = client(tracking(server.uri), tmp_path).list_artifacts(found.info.run_id, "notes")
-    assert [(file.path, file.file_size) for file in notes] == [("notes/early.txt", 5)]
+    assert_sent_whole_once_honest(liar, server, tmp_path, "polite", monkeypatch)
 
 
 @pytest.mark.parametrize("request_", ["GET /api/2.0/mlflow/runs/get", "POST /api/2.0/mlflow/runs/"])
@@ -262,14 +269,7 @@ def test_an_answer_without_content_is_none(
         epochs(run, range(4))
         run.log_text("early", "notes/early.txt")
     assert "it answers with nothing" in capsys.readouterr().err
-    liar.how = ""
-    assert send(tmp_path, monkeypatch) == 0
-    liar.shutdown()
-    liar.server_close()
-    assert_whole(server.uri, tmp_path, name)
-    found = only_run(server.uri, tmp_path, name)
-    notes = client(tracking(server.uri), tmp_path).list_artifacts(found.info.run_id, "notes")
-    assert [(file.path, file.file_size) for file in notes] == [("notes/early.txt", 5)]
+    assert_sent_whole_once_honest(liar, server, tmp_path, name, monkeypatch)
     assert not (tmp_path / "notes").exists()
 
 
