@@ -1,6 +1,7 @@
 """What several tests use: the committed settings, and tiny photos that a network can learn from."""
 
 import io
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -54,6 +55,12 @@ def encoded(image: Image.Image, picture_format: str = "PNG", **options: Any) -> 
     file = io.BytesIO()
     image.save(file, picture_format, **options)
     return file.getvalue()
+
+
+def users_environment(*dropped: str) -> dict[str, str]:
+    """The environment, less what tests, a DVC stage or a running make put there and names that begin with dropped."""
+    own = ("DVC_", "MLFLOW_", "MAKE", "MFLAGS", *dropped)
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from dogs_vs_cats.models.saved import load_predictor
 from dogs_vs_cats.paths import BACKBONE_WEIGHTS
 from dogs_vs_cats.training.affine import affine_transform
 from dogs_vs_cats.training.augmentation import RandomAffine
-from tests.conftest import ROOT
+from tests.conftest import ROOT, users_environment
 from tests.photo_project import small_tensors
 from tests.search.conftest import Project, prepare
 
@@ -71,9 +71,13 @@ def without(monkeypatch: pytest.MonkeyPatch, folder: Path, backend: str, *absent
 
 def run(project: Project, *command: str, status: int = 0) -> str:
     """Run a Python command in the project; return what it printed, or its error where one is expected."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
     done = subprocess.run(
-        [sys.executable, *command], cwd=project.folder, env=variables, capture_output=True, text=True, check=False
+        [sys.executable, *command],
+        cwd=project.folder,
+        env=users_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == status, done.stdout + done.stderr
     return done.stderr if status else done.stdout
@@ -121,7 +125,7 @@ def test_training_comparison_prediction_grad_cam_and_search_need_no_tensorflow(
     run(project, *command, "explain", "0.png", "--model", "scratch")
     assert {file.suffix for file in (project.folder / "reports/explain/0").iterdir()} == {".png"}
     looked = json.loads(run(project, "-c", LOOKING).splitlines()[-1])
-    assert "1 finished, 0 pruned, 0 failed" in project.search("scratch", "--trials", "1")
+    assert "1 finished, 0 pruned, 0 failed" in project.run("scratch", "--trials", "1")
     (trial,) = optuna.load_study(study_name="scratch", storage=project.storage).trials
     assert math.isfinite(trial.value)
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from tests.conftest import ROOT, changed
+from tests.conftest import ROOT, changed, users_environment
 
 SMALL = {
     "download.drawn.images": 80,
@@ -59,7 +59,7 @@ class Project:
     @property
     def variables(self) -> dict[str, str]:
         """The environment of a user who has activated this project's."""
-        variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
+        variables = users_environment()
         return variables | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"}
 
     def run(self, *command: str, status: int = 0) -> str:

@@ -1,7 +1,6 @@
 """A training that is carried to another machine in parts, and its runs that come back."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -20,7 +19,7 @@ from dogs_vs_cats.commands.kit import frozen, lacking
 from dogs_vs_cats.commands.kit import main as kit
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.pretrained.weights import write_weights
-from tests.conftest import ROOT
+from tests.conftest import ROOT, users_environment
 from tests.search.conftest import prepare
 from tests.vgg16 import random_tensors
 
@@ -73,9 +72,10 @@ def project(tmp_path_factory: pytest.TempPathFactory, photos: tuple[NDArray[np.u
 
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "KERAS"))}
     command = [sys.executable, "run_kit.py", *arguments]
-    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=users_environment("KERAS"), capture_output=True, text=True, check=False
+    )
 
 
 def test_a_carried_training_comes_back_as_a_run_once(

@@ -28,15 +28,11 @@ from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.paths import BACKBONE_WEIGHTS, IMAGES
 from dogs_vs_cats.search.command import main
 from dogs_vs_cats.search.plan import Kind
-from tests.conftest import ROOT, changed
+from tests.conftest import ROOT, changed, users_environment
 from tests.mlflow_server import put_database
 from tests.vgg16 import random_tensors
 
 COUNTS = {"train": 80, "validation": 40}
-
-
-def _variables() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_"))}
 
 
 class Project:
@@ -51,7 +47,7 @@ class Project:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "search" / f"optuna_{kind}.py"), *options],
             cwd=self.folder,
-            env=_variables(),
+            env=users_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -76,7 +72,7 @@ class Project:
         printed, code = io.StringIO(), 0
         with (
             chdir(self.folder),
-            patch.dict(os.environ, _variables(), clear=True),
+            patch.dict(os.environ, users_environment(), clear=True),
             patch.object(sys, "argv", [str(ROOT / "search" / f"optuna_{kind}.py"), *options]),
             redirect_stdout(printed),
             redirect_stderr(printed),
