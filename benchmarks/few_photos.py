@@ -77,7 +77,7 @@ def _reached(arguments: argparse.Namespace, settings: Settings, parts: Parts, se
     if isinstance(section, TrainScratchSettings):
         more = len(description.examples(PREPARED, "train").labels) / len(parts.training.labels)
         section = section.model_copy(update={"epochs": min(round(section.epochs * more), arguments.most_epochs)})
-    fit(model, parts, section, None)
+    fit(model, parts, section)
     labels = description.examples(PREPARED, "test").labels
     probabilities = Predictor(description, model).probabilities(PREPARED, "test")
     return {

@@ -55,7 +55,7 @@ def main() -> None:
         prepare(seed, mixed_precision=False)
         model = description.build()
         description.initialise(model, learned, seed, PREPARED)
-        fit(model, parts, settings.train_vgg16.model_copy(update={"seed": seed}), None)
+        fit(model, parts, settings.train_vgg16.model_copy(update={"seed": seed}))
         predictor = Predictor(description, model)
 
         def judge(where: NDArray[np.intp], predictor: Predictor = predictor) -> NDArray[np.float64]:

@@ -399,7 +399,7 @@ class TransferModel(BackboneModel):
     kind: Literal["vgg16"] = "vgg16"
     stage = "train_vgg16"
     needs = "bottleneck"
-    searched = frozenset({"optimizer", "loss", "batch", "network", "keep"})
+    searched = frozenset({"solver", "optimizer", "loss", "batch", "network", "keep"})
 
     @classmethod
     def of(cls, settings: Settings, prepared: Prepared) -> Self:
@@ -432,11 +432,6 @@ class TransferModel(BackboneModel):
     @classmethod
     def check_prepared(cls, settings: Settings, prepared: Prepared) -> Dataset:
         """Check arrays, features and the backbone's weights."""
-        if settings.train_vgg16.solver == "logistic":
-            raise WorkflowError(
-                "train_vgg16.solver is logistic, which leaves nothing to search: each training cross-validates its "
-                "strength; set it to gradient to search for a head"
-            )
         dataset = super().check_prepared(settings, prepared)
         for needed in (prepared.features, prepared.backbone):
             if not needed.exists():

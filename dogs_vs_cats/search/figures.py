@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.search.plan import Plan
-from dogs_vs_cats.search.sampling import STAGE
+from dogs_vs_cats.search.sampling import SOLVER, STAGE
 from dogs_vs_cats.search.studies import finished_rungs, rung_of
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class _Rung(Study):
     ) -> list[FrozenTrial]:
         """The rung's trials that have hyperparameters, numbered from 0: Optuna's history takes numbers for places."""
         trials = super().get_trials(deepcopy=True)  # never Optuna's own, whose numbers stay
-        chosen = [trial for trial in trials if rung_of(trial) == self._rung and STAGE not in trial.user_attrs]
+        chosen = [one for one in trials if rung_of(one) == self._rung and not {STAGE, SOLVER} & one.user_attrs.keys()]
         for place, trial in enumerate(chosen):
             trial.number = place
         return [trial for trial in chosen if states is None or trial.state in states]

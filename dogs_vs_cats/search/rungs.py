@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.plan import RUNG, Fidelity, Plan
-from dogs_vs_cats.search.sampling import STAGE, article_parameters, own_settings
+from dogs_vs_cats.search.sampling import SOLVER, STAGE, article_parameters, own_settings
 from dogs_vs_cats.search.studies import (
     ARTICLE,
     CUT_OFF,
@@ -29,6 +29,7 @@ from dogs_vs_cats.search.studies import (
     rung_of,
     why_failed,
 )
+from dogs_vs_cats.settings.params import TrainVgg16Settings
 from dogs_vs_cats.settings.spaces import HeadRung
 
 PARENT = "parent"
@@ -39,6 +40,8 @@ _FACTOR, _DOUBTFUL_FACTOR, _LAST_LEAST = 3, 2, 3
 does not rank."""
 LEAST_TAU = 0.3
 """Kendall's tau of a rung that ranks with the one before."""
+_SOLVED, _SOLVED_FROM = {SOLVER: "logistic"}, 10
+"""A head that is solved, and the trials of a first rung that can spare one for it."""
 _FEWEST_PAIRS = 3
 
 
@@ -298,15 +301,19 @@ def queue_rung(plan: Plan, study: Study) -> int:
 
 
 def _candidates(plan: Plan, study: Study, lower: Sequence[int]) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
-    """Hyperparameters and user attributes of what may be in a rung: what always goes on, then the best of before."""
+    """Hyperparameters and user attributes for a rung: what always goes on, a solved head, and the best of before."""
     protected = _protected(plan)
     before = [trial for rung in reversed(lower) for trial in ranked(plan, study, rung)]
     for params, attributes in protected:
         parent = next((one.number for one in before if identity(one) == _text(params, attributes)), None)
         yield params, attributes | ({} if parent is None else {PARENT: parent})
+    gradient = isinstance(plan.base, TrainVgg16Settings) and plan.base.solver == "gradient"
+    if gradient and not lower and plan.trials >= _SOLVED_FROM:
+        yield _SOLVED, _SOLVED
     for trial in first_of_each(before):
         if identity(trial) not in {_text(params, attributes) for params, attributes in protected}:
-            yield trial.params, {PARENT: trial.number}
+            solved = {SOLVER: trial.user_attrs[SOLVER]} if SOLVER in trial.user_attrs else {}
+            yield trial.params, solved | {PARENT: trial.number}
 
 
 def _protected(plan: Plan) -> list[tuple[Mapping[str, Any], dict[str, Any]]]:

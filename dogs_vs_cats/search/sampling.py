@@ -33,6 +33,8 @@ CANDIDATE, SEED = "candidate", "seed"
 MOST_SEED = 2**32 - 1
 STAGE = "stage_settings"
 """User attribute of a trial that samples nothing: its settings, those of its stage when it was queued."""
+SOLVER = "solver"
+"""User attribute, and the only hyperparameter, of a trial whose head is solved: that leaves nothing to sample."""
 
 
 class SeededByTrial(BaseSampler):
@@ -130,7 +132,9 @@ def suggest(trial: BaseTrial, plan: Plan, size: int) -> Trained:
             chosen = trial_settings(plan.kind, plan.base, params, size)
         seed = trial.suggest_int(SEED, 0, MOST_SEED) if plan.candidates else plan.base.seed
         return at_length(chosen, plan.current.epochs).model_copy(update={"seed": seed})
-    if isinstance(space, ScratchSpace):
+    if SOLVER in trial.user_attrs:
+        trial.suggest_categorical(SOLVER, [trial.user_attrs[SOLVER]])
+    elif isinstance(space, ScratchSpace):
         _suggest_scratch(trial, space, size)
     else:
         _suggest_vgg16(trial, space)
@@ -213,6 +217,10 @@ def trial_settings(kind: Kind, base: Trained, params: Mapping[str, Any], size: i
     Raises:
         ValueError: if the network cannot be built: its poolings leave nothing.
     """
+    if SOLVER in params:
+        solved = {"pooling": "global_average", "dense": [], "dropout": [], "output": "sigmoid"}
+        network = base.network.model_dump() | solved
+        return TrainVgg16Settings.model_validate(base.model_dump() | {SOLVER: params[SOLVER], "network": network})
     name = params["optimizer"]
     values = base.model_dump(mode="python") | {
         "optimizer": base.optimizer.model_dump()

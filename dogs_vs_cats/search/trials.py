@@ -190,7 +190,7 @@ def _train(
     from optuna_integration import KerasPruningCallback
 
     from dogs_vs_cats.models.reproducibility import prepare
-    from dogs_vs_cats.training.fitting import train
+    from dogs_vs_cats.training.recording import fit
 
     described = KINDS[plan.kind].of(plan.settings, Prepared.of(plan.root))
     tried = {"size": plan.current.size or described.side, "sees": None, "network": settings.network}
@@ -198,7 +198,7 @@ def _train(
     prepare(settings.seed, mixed_precision=settings.mixed_precision)
     model = description.build()
     description.initialise(model, parts.training.inputs, settings.seed, Prepared.of(plan.root))
-    result = train(
+    result = fit(
         model,
         parts,
         settings,

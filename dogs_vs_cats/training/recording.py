@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -73,7 +74,7 @@ def train_and_record(
         description.initialise(model, parts.training.inputs, section.seed, prepared)
         if checkpoint.finished:
             print(f"{checkpoint.folder}: this training had finished; its results are written again", flush=True)
-            result = fit(model, parts, section, checkpoint.state)
+            result = fit(model, parts, section, checkpoint=checkpoint.state)
             _write(model, description, result, parts, outputs)
             return
         for folder in checkpoint.abandoned():
@@ -98,7 +99,7 @@ def train_and_record(
             resume=checkpoint.run,
         ) as run:
             checkpoint.track_as(run.id)
-            result = fit(model, parts, section, checkpoint.state, by_epoch(run))
+            result = fit(model, parts, section, checkpoint=checkpoint.state, log=by_epoch(run))
             _write(model, description, result, parts, outputs)
             log_results(run, result, model, len(parts.training.labels))
             described = note(reached(result, len(parts.validation.labels)), "test: not compared yet")
@@ -119,15 +120,15 @@ def train_and_record(
 
 
 def fit(
-    model: keras.Model, parts: Parts, settings: TrainingSettings, checkpoint: Path | None, log: Log | None = None
+    model: keras.Model, parts: Parts, settings: TrainingSettings, *, log: Log | None = None, **options: Any
 ) -> Training:
     """Train a model as its settings say: by gradients, or by solving.
 
-    Arguments and errors are those of ``fitting.train`` and ``logistic.solve``.
+    Arguments and errors are those of ``fitting.train`` and ``logistic.solve``; solving has no use for other options.
     """
     if isinstance(settings, TrainVgg16Settings) and settings.solver == "logistic":
         return solve(model, parts, settings, log)
-    return train(model, parts, settings, checkpoint=checkpoint, log=log)
+    return train(model, parts, settings, log=log, **options)
 
 
 def _write(model: keras.Model, description: Description, result: Training, parts: Parts, outputs: Outputs) -> None:

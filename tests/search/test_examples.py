@@ -164,11 +164,3 @@ def test_features_of_another_backbone_are_refused(project: Project) -> None:
     project.set(**{"bottleneck.backbone": "resnet50"})
     with pytest.raises(WorkflowError, match=r"1x1x512 features, but ResNet50 gives 1x1x2048.*dvc repro bottleneck"):
         KINDS["vgg16"].check_prepared(settings_of(project), Prepared.of(project.folder))
-
-
-def test_a_head_that_is_solved_leaves_nothing_to_search(project: Project) -> None:
-    project.set(
-        **{"train_vgg16.solver": "logistic", "train_vgg16.network.dense": [], "train_vgg16.network.dropout": []}
-    )
-    with pytest.raises(WorkflowError, match=r"train_vgg16\.solver is logistic.*set it to gradient"):
-        KINDS["vgg16"].check_prepared(settings_of(project), Prepared.of(project.folder))

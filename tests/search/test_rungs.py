@@ -27,7 +27,7 @@ from dogs_vs_cats.search.rungs import (
     targets,
     tau,
 )
-from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest
+from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest, trial_settings
 from dogs_vs_cats.search.studies import ARTICLE, REASON, ranked
 from dogs_vs_cats.settings.params import Settings
 from dogs_vs_cats.settings.spaces import Rung
@@ -256,6 +256,39 @@ def test_a_search_ends_in_full_trainings_of_the_best_and_the_article(project: Pr
     assert "<h2>Rungs</h2>" in page
     facts = json.loads((project.folder / "reports" / "search" / "scratch.json").read_text())
     assert [rung["promotions"] for rung in facts["rungs"]] == [[[0, last[0]], [best, last[1]]], []]
+
+
+def test_a_search_for_a_head_tries_logistic_regression(plan: Plan, study: optuna.Study) -> None:
+    ladder = (Fidelity(None, 1), Fidelity(None, 4))
+    plan = dataclasses.replace(plan, kind="vgg16", rungs=ladder[:1], fidelity=ladder[1], trials=20)
+    first = run_rung(at(plan, study, 0), study)
+    solved = [trial.number for trial in study.trials if trial.params == {"solver": "logistic"}]
+    assert (len(first), solved) == (13, [1])  # the article's settings come first
+    run_rung(at(plan, study, 1), study)
+    assert [trial.params.get("solver") for trial in study.trials[13:]][:3] == [None, "logistic", None]
+    assert queue_rung(at(plan, study, 0), study) == len(first)
+    base = plan.settings.train_vgg16
+    found = trial_settings("vgg16", base, study.trials[1].params, 32)
+    assert (found.model_dump()["solver"], found.network.dense, found.epochs) == ("logistic", [], base.epochs)
+    few = dataclasses.replace(plan, trials=9, rungs=(), fidelity=ladder[1])
+    run_rung(few, fewer := optuna.create_study())
+    assert not any("solver" in trial.params for trial in fewer.trials)
+
+
+def test_a_head_that_is_solved_is_a_trial_like_others(project: Project) -> None:
+    project.set(
+        **{
+            "search.vgg16.rungs": [{"epochs": 1.0}],
+            "train_vgg16.solver": "logistic",
+            "train_vgg16.network.dense": [],
+            "train_vgg16.network.dropout": [],
+        }
+    )
+    assert "2 finished, 0 pruned, 0 failed" in project.search("vgg16", "--trials", "2")
+    trial = project.trials("vgg16")[1]
+    assert trial.user_attrs["stage_settings"]["solver"] == "logistic"
+    assert trial.user_attrs["validation_log_loss"] == trial.value < 0.01  # their features are far apart
+    assert trial.user_attrs["epochs"] == 1
 
 
 def test_a_study_from_before_rungs_is_refused_with_the_way_out(plan: Plan, tmp_path: Any) -> None:
