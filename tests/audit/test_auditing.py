@@ -24,7 +24,8 @@ def features(labels: np.ndarray, seed: int = 0) -> np.ndarray:
     """Two clouds in as many dimensions as VGG16 has channels, that hardly overlap."""
     random = np.random.default_rng(seed)
     centres = np.array([[2.0, 0.5], [0.5, 2.0]])[labels].repeat(256, axis=1)
-    return np.abs(centres + random.normal(0, 3, (len(labels), 512))).astype(np.float32)
+    values: np.ndarray = np.abs(centres + random.normal(0, 3, (len(labels), 512))).astype(np.float32)
+    return values
 
 
 def print_of(width: int = 400, height: int = 300, hash_: int = 0, content: str = "") -> Fingerprint:

@@ -235,8 +235,8 @@ def test_three_models_of_three_classes_are_compared_in_pairs() -> None:
     assert len(found.models["weak"].confusion) == 3
     metrics = found.metrics()
     assert set(metrics) == {*three, "ensemble", "p_value"}
-    pairs = {f"{gap.second} minus {gap.first}": gap.mcnemar.p_value for gap in found.differences}
-    assert metrics["p_value"] == pairs
+    p_values = {f"{gap.second} minus {gap.first}": gap.mcnemar.p_value for gap in found.differences}
+    assert metrics["p_value"] == p_values
     # Three chances of a false claim: the intervals are wider than one pair's.
     alone = compare({kind: three[kind] for kind in ("weak", "middling")}, facts, RULES).differences[0].interval
     together = found.differences[1].interval

@@ -216,7 +216,7 @@ def test_gradient_of_pooled_maps_is_that_of_the_last_ones_alone(size: int) -> No
 
 
 def test_maps_are_those_of_each_layer(vgg16: keras.Model) -> None:
-    model, description = scratch(batch_normalization=True)
+    model, _ = scratch(batch_normalization=True)
     photo = random_photos(1, SIZE)[0]
     blocks = feature_maps(OpenNetwork(model), photo)
     assert [[step.name for step in block.steps] for block in blocks] == [
@@ -229,8 +229,8 @@ def test_maps_are_those_of_each_layer(vgg16: keras.Model) -> None:
     assert relu == pytest.approx(np.maximum(normalised, 0))
     assert pooled == pytest.approx(relu.reshape(16, 2, 16, 2, 4).max(axis=(1, 3)))
 
-    model, description = head()
-    blocks = feature_maps(open_backbone(vgg16, model, description.scaling, "vgg16"), photo)
+    model, transfer = head()
+    blocks = feature_maps(open_backbone(vgg16, model, transfer.scaling, "vgg16"), photo)
     assert len(blocks) == 13
     assert blocks[0].name == "block1_conv1"
     assert [step.name for step in blocks[-1].steps] == ["convolution 3x3", "ReLU", "max pooling 2x2"]

@@ -79,7 +79,7 @@ def test_photos_that_are_stacked_see_nothing_of_each_other(size: int, tensors: l
     alone = _in_order(vgg16_network(tensors), photos, workers=1)
     assert found.shape == alone.shape == (9, size // 32, size // 32, 512)
     # Elsewhere ncnn's tiles may be of another size, and the last bits differ.
-    np.testing.assert_allclose(found, alone, rtol=0, atol=1e-5 * np.ptp(alone))
+    np.testing.assert_allclose(found, alone, rtol=0, atol=1e-5 * float(np.ptp(alone)))
 
 
 def test_photos_of_a_killed_process_are_done_again(tensors: list[Tensor]) -> None:
@@ -196,7 +196,7 @@ def test_an_engine_that_disagrees_is_found_out_at_its_start(
 ) -> None:
     # What ncnn's processes are told; TensorFlow's own process imports the right one.
     factor, *others = scaling_values("imagenet")
-    monkeypatch.setattr("dogs_vs_cats.models.features.scaling_values", lambda *_: (1.001 * factor, *others))
+    monkeypatch.setattr("dogs_vs_cats.models.features.scaling_values", lambda *_: (1.001 * np.asarray(factor), *others))
     with pytest.raises(WorkflowError, match=r"differ from TensorFlow's.*set bottleneck\.engine: tensorflow"):
         extract(random_photos(5, 32), weights, tmp_path / "out.npy", engine="ncnn", batch=4)
     assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,7 @@ SURE = np.array([0.02, 1.0])
 
 def block(channels: int = 12) -> Block:
     """A convolution with ReLU and pooling; the last channels differ most from place to place."""
-    maps = np.float32(RANDOM.standard_normal((8, 8, channels)) * np.arange(1, channels + 1))
+    maps = (RANDOM.standard_normal((8, 8, channels)) * np.arange(1, channels + 1)).astype(np.float32)
     relu = np.maximum(maps, 0)
     pooled = relu.reshape(4, 2, 4, 2, channels).max(axis=(1, 3))
     return Block("conv", [Step("convolution 3x3", maps), Step("ReLU", relu), Step("max pooling 2x2", pooled)])
@@ -39,7 +39,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
         PHOTOS,
         np.array([0, 1]),
         ODD,
-        {"one": (np.stack([EVIDENCE] * 2), SURE), "a $ b c": (-PHOTOS[..., 0] / 9, SURE)},
+        {"one": (np.stack([EVIDENCE] * 2), SURE), "a $ b c": ((-PHOTOS[..., 0] / 9).astype(np.float32), SURE)},
         "",
     ),
     "where one model looks in one photo": lambda: pictures.where_models_look(
@@ -52,7 +52,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "maps": lambda: pictures.feature_maps(BLOCK, (30, 60), "maps"),
     "one map": lambda: pictures.feature_maps(NARROW, (60, 30), "maps"),
     "maps that are all 0": lambda: pictures.feature_maps(SILENT, (30, 60), "maps"),
-    "filters": lambda: pictures.filters(np.float32(RANDOM.standard_normal((3, 3, 3, 20))), "filters"),
+    "filters": lambda: pictures.filters(RANDOM.standard_normal((3, 3, 3, 20)).astype(np.float32), "filters"),
     "filters that are all 0": lambda: pictures.filters(np.zeros((11, 11, 3, 1), np.float32), "filters"),
     "kernels": lambda: pictures.kernels(article_pictures(PHOTO[..., 0]), (30, 60), "kernels"),
 }
@@ -80,7 +80,7 @@ def test_title_has_the_class_and_its_probability() -> None:
 
 def test_both_classes_heat_is_on_one_scale_over_the_whole_photo() -> None:
     axes = pictures.grad_cam(PHOTO, EVIDENCE, 0.9, ("cats", "dogs"), "CNN").axes[0]
-    heats = [image for image in axes.images if image.get_array().shape == (2, 2)]
+    heats = [image for image in axes.images if np.asarray(image.get_array()).shape == (2, 2)]
     for_dogs, for_cats = (np.asarray(heat.get_array()) for heat in heats)
     # Of 4 and 2, by a scale that ends at the 99.5th percentile.
     assert for_dogs[0, 0] / for_cats[1, 1] == pytest.approx(2)

@@ -12,9 +12,9 @@ import pytest
 from dogs_vs_cats.evaluation.comparing import Reported, compare
 from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.reports.comparison import Compared, figures
-from dogs_vs_cats.reports.publishing import CHAMPION, DIGEST_TAG, publish
+from dogs_vs_cats.reports.publishing import CHAMPION, publish
 from dogs_vs_cats.settings.params import CompareSettings, Rule, TrackingSettings
-from dogs_vs_cats.tracking.logged_models import as_tag
+from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
 from dogs_vs_cats.tracking.tracked_runs import client
 from tests.conftest import candidate
 from tests.mlflow_server import put_database

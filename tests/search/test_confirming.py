@@ -12,6 +12,7 @@ import optuna
 import pytest
 import yaml
 from dvc.utils.hydra import apply_overrides
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from dogs_vs_cats.search.confirming import (
     Confirmation,
@@ -181,7 +182,9 @@ def test_the_best_trials_are_queued_as_dvc_experiments_once(project: Project) ->
     ):
         subprocess.run(command, cwd=project.folder, check=True)
     output = project.run("vgg16", "--experiments", "2")
-    ranking = sorted(optuna.load_study(study_name="vgg16", storage=project.storage).trials, key=lambda one: one.value)
+    ranking = sorted(
+        optuna.load_study(study_name="vgg16", storage=project.storage).trials, key=lambda one: one.values[0]
+    )
     names = [f"vgg16-trial-{trial.number}" for trial in ranking[:2]]
     assert all(f"{name}: queued" in output for name in names)
     listed = subprocess.run(
@@ -255,7 +258,7 @@ def test_a_confirmation_trains_what_params_yaml_has_beside_both(settings: Settin
     found = outcome(confirming, study, 4, looks)
     assert found is not None
     assert found.own is not None
-    assert (found.log_loss.mean, found.own.mean) == (pytest.approx(0.3), pytest.approx(0.2))
+    assert [found.log_loss.mean, found.own.mean] == pytest.approx([0.3, 0.2])
     # Promoted, the same confirmation holds, and nothing is trained again.
     after = own.model_copy(update={"train_scratch": base.model_copy(update={"batch": 64})})
     again = confirmation_plan(dataclasses.replace(plan, settings=after), best, 2, full_fidelity(plan))
@@ -273,7 +276,7 @@ def test_each_look_spends_half_of_the_error_that_is_left(settings: Settings, tmp
     storage = open_storage(url, 60)
     searched = open_study(plan, storage)
     params = article_parameters("scratch") | {"batch": 64}
-    choices = {name: optuna.distributions.CategoricalDistribution([one]) for name, one in params.items()}
+    choices: dict[str, BaseDistribution] = {name: CategoricalDistribution([one]) for name, one in params.items()}
     best = optuna.trial.create_trial(value=0.2, params=params, distributions=choices)
 
     def look(pairs: int, trained: int) -> Confirmation | None:

@@ -4,12 +4,13 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial
 
 from tests.search.conftest import Project
 from tests.search.servers import Postgresql, postgresql, ray_cluster
@@ -30,7 +31,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def trials(url: str, study: str) -> list[optuna.trial.FrozenTrial]:
+def _begun(trial: FrozenTrial) -> datetime:
+    assert trial.datetime_start is not None
+    return trial.datetime_start
+
+
+def _ended(trial: FrozenTrial) -> datetime:
+    assert trial.datetime_complete is not None
+    return trial.datetime_complete
+
+
+def trials(url: str, study: str) -> list[FrozenTrial]:
     """The study's trials; none before there is one."""
     storage = RDBStorage(url)
     try:
@@ -101,7 +112,7 @@ def test_a_ray_cluster_runs_the_trials(project: Project, cluster: str) -> None:
         (one.number, other.number)
         for one in found
         for other in found
-        if one.number < other.number and other.datetime_start < one.datetime_complete
+        if one.number < other.number and _begun(other) < _ended(one)
     ]
     assert overlapping
 
@@ -128,7 +139,7 @@ def test_a_trial_killed_on_the_cluster_runs_again(project: Project, cluster: str
     assert states["FAIL"] == 1
     # A GPU each, and there is one.
     ran = sorted((one for one in found if one.datetime_start and one.datetime_complete), key=lambda one: one.number)
-    assert all(one.datetime_complete <= other.datetime_start for one, other in pairwise(ran))
+    assert all(_ended(one) <= _begun(other) for one, other in pairwise(ran))
 
 
 @pytest.mark.parametrize(

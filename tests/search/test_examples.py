@@ -2,9 +2,11 @@
 
 import dataclasses
 import shutil
+from typing import cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from dogs_vs_cats.data.arrays import create_array, open_split, read_dataset, write_dataset
@@ -65,7 +67,7 @@ def test_rows_of_several_arrays_read_as_those_of_one() -> None:
     for key in (2, slice(1, 4), np.array([4, 0, 0]), slice(0, 0)):
         assert np.array_equal(rows[key], whole[key])
     out = np.empty((2, 3), whole.dtype)
-    np.take(rows, [3, 1], axis=0, out=out, mode="clip")
+    np.take(cast("NDArray[np.int64]", rows), [3, 1], axis=0, out=out, mode="clip")
     assert np.array_equal(out, whole[[3, 1]])
 
 

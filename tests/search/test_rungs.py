@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
@@ -287,7 +288,8 @@ def test_a_head_that_is_solved_is_a_trial_like_others(project: Project) -> None:
     assert "2 finished, 0 pruned, 0 failed" in project.search("vgg16", "--trials", "2")
     trial = project.trials("vgg16")[1]
     assert trial.user_attrs["stage_settings"]["solver"] == "logistic"
-    assert trial.user_attrs["validation_log_loss"] == trial.value < 0.01  # their features are far apart
+    assert trial.values == [trial.user_attrs["validation_log_loss"]]
+    assert trial.values[0] < 0.01  # their features are far apart
     assert trial.user_attrs["epochs"] == 1
 
 
@@ -400,6 +402,7 @@ def test_figures_show_one_rung_alone(plan: Plan, study: optuna.Study) -> None:
     run_rung(at(plan, study, 0), study)
     run_rung(at(plan, study, 1), study)
     history = next(figure for title, _, figure in interactive(plan, study) if title == "History")
+    assert not isinstance(history, str)
     assert len(history.data[0].x) == 7
 
 
@@ -411,7 +414,9 @@ def took(
     for place, spent in enumerate(seconds):
         attributes = {RUNG: rung} | ({PARENT: parents[place]} if parents else {})
         loss = losses[place] if losses else 0.5
-        choices = {name: optuna.distributions.CategoricalDistribution([one]) for name, one in ARTICLE_PARAMS.items()}
+        choices: dict[str, BaseDistribution] = {
+            name: CategoricalDistribution([one]) for name, one in ARTICLE_PARAMS.items()
+        }
         trial = optuna.trial.create_trial(
             value=loss, params=ARTICLE_PARAMS, distributions=choices, user_attrs=attributes
         )

@@ -60,7 +60,7 @@ def test_a_study_begins_with_the_article_once(plan: Plan, storage: BaseStorage) 
     ],
 )
 def test_another_study_of_the_same_name_is_refused(
-    plan: Plan, storage: BaseStorage, change: dict[str, object], words: str
+    plan: Plan, storage: BaseStorage, change: dict[str, Any], words: str
 ) -> None:
     open_study(plan, storage)
     with pytest.raises(WorkflowError) as error:
@@ -101,6 +101,9 @@ def test_other_features_are_other_data(
     # What computes them does not matter.
     same = settings.model_copy(update={"bottleneck": settings.bottleneck.model_copy(update={"batch": 7})})
     open_study(dataclasses.replace(transfer, settings=same), storage)
+
+
+all_there: Barrier
 
 
 def wait_for_all(together: Barrier) -> None:
@@ -173,7 +176,7 @@ def test_trials_of_other_machines_are_left_to_their_heartbeat(plan: Plan, storag
 
 
 def test_a_trial_of_another_machine_that_falls_silent_runs_again_under_nobodys_name(plan: Plan) -> None:
-    storage = open_storage(plan.storage, heartbeat_seconds=1)
+    storage: Any = open_storage(plan.storage, heartbeat_seconds=1)
     study = open_study(plan, storage)
     silent = study.ask()
     silent.set_user_attr(OWNER, owner_of("me") | {"host": "elsewhere", "pid": 1})
@@ -186,7 +189,7 @@ def test_a_trial_of_another_machine_that_falls_silent_runs_again_under_nobodys_n
 
 
 def test_a_clock_that_is_set_ends_no_trial_that_lives(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = open_storage(plan.storage, heartbeat_seconds=60)
+    storage: Any = open_storage(plan.storage, heartbeat_seconds=60)
     study = open_study(plan, storage)
     here, elsewhere = study.ask(), study.ask()
     here.set_user_attr(OWNER, owner_of("me"))

@@ -68,7 +68,7 @@ def _create(database: Postgresql, *names: str) -> None:
 
     with psycopg.connect(f"host=127.0.0.1 port={database.port} user=me dbname=postgres", autocommit=True) as connection:
         for name in names:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE {name}")
 
 
 def _url(database: Postgresql, name: str) -> str:

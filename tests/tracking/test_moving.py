@@ -110,7 +110,7 @@ def test_another_projects_runs_in_the_same_database_stay_its_own(project: Path, 
     shared = tracking(f"sqlite:///{project}/mlflow.db").model_copy(update={"experiment": "dogs"})
     with tracked_run("theirs", shared, other, params={}, system_metrics=False) as run:
         run.log_text("theirs", "note.txt")
-    moved = shutil.move(project, tmp_path / "cats")
+    moved = Path(shutil.move(project, tmp_path / "cats"))
     record(moved, "second")
     theirs = [place for place in places(moved) if "/other/" in place]
     assert theirs == [f"{other.as_uri()}/mlruns/artifacts", f"{other.as_uri()}/mlruns/artifacts/{run.id}/artifacts"]

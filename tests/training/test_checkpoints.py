@@ -85,9 +85,9 @@ def test_a_finished_training_is_kept_until_dvc_has_recorded_it(tmp_path: Path) -
     weights.write_bytes(b"weights")
     with Checkpoint(tmp_path / "unfinished", "scratch", "a" * 16) as checkpoint:
         checkpoint.track_as("run")
-        assert not checkpoint.finished
+        before = checkpoint.finished
         checkpoint.finish(weights)
-        assert checkpoint.finished
+        assert (before, checkpoint.finished) == (False, True)
         lock.write_text("md5: of something else", encoding="utf-8")
         checkpoint.forget_if_recorded(lock, tmp_path / "no.lock")
         assert checkpoint.finished
@@ -96,8 +96,9 @@ def test_a_finished_training_is_kept_until_dvc_has_recorded_it(tmp_path: Path) -
         assert checkpoint.finished
         lock.write_text(f"md5: {hashlib.md5(b'weights').hexdigest()}", encoding="utf-8")
         checkpoint.forget_if_recorded(lock)
-        assert not checkpoint.finished
         assert not checkpoint.folder.exists()
+        after = checkpoint.finished
+    assert not after
 
 
 def test_unfinished_trainings_of_other_settings_are_found_unless_a_process_goes_on_with_them(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def fit(folder: Path, checkpoint: Path | None, log: object = None) -> list[NDArr
 
     prepared, settings = Prepared.of(folder), load_settings(folder / "params.yaml")
     description, section = FineTunedModel.of(settings, prepared), settings.fine_tune
-    parts = Parts(*(description.examples(prepared, split) for split in ("train", "validation")))
+    parts = Parts(description.examples(prepared, "train"), description.examples(prepared, "validation"))
     seed(section.seed)
     model = description.build()
     description.initialise(model, parts.training.inputs, section.seed, prepared)

@@ -61,7 +61,7 @@ def test_a_network_learns_and_has_the_weights_of_its_best_epoch(settings: Settin
     result, probabilities, model = train_small(photos, small(settings, epochs=8))
     labels = photos[1][80:]
     assert result.kept["val_accuracy"] > 0.9
-    assert set(result.kept_epochs) == {result.history.loc[result.history["val_loss"].idxmin(), "epoch"]}
+    assert set(result.kept_epochs) == {result.history["epoch"][result.history["val_loss"].argmin()]}
     assert ((probabilities > 0.5) == labels).mean() == pytest.approx(result.kept["val_accuracy"])
     true_class = np.where(labels == 1, probabilities, 1 - probabilities)
     assert -np.log(true_class).mean() == pytest.approx(result.kept["val_log_loss"], rel=1e-4)
@@ -221,7 +221,7 @@ def test_a_damaged_state_is_told_and_training_goes_on_from_before_it(
     for state in states if fault == "all" else states[1:]:
         data = bytearray(state.read_bytes())
         data[len(data) // 2] ^= 1
-        state.write_bytes({"cut off": data[:-100], "empty": b""}.get(fault, data))
+        state.write_bytes({"cut off": bytes(data[:-100]), "empty": b""}.get(fault, bytes(data)))
     result, probabilities, _ = train_small(photos, small(settings, epochs=4), checkpoint=folder)
     told = capsys.readouterr().out
     assert told.count(": damaged (") == (2 if fault == "all" else 1)

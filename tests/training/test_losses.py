@@ -1,7 +1,10 @@
+from typing import Literal
+
 import numpy as np
 import pytest
 
 from dogs_vs_cats.settings.params import LossSettings
+from dogs_vs_cats.settings.sections import LossName
 from dogs_vs_cats.training.batches import encode
 from dogs_vs_cats.training.losses import build_loss
 
@@ -18,7 +21,9 @@ EXPECTED = {  # by hand, from the probability of the true class
 
 @pytest.mark.parametrize("name", EXPECTED)
 @pytest.mark.parametrize("output", ["softmax", "sigmoid"])
-def test_a_loss_is_the_same_for_both_outputs_and_as_defined(name: str, output: str) -> None:
+def test_a_loss_is_the_same_for_both_outputs_and_as_defined(
+    name: LossName, output: Literal["softmax", "sigmoid"]
+) -> None:
     second = np.where(LABELS == 1, TRUE_CLASS, 1 - TRUE_CLASS).astype(np.float32)
     outputs = np.stack([1 - second, second], axis=1) if output == "softmax" else second[:, None]
     loss = build_loss(LossSettings(name=name))(encode(LABELS, output), outputs)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from dogs_vs_cats.settings.params import OptimizerSettings, Settings
+from dogs_vs_cats.settings.sections import OptimizerName
 from dogs_vs_cats.training.optimizers import build_optimizer
 
 
@@ -16,7 +17,7 @@ def test_the_articles_rate_decays_with_the_updates(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop", "adam", "adamw", "nadam", "adagrad"])
-def test_every_optimizer_is_a_keras_one_with_its_rate_and_decay(name: str) -> None:
+def test_every_optimizer_is_a_keras_one_with_its_rate_and_decay(name: OptimizerName) -> None:
     optimizer = build_optimizer(
         OptimizerSettings(name=name, learning_rate=0.02, weight_decay=0.004), epochs=3, updates=1
     )

@@ -114,7 +114,9 @@ def read_facts(raw: Path) -> SourceFacts:
     """
     path = raw / "source.json"
     try:
-        return SourceFacts(**json.loads(path.read_text(encoding="utf-8")))
+        values = json.loads(path.read_text(encoding="utf-8"))
+        left_out = [(name, reason) for name, reason in values.get("left_out", ())]
+        return SourceFacts(**values | {"left_out": left_out})
     except (OSError, ValueError, TypeError):
         raise WorkflowError(f"{path}: missing or unreadable; fetch the photos with: dvc repro -f download") from None
 

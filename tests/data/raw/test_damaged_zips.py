@@ -6,6 +6,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -80,13 +81,14 @@ def _flipped(seed: int, start: bytes) -> Damage:
     return damage
 
 
+def _without_last(count: int, data: bytearray) -> bytes:
+    return bytes(data[:-count])
+
+
 DAMAGES: dict[str, Damage] = {
     **{f"only {part:.0%} kept": _cut(0, part) for part in (0, 0.001, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99)},
     **{f"without the first {part:.1%}": _cut(part, 1) for part in (0.001, 0.1, 0.5)},
-    **{
-        f"without the last {count} bytes": lambda data, count=count: bytes(data[:-count])
-        for count in (1, 4, 21, 22, 30)
-    },
+    **{f"without the last {count} bytes": partial(_without_last, count) for count in (1, 4, 21, 22, 30)},
     "a part missing": lambda data: bytes(data[:2000] + data[2600:]),
     "a part zero": lambda data: bytes(data[:2000] + bytes(600) + data[2600:]),
     "text before": lambda data: b"<html>" * 100 + data,

@@ -156,7 +156,7 @@ def test_what_is_in_a_folder_and_no_file_is_told(tmp_path: Path, raw: Path, down
     os.mkfifo(folder / "PetImages" / "pipe")
     (folder / "PetImages" / ".locked").mkdir(mode=0)
     fetch(download(folder), raw)
-    assert read_facts(raw).left_out == [["PetImages/pipe", "not a regular file"]]
+    assert read_facts(raw).left_out == [("PetImages/pipe", "not a regular file")]
 
 
 @pytest.mark.parametrize("ending", sorted(PHOTO_EXTENSIONS))
@@ -164,7 +164,7 @@ def test_every_ending_of_a_photo_is_read(
     tmp_path: Path, raw: Path, make: Make, download: Download, ending: str
 ) -> None:
     fetch(download(make(tmp_path / "photos", [f"cats/1{ending}", f"dogs/1{ending.upper()}"])), raw)
-    assert (len(labelled(raw)), read_facts(raw).left_out) == (2, ())
+    assert (len(labelled(raw)), read_facts(raw).left_out) == (2, [])
     (tmp_path / "named").mkdir()
     fetch(download(make(tmp_path / "named" / "photos", [f"cat.1{ending}", f"dog.1{ending}"])), raw)
     assert [photo.label for photo in labelled(raw)] == ["cats", "dogs"]
@@ -205,9 +205,9 @@ def test_unlabelled_photos_that_others_replace_are_told(
     path = make(tmp_path / "photos", [*KAGGLE, "test/2.jpg", "a.csv"])
     fetch(download(path, test_path=str(make_zip(tmp_path / "unlabelled", ["1.jpg", "b.csv"]))), raw)
     assert read_facts(raw).left_out == [
-        ["a.csv", "the ending .csv is not read"],
-        ["b.csv", "the ending .csv is not read"],
-        ["test/2.jpg", "download.test_path is used instead"],
+        ("a.csv", "the ending .csv is not read"),
+        ("b.csv", "the ending .csv is not read"),
+        ("test/2.jpg", "download.test_path is used instead"),
     ]
     assert [photo.name for photo in unlabelled(raw)] == ["1.jpg"]
 
@@ -376,8 +376,8 @@ def test_a_zip_of_zips_is_taken_apart(tmp_path: Path, raw: Path, download: Downl
     assert len(labelled(raw)) == len(KAGGLE)
     assert [photo.name for photo in unlabelled(raw)] == ["test/1.jpg"]
     assert read_facts(raw).left_out == [
-        ["sample_submission.csv", "the ending .csv is not read"],
-        ["test2.zip", "an archive within the source; unpack it"],
+        ("sample_submission.csv", "the ending .csv is not read"),
+        ("test2.zip", "an archive within the source; unpack it"),
     ]
 
 
@@ -481,8 +481,8 @@ def test_a_link_that_leads_nowhere_is_left_out_and_told(tmp_path: Path, raw: Pat
     (folder / "PetImages" / "Cat" / "8.jpg").symlink_to("8.jpg")
     fetch(download(folder), raw)
     assert read_facts(raw).left_out == [
-        ["PetImages/Cat/7.jpg", "a link that leads nowhere"],
-        ["PetImages/Cat/8.jpg", "a link that leads nowhere"],
+        ("PetImages/Cat/7.jpg", "a link that leads nowhere"),
+        ("PetImages/Cat/8.jpg", "a link that leads nowhere"),
     ]
     assert len(labelled(raw)) == len(MICROSOFT)
 

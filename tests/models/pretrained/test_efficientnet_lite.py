@@ -36,7 +36,7 @@ class _Tensor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         strides = tuple(stride // 4 for stride in self.values.strides)
-        arguments = (_Storage(self.values), 0, self.values.shape, strides, False, OrderedDict())
+        arguments: tuple[Any, ...] = (_Storage(self.values), 0, self.values.shape, strides, False, OrderedDict())
         return sys.modules["torch._utils"]._rebuild_tensor_v2, arguments
 
 
@@ -143,7 +143,8 @@ class _Hostile:
 @pytest.mark.parametrize("place", ["first", "state", "keys"])
 def test_a_pickle_that_calls_a_function_is_refused_and_not_run(tmp_path: Path, torch_modules: None, place: str) -> None:
     hostile = pickle.dumps(_Hostile(tmp_path / "made"), protocol=2)
-    whole = [pickle.dumps(header, protocol=2) for header in (0x1950A86A20F9469CFC6C, 1001, {}, OrderedDict(), [])]
+    headers: tuple[Any, ...] = (0x1950A86A20F9469CFC6C, 1001, {}, OrderedDict(), [])
+    whole = [pickle.dumps(header, protocol=2) for header in headers]
     whole[{"first": 0, "state": 3, "keys": 4}[place]] = hostile
     (tmp_path / "weights.pth").write_bytes(b"".join(whole))
     with pytest.raises(WorkflowError, match=r"weights\.pth: not the weights of efficientnet_lite0: .*mkdir"):
