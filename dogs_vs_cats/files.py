@@ -17,17 +17,18 @@ _NEW_SECONDS = 60
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, ending: str = ".partial") -> Iterator[Path]:
     """Offer a place to write a file: moved to ``path`` when the block ends well, removed when it does not.
 
     Args:
         path: where the file goes; its folder is made, a file already there is replaced. A link is replaced too, not
             followed: DVC may have made it, to its cache, whose files must not change.
+        ending: what the hidden file's name has more than the file's; empty for a writer that goes by its end.
 
     Yields:
         The path to write to: hidden, in the same folder. It is on the disk before it is moved.
     """
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}{ending}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial

@@ -611,6 +611,7 @@ class FineTunedModel(BackboneModel):
         return open_backbone(seeing, head, self.scaling, self.backbone, smaller, network)
 
     def _open(self, prepared: Prepared, view: View) -> NDArray[np.float16]:
+        self.require_weights(prepared.backbone)
         splits = read_dataset(prepared.arrays).counts
         views = [View(name) for name in splits]
         views += [View(name, mirrored=True) for name in splits if self.mirrored or name == "train"]

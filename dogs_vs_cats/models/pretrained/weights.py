@@ -5,7 +5,6 @@ networks for large-scale image recognition", arXiv 1409.1556.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.files import reserve, temporary_folder
+from dogs_vs_cats.files import reserve, temporary_folder, whole_file
 from dogs_vs_cats.models.pretrained.wheels import fetch_from_wheel, shorten
 from dogs_vs_cats.settings.catalogue import check_size
 
@@ -243,21 +242,11 @@ def save_network(model: "keras.Model", path: Path) -> None:
 @contextmanager
 def _whole_hdf5(path: Path, arrays: Sequence[NDArray[Any]]) -> Iterator[Path]:
     """Offer a place to write arrays to as HDF5, where there is room: h5py crashes where it finds none in the middle."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}")  # Keras writes to files of this ending only
-    try:
+    with whole_file(path, ending="") as new:  # Keras writes to files that end in .weights.h5 only
         with new.open("wb") as file:
             file.truncate(sum(array.nbytes for array in arrays) + _HDF5_BYTES)
         reserve(new)
         yield new
-        with new.open("rb") as file:
-            os.fsync(file.fileno())
-        new.replace(path)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def fetch_vgg16(
