@@ -78,7 +78,8 @@ tour: $(READY)  ## Draw the pictures of docs/tour.md, after make repro
 	$(IN_VENV) dogs-vs-cats tour
 
 test: check  ## Set up, then run every check: format, lint, types, imports, tests
-	$(IN_VENV) python -m pytest --numprocesses $(TESTERS) --dist loadscope
+	@# Without bytecode, each of the processes that tests start compiles all that it imports: TensorFlow, MLflow, DVC.
+	$(IN_VENV) env -u PYTHONDONTWRITEBYTECODE python -m pytest --numprocesses $(TESTERS) --dist loadscope
 
 check: $(READY)  ## Run only the fast checks: format, lint, types, imports
 	$(IN_VENV) ruff format --check .
