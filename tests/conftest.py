@@ -6,6 +6,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
@@ -90,17 +91,23 @@ def changed(values: dict[str, Any], **changes: object) -> dict[str, Any]:
     return values
 
 
-@pytest.fixture
-def values() -> dict[str, Any]:
-    """The committed params.yaml, as the YAML parser gives it."""
+@pytest.fixture(scope="session")
+def committed() -> dict[str, Any]:
+    """The committed params.yaml, which no test changes."""
     parsed: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     return parsed
 
 
 @pytest.fixture
-def settings(values: dict[str, Any]) -> Settings:
+def values(committed: dict[str, Any]) -> dict[str, Any]:
+    """The committed params.yaml, as the YAML parser gives it, for a test to change."""
+    return deepcopy(committed)
+
+
+@pytest.fixture(scope="session")
+def settings(committed: dict[str, Any]) -> Settings:
     """The committed params.yaml, checked."""
-    return parse_settings(values)
+    return parse_settings(deepcopy(committed))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from dogs_vs_cats.training.fitting import Training, compile_for, train
 from tests.conftest import no_file_larger_than
 
 Photos = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+Undisturbed = Callable[[int], tuple[pd.DataFrame, NDArray[np.float64]]]
 
 
 def small(settings: Settings, **changes: Any) -> TrainScratchSettings:
@@ -55,6 +59,32 @@ class _Weights(keras.callbacks.Callback):  # type: ignore[misc]
 
 class _Killed(BaseException):
     """Ends a training in a way that nothing catches."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(settings: Settings, photos: Photos) -> Undisturbed:
+    """Give the history and the probabilities of a small training of so many epochs that nothing disturbs."""
+
+    @cache
+    def trained(epochs: int) -> tuple[pd.DataFrame, NDArray[np.float64]]:
+        result, probabilities, _ = train_small(photos, small(settings, epochs=epochs))
+        return result.history, probabilities
+
+    return trained
+
+
+@pytest.fixture(scope="module")
+def cut_off_folder(settings: Settings, photos: Photos, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoints of a training of four epochs that was cut off after the third."""
+
+    def cut_off(_: dict[str, float], epoch: int, __: int) -> None:
+        if epoch == 3:
+            raise _Killed
+
+    folder = tmp_path_factory.mktemp("cut off") / "checkpoint"
+    with pytest.raises(_Killed):
+        train_small(photos, small(settings, epochs=4), checkpoint=folder, log=cut_off)
+    return folder
 
 
 def test_a_network_learns_and_has_the_weights_of_its_best_epoch(settings: Settings, photos: Photos) -> None:
@@ -177,7 +207,9 @@ train_small((images, labels), small(settings), checkpoint=Path(sys.argv[3]), log
 """
 
 
-def test_a_killed_process_loses_no_finished_epoch(settings: Settings, photos: Photos, tmp_path: Path) -> None:
+def test_a_killed_process_loses_no_finished_epoch(
+    settings: Settings, photos: Photos, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
     np.save(tmp_path / "images.npy", photos[0])
     np.save(tmp_path / "labels.npy", photos[1])
     files = [tmp_path / name for name in ("images.npy", "labels.npy", "checkpoint")]
@@ -187,35 +219,36 @@ def test_a_killed_process_loses_no_finished_epoch(settings: Settings, photos: Ph
     result, probabilities, _ = train_small(
         photos, small(settings), checkpoint=tmp_path / "checkpoint", log=lambda _, epoch, __: logged.append(epoch)
     )
-    expected = train_small(photos, small(settings))
+    history, expected = undisturbed(3)
     assert logged == [1, 2, 3]
-    pd.testing.assert_frame_equal(result.history, expected[0].history, check_exact=True)
-    assert np.array_equal(probabilities, expected[1])
+    pd.testing.assert_frame_equal(result.history, history, check_exact=True)
+    assert np.array_equal(probabilities, expected)
 
 
 def test_a_half_written_checkpoint_is_not_taken_for_a_whole_one(
-    settings: Settings, photos: Photos, tmp_path: Path
+    settings: Settings, photos: Photos, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     (folder / ".epoch-000002-0123456789abcdef.npz.partial").write_bytes(b"cut off")
     result, probabilities, _ = train_small(photos, small(settings), checkpoint=folder)
     assert len(result.history) == 3
-    assert np.array_equal(probabilities, train_small(photos, small(settings))[1])
+    assert np.array_equal(probabilities, undisturbed(3)[1])
     assert not [*folder.glob(".*")]
 
 
 @pytest.mark.parametrize("fault", ["cut off", "one bit", "empty", "all"])
 def test_a_damaged_state_is_told_and_training_goes_on_from_before_it(
-    settings: Settings, photos: Photos, tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str
+    settings: Settings,
+    photos: Photos,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    cut_off_folder: Path,
+    undisturbed: Undisturbed,
+    fault: str,
 ) -> None:
-    def cut_off(_: dict[str, float], epoch: int, __: int) -> None:
-        if epoch == 3:
-            raise _Killed
-
     folder = tmp_path / "checkpoint"
-    with pytest.raises(_Killed):
-        train_small(photos, small(settings, epochs=4), checkpoint=folder, log=cut_off)
+    shutil.copytree(cut_off_folder, folder)
     states = sorted(folder.glob("epoch-*.npz"))
     assert [state.name.split("-")[1] for state in states] == ["000002", "000003"]
     for state in states if fault == "all" else states[1:]:
@@ -226,13 +259,17 @@ def test_a_damaged_state_is_told_and_training_goes_on_from_before_it(
     told = capsys.readouterr().out
     assert told.count(": damaged (") == (2 if fault == "all" else 1)
     assert states[1].with_suffix(".damaged").exists()
-    whole, expected, _ = train_small(photos, small(settings, epochs=4))
-    pd.testing.assert_frame_equal(result.history, whole.history, check_exact=True)
+    whole, expected = undisturbed(4)
+    pd.testing.assert_frame_equal(result.history, whole, check_exact=True)
     assert np.array_equal(probabilities, expected)
 
 
 def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_training(
-    settings: Settings, photos: Photos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: Settings,
+    photos: Photos,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    undisturbed: Undisturbed,
 ) -> None:
     with no_file_larger_than(2000):
         result, probabilities, _ = train_small(photos, small(settings), checkpoint=tmp_path / "checkpoint")
@@ -240,7 +277,7 @@ def test_a_disk_that_takes_no_checkpoint_costs_the_checkpoint_and_not_the_traini
     assert [line.rpartition("; ")[2] for line in told] == [f"no checkpoint of epoch {epoch}" for epoch in (1, 2, 3)]
     assert list((tmp_path / "checkpoint").iterdir()) == []
     assert len(result.history) == 3
-    assert np.array_equal(probabilities, train_small(photos, small(settings))[1])
+    assert np.array_equal(probabilities, undisturbed(3)[1])
 
 
 def test_early_stopping_waits_as_long_as_its_patience(settings: Settings, photos: Photos) -> None:
