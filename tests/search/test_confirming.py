@@ -136,8 +136,8 @@ def test_the_best_trial_is_confirmed_promoted_and_queued(project: Project) -> No
             "train_vgg16.epochs": 3,
         }
     )
-    assert "is not confirmed: run --confirm 3 first" in project.run("vgg16", "--trials", "4", "--promote", status=1)
-    project.run("vgg16", "--confirm", "2")
+    assert "is not confirmed: run --confirm 3 first" in project.search("vgg16", "--trials", "4", "--promote", status=1)
+    project.search("vgg16", "--confirm", "2")
     study = optuna.load_study(study_name="vgg16", storage=project.storage)
     best = study.best_trial
     name = f"vgg16-confirm-{best.number}-pairs"
@@ -154,7 +154,7 @@ def test_the_best_trial_is_confirmed_promoted_and_queued(project: Project) -> No
     gains = [values["article", one][0] - values["best", one][0] for one in found["seeds"]]
     assert found["log_loss"]["mean"] == pytest.approx(sum(gains) / 2)
     # Going on with it trains only what is missing.
-    promoted = project.run("vgg16", "--confirm", "3", "--promote")
+    promoted = project.search("vgg16", "--confirm", "3", "--promote")
     assert f"Trial {best.number} beats the article's settings in log-loss" in promoted
     assert optuna.load_study(study_name="vgg16", storage=project.storage).user_attrs["looks"] == [[name, 2], [name, 3]]
     assert "98.75 % interval of the gain" in promoted
@@ -169,7 +169,7 @@ def test_the_best_trial_is_confirmed_promoted_and_queued(project: Project) -> No
 
 
 def test_the_best_trials_are_queued_as_dvc_experiments_once(project: Project) -> None:
-    project.run("vgg16", "--trials", "3")
+    project.search("vgg16", "--trials", "3")
     stage = {"cmd": "true", "params": ["train_vgg16"]}
     (project.folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"train_vgg16": stage}}))
     ignored = ["data", "models", "reports", "mlruns", "mlflow.db*", "optuna.db*"]

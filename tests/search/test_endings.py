@@ -1,4 +1,4 @@
-"""How a search ends when not left to its end: Ctrl-C, time, errors, NaN, a full disk; what a terminal shows."""
+"""How a search ends when not left to its end: Ctrl-C, time, errors, NaN, a full disk, deaths; what a terminal shows."""
 
 import os
 import pty
@@ -51,7 +51,7 @@ def test_ctrl_c_stops_cleanly_and_the_study_goes_on(project: Project) -> None:
     assert states(project) == {"FAIL": 2, "WAITING": 2}
     assert [one.user_attrs["reason"] for one in trials(project)[:2]] == ["cut off: its process ended"] * 2
     # What was cut off is what runs next, from its beginning.
-    assert "time is up" in project.run("vgg16", *options, "--timeout", "1")
+    assert "time is up" in project.search("vgg16", *options, "--timeout", "1")
     assert not states(project)["RUNNING"]
     assert [one.params for one in trials(project)[2:4]] == [one.params for one in trials(project)[:2]]
 
@@ -60,7 +60,7 @@ def test_a_loss_that_is_not_a_number_fails_its_trial_with_the_reason(project: Pr
     for file in (project.folder / "data" / "features").glob("*.npy"):
         np.save(file, np.full_like(np.load(file), np.nan))
     project.set(**{"search.vgg16.space.pooling": ["flatten"]})
-    project.start("vgg16", "--trials", "6", "--jobs", "2").communicate(timeout=300)
+    project.search("vgg16", "--trials", "6", "--jobs", "2", status=None)
     # With a layer of ReLU between, what becomes of NaN differs between processors.
     hopeless = [one for one in trials(project) if one.params.get("dense") == 0]
     assert hopeless
@@ -128,7 +128,7 @@ def test_ten_failures_in_a_row_stop_it_with_the_reason(project: Project) -> None
             "search.vgg16.space.dense": {"low": 1, "high": 2},
         }
     )
-    output = project.run("vgg16", "--trials", "3", "--jobs", "2", status=1)
+    output = project.search("vgg16", "--trials", "3", "--jobs", "2", status=1)
     assert "error: 10 trials in a row failed, the last one with: " in output
     assert "run the same command again to go on" in output
     assert states(project)["FAIL"] >= 10
@@ -136,11 +136,11 @@ def test_ten_failures_in_a_row_stop_it_with_the_reason(project: Project) -> None
 
 
 def test_a_full_disk_is_one_clear_line_and_the_study_is_intact(project: Project) -> None:
-    project.run("vgg16", "--trials", "1")
+    project.search("vgg16", "--trials", "1")
     before = trials(project)
     most = (project.folder / "optuna.db").stat().st_size
     done = subprocess.run(
-        [sys.executable, str(ROOT / "search" / "optuna_vgg16.py"), "--trials", "8"],
+        [sys.executable, str(ROOT / "search" / "optuna_vgg16.py"), "--trials", "5"],
         cwd=project.folder,
         capture_output=True,
         text=True,
@@ -152,9 +152,9 @@ def test_a_full_disk_is_one_clear_line_and_the_study_is_intact(project: Project)
     assert "optuna.db: the study's storage does not answer" in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert trials(project)[0] == before[0]
-    project.run("vgg16", "--trials", "8")
+    project.search("vgg16", "--trials", "5")
     counts = states(project)
-    assert counts["COMPLETE"] + counts["PRUNED"] == 8
+    assert counts["COMPLETE"] + counts["PRUNED"] == 5
     assert not counts["RUNNING"]
 
 
@@ -183,3 +183,27 @@ def test_a_terminal_shows_a_live_table(project: Project) -> None:
     assert "2 finished, 0 pruned, 0 failed of 2" in text
     for words in ("trial", "val_loss", "epoch", "best", "0 finished, 0 pruned, 0 failed of 2; 1 running"):
         assert words in text
+
+
+def kill_fork_server(search: int) -> None:
+    """Kill the process that trials are forked from, once there is one."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        for child in psutil.Process(search).children():
+            if any("forkserver" in part for part in child.cmdline()):
+                child.kill()
+                return
+        time.sleep(0.02)
+
+
+def test_a_search_goes_on_when_its_fork_server_is_killed(project: Project) -> None:
+    process = project.start("vgg16", "--trials", "2", "--jobs", "2", "--epochs", "60")
+    kill_fork_server(process.pid)  # while it imports TensorFlow for the first trial
+    wait_for_running(project, 2)
+    kill_fork_server(process.pid)
+    output, _ = process.communicate(timeout=400)
+    assert "Traceback" not in output
+    assert process.returncode == 0, output
+    assert "failed: its process died" in output
+    assert states(project)["COMPLETE"] == 2
+    assert not states(project)["RUNNING"]

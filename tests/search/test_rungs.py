@@ -237,7 +237,7 @@ def test_a_search_ends_in_full_trainings_of_the_best_and_the_article(project: Pr
             "search.scratch.space.networks": ["cnn", "alexnet", "residual"],
         }
     )
-    output = project.run("scratch", "--trials", "6", "--jobs", "2")
+    output = project.search("scratch", "--trials", "6", "--jobs", "2")
     assert "6 finished, 0 pruned, 0 failed" in output
     first, last = (numbers(project, "scratch", rung=rung) for rung in (0, 1))
     assert (len(first), len(last)) == (4, 2)
