@@ -18,6 +18,8 @@ from tests.commands.calling import call
 from tests.conftest import no_file_larger_than
 from tests.photo_project import CNN, HEAD, SIZE, description, write_comparison, write_project, write_trained
 
+PHOTOS = np.random.default_rng(5).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
@@ -72,48 +74,56 @@ def _run(name: str, file: Path, photos: NDArray[np.uint8]) -> NDArray[Any]:
     return found
 
 
+def _predicted(project: Path, kind: str) -> NDArray[Any]:
+    """P(second class) of ``PHOTOS`` by a project's model."""
+    with open_trained(find_model(project, kind), engine="tensorflow") as classifier:
+        second = classifier.probabilities(PHOTOS)
+    assert np.ptp(second) > 1e-4
+    return second
+
+
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("kind", ["scratch", "vgg16"])
 def test_every_format_answers_as_predict_does(project: Path, tmp_path: Path, name: str, kind: str) -> None:
     if name == "openvino":
         pytest.importorskip("openvino")
     call(export.main, "--format", name, kind, str(tmp_path / "out"))
-    photos = np.random.default_rng(5).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
-    with open_trained(find_model(project, kind), engine="tensorflow") as classifier:
-        second = classifier.probabilities(photos)
-    assert np.ptp(second) > 1e-4
+    second = _predicted(project, kind)
     for count in (3, 1):
-        answers = _run(name, tmp_path / "out" / FORMATS[name].file, photos[:count])
+        answers = _run(name, tmp_path / "out" / FORMATS[name].file, PHOTOS[:count])
         assert answers.shape == (count, 2)
         assert answers.dtype == np.float32
         np.testing.assert_allclose(answers[:, 1], second[:count], atol=1e-5)
         np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def looking_twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, NDArray[Any]]]:
+    """A project with models that resize and look twice, and what ``predict`` makes of ``PHOTOS``, by kind."""
+    project, views = tmp_path_factory.mktemp("project"), {"flip": True, "scales": [1.0, 1.5]}
+    write_project(project)
+    network = CNN | {"pooling_end": "global_average"}
+    write_trained(description("scratch", network, sees=32, resampling="lanczos", views=views), project)
+    write_trained(
+        description("vgg16", HEAD, mirrored=True, backbone="efficientnet_lite0", features=(2, 2, 1280)), project
+    )
+    _write_backbone("efficientnet_lite0", project / "data/weights/backbone.weights.h5")
+    write_comparison(project)
+    return project, {kind: _predicted(project, kind) for kind in ("scratch", "vgg16")}
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_models_that_resize_and_look_twice_are_written_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    looking_twice: tuple[Path, dict[str, NDArray[Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """By Lanczos' filter, and with views of two scales; and on a backbone whose layers' names begin with a ``_``."""
     if name == "openvino":
         pytest.importorskip("openvino")
-    views = {"flip": True, "scales": [1.0, 1.5]}
-    write_project(tmp_path)
-    network = CNN | {"pooling_end": "global_average"}
-    write_trained(description("scratch", network, sees=32, resampling="lanczos", views=views), tmp_path)
-    write_trained(
-        description("vgg16", HEAD, mirrored=True, backbone="efficientnet_lite0", features=(2, 2, 1280)), tmp_path
-    )
-    _write_backbone("efficientnet_lite0", tmp_path / "data/weights/backbone.weights.h5")
-    write_comparison(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    photos = np.random.default_rng(5).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
-    for kind in ("scratch", "vgg16"):
-        with open_trained(find_model(tmp_path, kind), engine="tensorflow") as classifier:
-            second = classifier.probabilities(photos)
-        assert np.ptp(second) > 1e-4
+    project, predicted = looking_twice
+    monkeypatch.chdir(project)
+    for kind, second in predicted.items():
         call(export.main, "--format", name, kind, str(tmp_path / kind))
-        answers = _run(name, tmp_path / kind / FORMATS[name].file, photos)
+        answers = _run(name, tmp_path / kind / FORMATS[name].file, PHOTOS)
         np.testing.assert_allclose(answers[:, 1], second, atol=2e-4)  # a value between two levels is rounded either way
 
 

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 
 import numpy as np
@@ -246,16 +246,18 @@ def test_registered_models_are_used_as_they_were_calibrated(
             call(predict.main, "photos", "--model", model)
 
 
-@pytest.fixture
-def server(project: Path, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``mlflow models serve`` on what ``package`` wrote, in a folder that is no project."""
-    call(package.main, str(tmp_path / "model"))
+    folder = tmp_path_factory.mktemp("served")
+    with chdir(trained):
+        call(package.main, str(folder / "model"))
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--model-uri", "model"]
-    with (tmp_path / "server.log").open("wb") as log:
+    with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--port", str(port), "--workers", "1"],
-            cwd=tmp_path, env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
+            cwd=folder, env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"},
             stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
     try:
@@ -263,7 +265,7 @@ def server(project: Path, tmp_path: Path) -> Iterator[str]:
             with suppress(requests.ConnectionError):
                 if requests.get(f"http://127.0.0.1:{port}/ping", timeout=10).ok:
                     break
-            assert process.poll() is None, (tmp_path / "server.log").read_text()
+            assert process.poll() is None, (folder / "server.log").read_text()
             time.sleep(0.2)
         yield f"http://127.0.0.1:{port}/invocations"
     finally:
