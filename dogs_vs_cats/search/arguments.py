@@ -119,7 +119,7 @@ def build_plan(kind: Kind, arguments: argparse.Namespace) -> Plan:
     return Plan(
         kind=kind,
         study=arguments.study,
-        storage=storage_url(arguments.storage or settings.search.storage, root),
+        storage=storage_url(settings.search.storage if arguments.storage is None else arguments.storage, root),
         root=root,
         settings=settings,
         fidelity=ladder[-1],

@@ -30,8 +30,13 @@ _TRIES = 10
 _CLOCK_SECONDS = 3
 """How far two clocks may come apart, of which one counts whole seconds, without either having been set."""
 _CORRECT = "correct --storage, or search.storage in params.yaml"
+_ANEW = "put a copy of the file there, move it away to begin anew"
 # Faults that another try does not mend, whenever they come; and those of an address that may be right.
-_LASTING = r"read-?only|not a database|malformed|ermission denied"
+_LASTING = (
+    r"read-?only|not a database|malformed|ermission denied|"
+    # another program's tables
+    r"no such (table|column)|no column|cannot modify|not exist|n't exist|Unknown (column|table)"
+)
 _PASSING = (
     r"refused|timed? ?out|resolve host|unreachable|No route|reset|closed|terminat|locked|starting up|shutting down|"
     r"recovery mode|too many|already exists|No space|disk"
@@ -46,7 +51,7 @@ def storage_url(given: str | None, root: Path) -> str:
     Raises:
         WorkflowError: for what is no database's address.
     """
-    url = given or f"sqlite:///{DEFAULT_DATABASE}"
+    url = f"sqlite:///{DEFAULT_DATABASE}" if given is None else given
     if fault := storage_fault(url):
         raise WorkflowError(f"--storage {redacted(url)}: {fault}")
     return absolute(url, root)
@@ -166,10 +171,14 @@ def _check_tables(url: str, options: Mapping[str, Any]) -> None:
     """Refuse a database of another program: Optuna would put its tables there before it notices."""
     engine = create_engine(url, **options)
     try:
-        tables = set(inspect(engine).get_table_names())
+        inspector = inspect(engine)
+        tables = inspector.get_table_names()
+        columns = [column["name"] for column in inspector.get_columns("studies")] if "studies" in tables else []
     finally:
         engine.dispose()
-    if "alembic_version" in tables and "studies" not in tables:
+    # Optuna makes studies first, its Alembic's table last. A server's database may have other tables beside them.
+    others = tables if url.startswith("sqlite:") else {"alembic_version"}.intersection(tables)
+    if "study_name" not in columns if "studies" in tables else others:
         raise WorkflowError(f"{redacted(url)}: the database is of another program, such as MLflow; {_CORRECT}")
 
 
@@ -188,7 +197,8 @@ def storage_errors(url: str, *, opening: bool = False) -> Iterator[None]:
         reason = without_secrets(str(getattr(cause, "orig", None) or cause)).strip().splitlines()[0]
         if re.search(_LASTING, reason) or (opening and not re.search(_PASSING, reason)):
             reason = _why_not(url, reason)
-            raise WorkflowError(f"{redacted(url)}: the study's storage cannot be used ({reason}); {_CORRECT}") from None
+            advice = f"{_ANEW}, or {_CORRECT}" if "malformed" in reason else _CORRECT
+            raise WorkflowError(f"{redacted(url)}: the study's storage cannot be used ({reason}); {advice}") from None
         raise WorkflowError(
             f"{redacted(url)}: the study's storage does not answer ({reason}); finished trials are kept there: "
             "run the same command again to go on"

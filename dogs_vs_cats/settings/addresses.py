@@ -49,10 +49,10 @@ def absolute(uri: str, root: Path) -> str:
 
     Args:
         uri: of a server or a database.
-        root: the folder that a SQLite file's path is relative to.
+        root: the folder that a SQLite file's path is relative to, unless ``~`` begins it.
     """
     match = _SQLITE.match(uri)
-    return f"{match[0]}{root.resolve() / uri[match.end() :]}" if match else uri
+    return f"{match[0]}{root.resolve() / os.path.expanduser(uri[match.end() :])}" if match else uri  # noqa: PTH111
 
 
 def relative(uri: str, root: Path) -> str:

@@ -7,7 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from optuna.storages import RDBStorage
+from optuna import create_study
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.search.storage import open_storage, storage_errors
@@ -15,6 +17,7 @@ from tests.mlflow_server import put_database
 from tests.search.servers import Postgresql, postgresql
 
 CORRECT = "correct --storage, or search.storage in params.yaml"
+ANEW = "put a copy of the file there, move it away to begin anew"
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")
 
 
@@ -60,21 +63,52 @@ def test_another_programs_database_is_left_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "told"),
     [
-        ("text.db", "file is not a database"),
-        ("damaged.db", "database disk image is malformed"),
-        ("folder", "it is a folder, not a file"),
-        ("nowhere/optuna.db", "there is no folder {}/nowhere"),
+        ("text.db", f"(file is not a database); {CORRECT}"),
+        ("journal.log", f"(file is not a database); {CORRECT}"),
+        ("damaged.db", f"(database disk image is malformed); {ANEW}, or {CORRECT}"),
+        ("cut off.db", f"(database disk image is malformed); {ANEW}, or {CORRECT}"),
+        ("folder", f"(it is a folder, not a file); {CORRECT}"),
+        ("nowhere/optuna.db", f"(there is no folder {{}}/nowhere); {CORRECT}"),
     ],
 )
 def test_a_file_that_holds_no_studies_is_told(tmp_path: Path, place: str, told: str) -> None:
     (tmp_path / "folder").mkdir()
+    create_study(storage=JournalStorage(JournalFileBackend(str(tmp_path / "journal.log"))))
     (tmp_path / "text.db").write_text("notes on cats\n" * 100)
     made(tmp_path / "damaged.db")
     with (tmp_path / "damaged.db").open("r+b") as file:
         file.seek(100)
         file.write(b"x" * 3000)
+    made(tmp_path / "cut off.db")
+    with (tmp_path / "cut off.db").open("r+b") as file:
+        file.truncate(8192)
     url = f"sqlite:///{tmp_path}/{place}"
-    assert refusal(url) == f"{url}: the study's storage cannot be used ({told.format(tmp_path)}); {CORRECT}"
+    assert refusal(url) == f"{url}: the study's storage cannot be used {told.format(tmp_path)}"
+
+
+def test_an_empty_file_becomes_a_storage(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    storage = open_storage(f"sqlite:///{tmp_path}/empty.db", 60)
+    assert create_study(storage=storage).trials == []
+
+
+@pytest.mark.parametrize("table", ["studies", "trials", "photos"])
+def test_another_programs_tables_are_left_as_they_are(tmp_path: Path, table: str) -> None:
+    change(tmp_path / "theirs.db", f"CREATE TABLE {table} (id)")
+    before = (tmp_path / "theirs.db").read_bytes()
+    url = f"sqlite:///{tmp_path}/theirs.db"
+    assert refusal(url) == f"{url}: the database is of another program, such as MLflow; {CORRECT}"
+    assert (tmp_path / "theirs.db").read_bytes() == before
+
+
+def test_another_programs_view_is_no_silence(tmp_path: Path) -> None:
+    change(tmp_path / "theirs.db", "CREATE VIEW studies AS SELECT 1")
+    url = f"sqlite:///{tmp_path}/theirs.db"
+    storage = open_storage(url, 60)
+    with pytest.raises(WorkflowError) as refused, storage_errors(url):
+        create_study(storage=storage)
+    told = f"{url}: the study's storage cannot be used (no such column: studies.study_id); {CORRECT}"
+    assert str(refused.value) == told
 
 
 def test_a_read_only_file_is_told_when_it_is_written_to(tmp_path: Path) -> None:

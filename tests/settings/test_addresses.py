@@ -101,6 +101,8 @@ def test_what_mlflow_takes_is_no_fault(uri: str, values: dict[str, Any]) -> None
     ("url", "told"),
     [
         ("journal.log", "not a database's address; write sqlite:///FILE or postgresql"),
+        ("studies/", "not a database's address; write sqlite:///FILE or postgresql"),
+        ("", "not a database's address; write sqlite:///FILE or postgresql"),  # --storage "$NOT_SET"
         ("http://[::1", "not a database's address"),
         ("redis://host", "there is no kind of database redis"),
         ("postgresql://me@host:99999/db", "port 99999"),
@@ -116,6 +118,11 @@ def test_a_storage_that_is_none_is_told_by_what_set_it(
     with pytest.raises(WorkflowError, match=rf"^params\.yaml: search\.storage: .*{told}"):
         parse_settings(changed(values, **{"search.storage": url}))
     assert storage_fault("sqlite:///my studies/optuna.db") == ""
+
+
+def test_a_database_in_the_home_folder_lies_there(tmp_path: Path) -> None:
+    assert storage_url("sqlite:///~/my studies.db", tmp_path) == f"sqlite:///{Path.home()}/my studies.db"
+    assert tracking_uri(tracking("sqlite:///~/runs.db"), tmp_path) == f"sqlite:///{Path.home()}/runs.db"
 
 
 @pytest.mark.parametrize("secret", ["hunter2", "p/w", "p?w"])
