@@ -1,7 +1,10 @@
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from dvc.utils.hydra import apply_overrides
 
 from dogs_vs_cats.errors import WorkflowError
@@ -34,6 +37,32 @@ def test_a_list_that_dvc_changes_takes_only_its_own_lines(tmp_path: Path) -> Non
     params.write_text(before)
     apply_overrides(params, ["train_scratch.network.dense=[128,64]"])
     assert params.read_text() == before.replace("    dense:\n    - 64\n", "    dense:\n    - 128\n    - 64\n", 1)
+
+
+def test_the_docs_say_how_to_quote_paths_for_dvc(tmp_path: Path) -> None:
+    docs = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    (plain,) = re.findall(r"anything but English letters, digits and\s`(.+?)`", docs)
+    quoted, apostrophe = re.findall(r"^dvc exp run -S download.source=folder -S (\".+)$", docs, re.MULTILINE)
+    params = tmp_path / "params.yaml"
+
+    def read_by_dvc(argument: str) -> Any:
+        """What DVC takes for the path, where a shell was given the argument."""
+        given = subprocess.run(["bash", "-c", f"printf %s {argument}"], capture_output=True, text=True, check=True)
+        params.write_text("download:\n  path: null\n")
+        apply_overrides(params, [given.stdout])
+        return yaml.safe_load(params.read_text(encoding="utf-8"))["download"]["path"]
+
+    for letter in ("x", "7", *plain.split()):
+        assert read_by_dvc(f"download.path=/a{letter}b") == f"/a{letter}b"
+    for path in [
+        "~/photos",
+        *(f"/home/a{letter}b, c" for letter in " ()[]{}=~;&|<>!#*?^:\N{SNOWMAN}\N{CYRILLIC SMALL LETTER ZHE}"),
+    ]:
+        assert read_by_dvc(quoted.replace("/home/me/photos (1)", path)) == path
+        owned = path.replace("a", "Anna's (1)")
+        assert read_by_dvc(apostrophe.replace("/home/me/Anna's photos", owned)) == owned
+    (by_hand,) = re.findall(r"goes into `params.yaml` itself: `path: (.+)`", docs)
+    assert yaml.safe_load(by_hand) == "/home/me/photos $5"
 
 
 def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
