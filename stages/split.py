@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from dogs_vs_cats.cli import parse_arguments, run
+from dogs_vs_cats.data.decoding.bits import BITS
 from dogs_vs_cats.data.decoding.index import SPLITS, ImagesFacts, write_facts, write_index, write_rejected
 from dogs_vs_cats.data.raw.left_out import count_reasons
 from dogs_vs_cats.data.raw.raw_photos import SourceFacts, labelled, read_facts, unlabelled
@@ -47,8 +48,9 @@ def main() -> None:
         with whole_file(arguments.rejected) as rejected:
             write_rejected(rejected, listed)
         doubtful = [photo.name for photo in taken if photo.fingerprint.flat]
-        with whole_file(arguments.rejected.with_name(DOUBTFUL)) as flat:
-            write_rejected(flat, ((name, "all but of one colour") for name in doubtful))
+        with whole_file(arguments.rejected.with_name(DOUBTFUL)) as doubts:
+            write_rejected(doubts, ((photo.name, reason) for photo in taken if (reason := photo.fingerprint.doubt)))
+        bits = Counter(photo.fingerprint.bits for photo in taken if photo.fingerprint.bits is not None)
         check_classes(taken, refused)
         chosen = choose_splits(taken, settings)
         splits, unused = chosen.splits, chosen.splits.count(None)
@@ -72,6 +74,7 @@ def main() -> None:
             f"doubtful: {len(doubtful)} photos that are all but of one colour ({_few(doubtful)}); they are used, and "
             f"listed in {arguments.rejected.with_name(DOUBTFUL)}"
         )
+    tell_bits(bits, arguments.rejected.with_name(DOUBTFUL))
     if excluded:
         told = f"{len(excluded)} photos by {settings.exclude} ({_few([*excluded])})"
         print(f"excluded: {told}, all listed in {arguments.rejected}")
@@ -107,6 +110,16 @@ def tell_duplicates(chosen: ChosenSplits, across: Sequence[tuple[str, str]], rej
     )
     if across:
         print(f"duplicates: {len(across)} photos with one in another split, listed in {rejected}")
+
+
+def tell_bits(bits: Counter[int], doubtful: Path) -> None:
+    """Print by how many bits the photos of sixteen bits a channel were scaled."""
+    if bits:
+        counts = ", ".join(f"{count} photos that use {used}" for used, count in sorted(bits.items()))
+        print(
+            f"sixteen bits a channel: {counts}; each is scaled by the fewest of {', '.join(map(str, BITS))} bits that "
+            f"hold its largest value; those that use less than {BITS[-1]} are listed in {doubtful}"
+        )
 
 
 def tell_rejected(refused: Sequence[tuple[str, str]], source: SourceFacts, rejected: Path) -> None:

@@ -550,3 +550,35 @@ def test_photos_of_one_colour_are_used_and_listed_as_doubtful(
     workspace.source(cats_and_dogs())
     workspace.split()
     assert (workspace.folder / "reports/doubtful.csv").read_text() == "file,reason\n"
+
+
+def test_the_rule_for_sixteen_bits_is_told_and_what_it_guessed_is_listed(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = cats_and_dogs()
+    for number, bits in enumerate((8, 12, 12, 16)):
+        values = np.asarray(Image.open(io.BytesIO(photo(2000 + number))).convert("L")).astype(np.uint16) << (bits - 8)
+        values[0, 0] = 2**bits - 1
+        file = io.BytesIO()
+        Image.fromarray(values).save(file, "PNG")
+        photos[f"train/cat.{20 + number}.png"] = file.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(np.full((40, 60), 7, np.uint16)).save(file, "TIFF")
+    workspace.source(photos | {"train/dog.20.tif": file.getvalue()})
+    workspace.split()
+    reason = "its values use {} of sixteen bits, by which they are scaled"
+    with (workspace.folder / "reports/doubtful.csv").open(newline="") as listed:
+        assert {row["file"]: row["reason"] for row in csv.DictReader(listed)} == {
+            "train/cat.20.png": reason.format(8),
+            "train/cat.21.png": reason.format(12),
+            "train/cat.22.png": reason.format(12),
+            "train/dog.20.tif": f"all but of one colour; {reason.format(8)}",
+        }
+    assert len(workspace.index()) == 45
+    printed = capsys.readouterr().out
+    assert (
+        "sixteen bits a channel: 2 photos that use 8, 2 photos that use 12, 1 photos that use 16; each is scaled by "
+        "the fewest of 8, 10, 12, 14, 16 bits that hold its largest value; those that use less than 16 are listed in "
+        f"{workspace.folder / 'reports/doubtful.csv'}\n"
+    ) in printed
+    assert "doubtful: 1 photos that are all but of one colour (train/dog.20.tif)" in printed

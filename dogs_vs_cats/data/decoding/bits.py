@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 # What cameras and scanners measure that write sixteen bits.
-_BITS = (8, 10, 12, 14, 16)
+BITS = (8, 10, 12, 14, 16)
 _BYTE = 8
 _STRIP = 2**20  # pixels that are converted at a time
 _TIFF_BITS = 258
@@ -35,25 +35,29 @@ def grey_bits(image: ImageFile.ImageFile) -> int | None:
         The bits; None: the file only says that they are sixteen.
     """
     if image.tile and image.tile[0].codec_name in ("ppm", "ppm_plain", "jpeg2k"):
-        return _BITS[-1]  # Pillow scales them from what the file says
-    bits = int(getattr(image, "tag_v2", {}).get(_TIFF_BITS, _BITS[-1:])[0])
-    return bits if _BYTE < bits < _BITS[-1] else None
+        return BITS[-1]  # Pillow scales them from what the file says
+    bits = int(getattr(image, "tag_v2", {}).get(_TIFF_BITS, BITS[-1:])[0])
+    return bits if _BYTE < bits < BITS[-1] else None
 
 
-def grey_as_rgb(image: Image.Image, bits: int | None) -> Image.Image:
+def grey_as_rgb(image: Image.Image, bits: int | None) -> tuple[Image.Image, int | None]:
     """Scale a picture of one channel to bytes.
 
     Args:
         image: decoded, of values from 0 to 65535.
-        bits: from ``grey_bits``; None: the fewest of 8, 10, 12, 14 and 16 that hold the largest value.
+        bits: from ``grey_bits``; None: the fewest of ``BITS`` that hold the largest value.
+
+    Returns:
+        The picture, and how many bits its values were taken to use; None: ``bits`` said it.
     """
     if image.mode not in ("I", "I;16"):
         image = image.convert("I")  # Pillow cannot crop those of other orders of bytes
-    shift = (bits or _fewest(_largest(image)[0])) - _BYTE
+    used = None if bits else _fewest(_largest(image)[0])
+    shift = (bits or used or 0) - _BYTE
     rgb = Image.new("RGB", image.size)
     for box in strips(image.size):
         rgb.paste(Image.fromarray((np.asarray(image.crop(box)) >> shift).astype(np.uint8)).convert("RGB"), box)
-    return rgb
+    return rgb, used
 
 
 def colour_name(image: ImageFile.ImageFile) -> str | None:
@@ -66,20 +70,24 @@ def colour_name(image: ImageFile.ImageFile) -> str | None:
     return next(filter(_SIXTEEN.fullmatch, names), None) if image.mode in ("RGB", "RGBA", "CMYK") else None
 
 
-def scale_colour(high: Image.Image, low: ImageFile.ImageFile, name: str) -> None:
+def scale_colour(high: Image.Image, low: ImageFile.ImageFile, name: str) -> int:
     """Scale a picture of sixteen bits a channel to bytes where its values use fewer, as ``grey_as_rgb`` does.
 
     Args:
         high: decoded by Pillow, which keeps the high byte of each value; it is changed in place.
         low: the same file, opened and not yet decoded.
         name: from ``colour_name``.
+
+    Returns:
+        How many bits the values of its colours were taken to use.
     """
     largest = _largest(high)
     # Transparency is measured by itself.
     of_channels = [max(largest[:3])] * 3 + largest[3:] if high.mode == "RGBA" else [max(largest)] * len(largest)
     shifts = np.array([_fewest((value << _BYTE) + 2**_BYTE - 1) - _BYTE for value in of_channels], dtype=np.uint16)
+    bits = int(shifts[0]) + _BYTE
     if (shifts == _BYTE).all():
-        return
+        return bits
     kind, order = name.split(";16")
     # Read in the other order of bytes, the low ones are what Pillow takes for the high ones.
     big = order == "B" or (order == "N" and sys.byteorder == "big")
@@ -93,6 +101,7 @@ def scale_colour(high: Image.Image, low: ImageFile.ImageFile, name: str) -> None
             lower = lower[..., (1, 1, 1, 3)]
         values = (np.asarray(high.crop(box)).astype(np.uint16) << _BYTE) | lower
         high.paste(Image.fromarray((values >> shifts).astype(np.uint8), high.mode), box)
+    return bits
 
 
 def _arguments(tile: Any) -> tuple[Any, ...]:
@@ -104,7 +113,7 @@ def _renamed(tile: Any, name: str, other: str) -> Any:
 
 
 def _fewest(largest: int) -> int:
-    return next(bits for bits in _BITS if largest < 1 << bits)
+    return next(bits for bits in BITS if largest < 1 << bits)
 
 
 def _largest(image: Image.Image) -> list[int]:

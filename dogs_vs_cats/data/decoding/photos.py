@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from dogs_vs_cats.data.decoding.bits import colour_name, grey_as_rgb, grey_bits, scale_colour, strips
+from dogs_vs_cats.data.decoding.bits import BITS, colour_name, grey_as_rgb, grey_bits, scale_colour, strips
 from dogs_vs_cats.data.decoding.memory import BUDGET, MEMORY_LIMIT, bytes_needed
 from dogs_vs_cats.errors import missing_package
 
@@ -56,6 +56,8 @@ class Fingerprint:
         width: pixels, after the rotation the camera noted.
         height: pixels, likewise.
         flat: whether it is all but of one colour. Only ``inspect`` finds that.
+        bits: how many of a channel's sixteen bits its values were taken to use; None: it has eight, or the file says
+            how many. Only ``inspect`` finds that.
     """
 
     sha256: str
@@ -63,6 +65,15 @@ class Fingerprint:
     width: int
     height: int
     flat: bool = False
+    bits: int | None = None
+
+    @property
+    def doubt(self) -> str:
+        """Why the photo may not be what its file shows; empty: no reason to think so."""
+        reasons = ["all but of one colour"] * self.flat
+        if self.bits is not None and self.bits < BITS[-1]:
+            reasons.append(f"its values use {self.bits} of sixteen bits, by which they are scaled")
+        return "; ".join(reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +100,10 @@ def inspect(data: bytes) -> Fingerprint | Refusal:
     # Here, not above: predicting needs no hashes, and elsewhere may not have what they come from.
     import imagehash
 
-    def hashed(image: Image.Image, size: tuple[int, int]) -> Fingerprint:
+    def hashed(image: Image.Image, size: tuple[int, int], bits: int | None) -> Fingerprint:
         # As imagehash prints it, which takes longer than all that is between the decoded photo and these bits.
         perceptual_hash = int.from_bytes(np.packbits(imagehash.phash(image).hash).tobytes())
-        return Fingerprint(hashlib.sha256(data).hexdigest(), perceptual_hash, *size, _is_flat(image))
+        return Fingerprint(hashlib.sha256(data).hexdigest(), perceptual_hash, *size, _is_flat(image), bits)
 
     try:
         return _use(data, _SCALED_SIDE, hashed)
@@ -124,7 +135,7 @@ def decode(data: bytes, size: int, resampling: str) -> np.ndarray:
     Raises:
         RefusedPhotoError: if it is no photo that can be decoded; its text is the reason.
     """
-    return _use(data, _side(size), lambda image, _: squash(image, size, resampling))
+    return _use(data, _side(size), lambda image, *_: squash(image, size, resampling))
 
 
 def squash(image: Image.Image, size: int, resampling: str) -> np.ndarray:
@@ -146,7 +157,7 @@ def thumbnail(data: bytes, side: int) -> bytes:
         RefusedPhotoError: as ``decode``.
     """
 
-    def saved(image: Image.Image, _: tuple[int, int]) -> bytes:
+    def saved(image: Image.Image, *_: object) -> bytes:
         file = io.BytesIO()
         image.thumbnail((side, side))
         image.save(file, "JPEG", quality=80)
@@ -173,20 +184,21 @@ def load(data: bytes, size: int) -> Image.Image:
 
 def use(data: bytes, size: int, function: Callable[[Image.Image], Result]) -> Result:
     """Decode a photo as ``load`` does, and return its memory to the system once the function has made use of it."""
-    return _use(data, _side(size), lambda image, _: function(image))
+    return _use(data, _side(size), lambda image, *_: function(image))
 
 
 def _side(size: int) -> int:
     return max(_SCALED_SIDE, _SCALED_TIMES * size)
 
 
-def _use(data: bytes, side: int, use: Callable[[Image.Image, tuple[int, int]], Result]) -> Result:
+def _use(data: bytes, side: int, use: Callable[[Image.Image, tuple[int, int], int | None], Result]) -> Result:
     """Decode, a JPEG at a half, a quarter or an eighth where that leaves both sides so many pixels.
 
     Args:
         data: the file's bytes.
         side: pixels.
-        use: takes the upright RGB image, and the width and height that the photo itself has when upright.
+        use: takes the upright RGB image, the width and height that the photo itself has when upright, and the bits of
+            ``Fingerprint``.
 
     Returns:
         What ``use`` returns.
@@ -214,7 +226,7 @@ def _use(data: bytes, side: int, use: Callable[[Image.Image, tuple[int, int]], R
 
 
 def _decode_and_use(
-    data: bytes, side: int, use: Callable[[Image.Image, tuple[int, int]], Result], taken: list[int]
+    data: bytes, side: int, use: Callable[[Image.Image, tuple[int, int], int | None], Result], taken: list[int]
 ) -> Result:
     image = _open(data)
     width, height = whole = image.size
@@ -241,11 +253,15 @@ def _decode_and_use(
     image.load()
     if not noted and _orientation(image) != 1 and needed + image.width * image.height * _RGB > MEMORY_LIMIT:
         raise RefusedPhotoError(f"{width} x {height} pixels to be turned, which take too much memory")
-    if sixteen is not None:
-        scale_colour(image, _open(data), sixteen)
+    used = None if sixteen is None else scale_colour(image, _open(data), sixteen)
     if _turn_upright(image):
         width, height = height, width
-    return use(_to_rgb(image, bits), (width, height))
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        # Pillow's own conversion clips 16 bits at 255 instead of scaling them.
+        rgb, used = grey_as_rgb(_in_sixteen_bits(image), bits)
+    else:
+        rgb = _to_rgb(image)
+    return use(rgb, (width, height), used)
 
 
 def _open(data: bytes) -> ImageFile.ImageFile:
@@ -308,14 +324,15 @@ def _turn_upright(image: Image.Image) -> bool:
     return orientation in _LYING
 
 
-def _to_rgb(image: Image.Image, bits: int | None) -> Image.Image:
+def _in_sixteen_bits(image: Image.Image) -> Image.Image:
     if image.mode == "I":
         smallest, largest = cast("tuple[float, float]", image.getextrema())
         if not 0 <= smallest <= largest <= _LARGEST:
             raise RefusedPhotoError(_MEASUREMENT)
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # Pillow's own conversion clips 16 bits at 255 instead of scaling them.
-        return grey_as_rgb(image, bits)
+    return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         # White behind it, as a browser shows it; the colours of unseen pixels are arbitrary.
         rgb = Image.new("RGB", image.size)

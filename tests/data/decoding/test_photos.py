@@ -442,6 +442,17 @@ def test_sixteen_bits_a_channel_are_scaled_by_the_bits_that_are_used(bits: int, 
     expected = np.repeat(eight[..., :1], 3, axis=-1) if grey else eight
     data = deep_png(values[..., 0] if channels == 1 else values)
     assert np.array_equal(decode(data, 96, "nearest"), np.asarray(Image.fromarray(expected).resize((96, 96), 0)))
+    known = fingerprint(data)
+    assert known.bits == bits
+    assert known.doubt == (f"its values use {bits} of sixteen bits, by which they are scaled" if bits < 16 else "")
+
+
+def test_the_bits_that_a_file_says_are_no_guess() -> None:
+    twelve = (np.asarray(picture())[..., 0].astype(np.uint16) << 4).astype(">u2").tobytes()
+    size = b"%d %d" % picture().size
+    assert fingerprint(b"P5 %b 4095\n" % size + twelve).bits is None
+    assert fingerprint(b"P5 %b 65535\n" % size + twelve).bits == 12
+    assert fingerprint(encoded(picture())).bits is None
 
 
 def test_transparency_of_sixteen_bits_is_scaled_by_itself() -> None:
