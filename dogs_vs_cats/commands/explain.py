@@ -13,6 +13,7 @@ from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.models.saved import trained_kinds
 from dogs_vs_cats.paths import MODELS
 from dogs_vs_cats.runtime import import_backend
+from dogs_vs_cats.serving.classifying import read_photo
 from dogs_vs_cats.settings.params import Settings
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ def main(photo: Path, kinds: tuple[str, ...], output: Path | None, settings: Set
 
     One picture is Grad-CAM; others show what each convolution, and each of the article's kernels, makes of the photo.
     """
-    data = photo.read_bytes()
     try:
+        data = read_photo(photo)
         decoded = load(data, settings.decode.size)
     except RefusedPhotoError as error:
         raise WorkflowError(f"{photo}: {error}; give a photo that other programs can open") from None

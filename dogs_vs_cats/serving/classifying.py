@@ -57,6 +57,21 @@ class Unread:
     reason: str
 
 
+def read_photo(file: Path) -> bytes:
+    """Read a photo's file.
+
+    Raises:
+        RefusedPhotoError: if it is no file that a photo can be in.
+        OSError: if it cannot be read.
+    """
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise RefusedPhotoError("not a regular file")  # a pipe would be waited for
+    if status.st_size > LARGEST_FILE:
+        raise RefusedPhotoError(f"more than {LARGEST_FILE // 10**6} MB")
+    return file.read_bytes()
+
+
 @dataclass(frozen=True)
 class Classifier:
     """A trained model, ready for photos.
@@ -112,12 +127,7 @@ class Classifier:
 
     def _load(self, file: Path) -> tuple[Path, NDArray[np.uint8]] | Unread:
         try:
-            status = file.stat()
-            if not stat.S_ISREG(status.st_mode):
-                return Unread(str(file), "not a regular file")  # a pipe would be waited for
-            if status.st_size > LARGEST_FILE:
-                return Unread(str(file), f"more than {LARGEST_FILE // 10**6} MB")
-            return file, decode(file.read_bytes(), self.size, self.resampling)
+            return file, decode(read_photo(file), self.size, self.resampling)
         except RefusedPhotoError as error:
             return Unread(str(file), str(error))
         except OSError as error:

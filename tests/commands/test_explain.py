@@ -1,7 +1,9 @@
 """``dogs-vs-cats explain`` leaves whole pictures and a line for each, or one line that says what is wrong."""
 
+import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,10 @@ from PIL import Image
 
 from dogs_vs_cats.commands.explain import main
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.serving.classifying import Answer
+from dogs_vs_cats.serving.classifying import LARGEST_FILE, Answer
 from dogs_vs_cats.serving.side_by_side import open_side_by_side
 from dogs_vs_cats.serving.trained_models import classify
-from tests.commands.calling import call
+from tests.commands.calling import DOGS_VS_CATS, HUGE, call
 from tests.conftest import ROOT, changed, encoded
 from tests.photo_project import CNN, HEAD, description, photo, write_comparison, write_project, write_trained
 
@@ -112,6 +114,38 @@ def test_photo_that_is_none_is_refused_by_name(tiny_project: Path, monkeypatch: 
         call(main, "params.yaml")
     assert not Path("reports/explain/no-such").exists()
     assert not Path("reports/explain/params").exists()
+
+
+def test_a_photo_that_takes_too_much_is_refused_by_name_before_there_is_a_model(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    (tmp_path / "huge.png").write_bytes(HUGE)
+    done = subprocess.run(
+        [DOGS_VS_CATS, "explain", "huge.png"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: huge.png: 1 x 100000000 pixels, more than the limit of 65535 a side; give a photo that other programs "
+        "can open\n"
+    )
+    assert not (tmp_path / "reports").exists()
+
+
+def test_what_is_no_file_for_a_photo_is_refused_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "large.jpg").touch()
+    os.truncate(tmp_path / "large.jpg", LARGEST_FILE + 1)
+    for path, told in {
+        str(tmp_path / "pipe.jpg"): "not a regular file",
+        "/dev/zero": "not a regular file",
+        str(tmp_path): "not a regular file",
+        str(tmp_path / "large.jpg"): "more than 300 MB",
+    }.items():
+        with pytest.raises(WorkflowError, match=f"^{re.escape(path)}: {told}; give a photo"):
+            call(main, path)
 
 
 def test_without_a_trained_model_the_command_that_makes_one_is_named(

@@ -28,21 +28,13 @@ from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.serving.trained_models import classify, find_model
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag, from_tag, save_model
 from dogs_vs_cats.tracking.tracked_runs import client
-from tests.commands.calling import call
+from tests.commands.calling import DOGS_VS_CATS, HUGE, call
 from tests.conftest import ROOT, encoded
 from tests.mlflow_server import free_port, put_database, tracking
 from tests.photo_project import TEMPERATURES, photo, write_comparison, write_project
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-
-# A PNG that claims 1 x 100,000,000 pixels.
-HUGE = bytes.fromhex(
-    "89504e470d0a1a0a0000000d494844520000000105f5e100080200000003e072b90000000849444154789c0300"
-    "00000001480689d20000000049454e44ae426082"
-)
-
-DOGS_VS_CATS = Path(sys.executable).with_name("dogs-vs-cats")
 
 
 @pytest.fixture(scope="module")
