@@ -131,7 +131,10 @@ def read_classes(names: Names | list[str], shown: str, layout: Layout, left_out:
         _check_nothing_is_lost(readings[layout], names, left_out, shown)
         return _complete(readings[layout], names, f"{shown}: by download.layout {layout}: ", _LAYOUTS)
     for place, other in ((2, by_name), (1, inner)):
-        if (pair := _contradiction({(labels[0], labels[place]) for labels in told}, folders, other)) is not None:
+        pairs: Counter[tuple[str | None, str | None]] = Counter()
+        for labels, count in told.items():
+            pairs[labels[0], labels[place]] += count
+        if (pair := _contradiction(pairs, folders, other)) is not None:
             photo = next(name for name in names if (folders.tell(name), other.tell(name)) == pair)
             raise WorkflowError(
                 f"{shown}: its photos are {folders}, but {other}: {photo} is {' or '.join(map(_spell, pair))}; "
@@ -180,9 +183,12 @@ def _marginal(told: Counter[tuple[str | None, ...]], place: int) -> Counter[str 
 
 
 def _contradiction(
-    pairs: set[tuple[str | None, str | None]], folders: Reading, other: Reading
+    pairs: Counter[tuple[str | None, str | None]], folders: Reading, other: Reading
 ) -> tuple[str, str] | None:
     """The classes by folder and by another reading of a photo that is a cat or a dog by that one and not by its folder.
+
+    Where a folder is named after a split, as train beside dev, a photo may be of any other class. Of several such pairs
+    it is the one of the fewest photos.
 
     None where it is no contradiction: the other reading's cats and dogs are the folders' classes under other words, or
     not all photos have such names.
@@ -194,7 +200,9 @@ def _contradiction(
     both_meant = other.complete and (folders.complete or folders.spelled > _ANIMALS)
     divided_otherwise = both_meant and len({(_spell(folder), _spell(told)) for folder, told in said}) > CLASSES
     wrong = [pair for pair in differing if divided_otherwise or _spell(pair[0]) in _ANIMALS]
-    return next(iter(wrong), None)
+    if divided_otherwise and any(map(_split_named, folders.spelled)):
+        wrong = [pair for pair in said if pair[0] != pair[1]]
+    return min(wrong, key=lambda pair: pairs[pair], default=None)
 
 
 def _complete(reading: Reading, names: Iterable[str], where: str, advice: str) -> Reading:

@@ -258,6 +258,14 @@ MOVED = ["cats/cat.0.jpg", "cats/dog.7.jpg", "dogs/dog.0.jpg"]
             ["in/cats/0.jpg", "in/dogs/0.jpg", "out/cats/1.jpg", "out/dogs/1.jpg"],
             "in/cats/0.jpg is in or cats; say which is meant with download.layout: folders or inner_folders",
         ),
+        (
+            ["train/fox/0.jpg", "train/wolf/0.jpg", "dev/fox/1.jpg", "dev/wolf/1.jpg"],
+            "dev/fox/1.jpg is dev or fox; say which is meant with download.layout: folders or inner_folders",
+        ),
+        (
+            ["a/cat.0.jpg", "a/cat.1.jpg", "b/dog.0.jpg", "b/dog.1.jpg", "b/cat.7.jpg"],
+            "but by names 3 cats and 2 dogs: b/cat.7.jpg is b or cats; say",
+        ),
     ],
 )
 def test_folders_and_names_that_contradict_each_other_are_told_with_both_readings(
@@ -294,6 +302,7 @@ def test_the_layout_that_is_set_decides(
     [
         (["felines/cat.0.jpg", "hounds/dog.0.jpg"], ["felines", "hounds"], "by folders 1 felines and 1 hounds"),
         (["a/cat.0.jpg", "a/x.jpg", "b/dog.0.jpg"], ["a", "a", "b"], "by folders 2 a and 1 b"),
+        (["control/a/1.jpg", "test/b/1.jpg"], ["control", "test"], "by folders 1 control and 1 test"),
         (["cats/a/1.jpg", "cats/b/1.jpg", "dogs/a/1.jpg"], ["cats", "cats", "dogs"], "by folders 2 cats and 1 dogs"),
         (["dogs/cat.1.jpg", "dogs/dog.0.jpg"], ["cats", "dogs"], "by names 1 cats and 1 dogs"),
         (["d1/cat.0.jpg", "d2/dog.0.jpg", "d3/cat.1.jpg"], ["cats", "dogs", "cats"], "by names 2 cats and 1 dogs"),
