@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm import tqdm
 
+from dogs_vs_cats.data.raw.left_out import breaks_lists
 from dogs_vs_cats.errors import WorkflowError
 
 GIGABYTE = 10**9
@@ -274,6 +275,6 @@ def _clean_name(name: str, shown: str) -> str:
             f"{shown}: the name {name!r} has a backslash, which separates folders on Windows only, and others "
             "have '/'; make the zip again with '/' throughout"
         )
-    if not name.isprintable():
+    if breaks_lists(name):
         raise WorkflowError(f"{shown}: the name {name!r} has characters that cannot be printed; rename the photo")
     return str(PurePosixPath(*parts))

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from itertools import filterfalse, pairwise
 from posixpath import splitext
 
-from dogs_vs_cats.data.raw.left_out import PHOTO_EXTENSIONS, LeftOut, count_reasons
+from dogs_vs_cats.data.raw.left_out import PHOTO_EXTENSIONS, LeftOut, breaks_lists, count_reasons
 from dogs_vs_cats.data.spool import Names
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.sections import Layout
@@ -169,7 +169,7 @@ def _check_nothing_is_lost(reading: Reading, names: Iterable[str], left_out: Lef
             lost.setdefault(_spell(label), []).append(reason)
     if lost:
         told = ", nor ".join(
-            f"of the {len(reasons)} files of {label} ({count_reasons(reasons)})"
+            f"of the {len(reasons)} files of {repr(label) if breaks_lists(label) else label} ({count_reasons(reasons)})"
             for label, reasons in sorted(lost.items())
         )
         raise WorkflowError(f"{shown}: none {told} is read; convert them to JPEG or PNG")

@@ -1,5 +1,6 @@
 """Files of a source that are not taken for photos, and why."""
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -73,6 +74,14 @@ def why_left_out(name: str) -> str | None:
     if extension in _ARCHIVES:
         return "an archive within the source; unpack it"
     return f"the ending {extension} is not read" if extension else "no ending, such as .jpg"
+
+
+def breaks_lists(name: str) -> bool:
+    """Whether a name has what no list or terminal can show: control characters, line breaks, bytes that are no text.
+
+    What Python calls unprintable is more: the space before PM in the names of macOS's screenshots, or what joins emoji.
+    """
+    return any(unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} for letter in name)
 
 
 def _hidden(name: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dogs_vs_cats.data.raw.archives import Archive
 from dogs_vs_cats.data.raw.layouts import divide, order_by_id, own_splits, read_classes
-from dogs_vs_cats.data.raw.left_out import LeftOut, is_system, why_left_out
+from dogs_vs_cats.data.raw.left_out import LeftOut, breaks_lists, is_system, why_left_out
 from dogs_vs_cats.data.spool import Names
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.sections import Layout
@@ -206,7 +206,7 @@ def folder_store(folder: Path, *, links: bool = False) -> Store:
         The photos, sorted by name, and the others.
 
     Raises:
-        WorkflowError: naming a link that must not be followed, or a photo that is no file or has an unprintable name.
+        WorkflowError: naming a link that must not be followed, or a photo that is no file.
         OSError: if a folder cannot be listed.
     """
     left_out = LeftOut()
@@ -240,9 +240,7 @@ def _walk(folder: Path, prefix: str, left_out: LeftOut, *, links: bool) -> Itera
                 left_out.add(name, reason if entry.is_file() else "not a regular file")
             elif not entry.is_file():
                 raise WorkflowError(f"{folder / name}: is not a regular file; remove it from the folder")
-            elif not name.isprintable():
-                raise WorkflowError(
-                    f"{folder}: the name {name!r} has characters that cannot be printed; rename the photo"
-                )
+            elif breaks_lists(name):
+                left_out.add(name, "its name has characters that cannot be printed; rename the photo")
             else:
                 yield name

@@ -521,10 +521,34 @@ def test_a_pipe_named_like_a_photo_is_refused(tmp_path: Path, raw: Path, downloa
         fetch(download(folder), raw)
 
 
-def test_unprintable_names_in_a_folder_are_refused(tmp_path: Path, raw: Path, download: Download) -> None:
+def test_names_that_cannot_be_said_cost_no_other_photo(tmp_path: Path, raw: Path, download: Download) -> None:
     folder = make_folder(tmp_path / "photos", [*MICROSOFT, "PetImages/Dog/new\nline.jpg"])
-    with pytest.raises(WorkflowError, match=r"new\\nline\.jpg"):
+    (folder / "PetImages/Dog" / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"dog")
+    fetch(download(folder), raw)
+    assert [photo.name for photo in labelled(raw)] == MICROSOFT
+    reason = "its name has characters that cannot be printed; rename the photo"
+    assert read_facts(raw).left_out == [
+        ("PetImages/Dog/caf\udce9.jpg", reason),
+        ("PetImages/Dog/new\nline.jpg", reason),
+    ]
+
+
+def test_a_class_that_cannot_be_said_is_told_in_one_line(tmp_path: Path, raw: Path, download: Download) -> None:
+    folder = make_folder(tmp_path / "photos", ["cats/0.jpg", "do\ngs/0.jpg"])
+    with pytest.raises(
+        WorkflowError, match=r"none of the 1 files of 'do\\ngs' \(its name has char.*; rename the photo"
+    ):
         fetch(download(folder), raw)
+
+
+def test_spaces_and_joiners_of_any_script_are_names_like_others(
+    tmp_path: Path, raw: Path, make: Make, download: Download
+) -> None:
+    spaced = ["cats/Screenshot 3.04\u202fPM.png", "cats/\u732b\u3000\u00e9\u00a0(1).jpg"]
+    joined = ["dogs/\U0001f469\u200d\u2695\ufe0f.jpg", "dogs/\u05db\u200f1.jpg"]
+    fetch(download(make(tmp_path / "photos", [*spaced, *joined])), raw)
+    assert sorted(photo.name for photo in labelled(raw)) == sorted([*spaced, *joined])
+    assert read_facts(raw).left_out == []
 
 
 # ---------------------------------------------------------------- bad zips
