@@ -4,6 +4,8 @@ import io
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -62,6 +64,35 @@ def users_environment(*dropped: str) -> dict[str, str]:
     """The environment, less what tests, a DVC stage or a running make put there and names that begin with dropped."""
     own = ("DVC_", "MLFLOW_", "MAKE", "MFLAGS", *dropped)
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
+
+_ASK_EACH = """
+import sys
+sys.modules["dogs_vs_cats"] = None  # as where this project is not installed
+import mlflow, numpy
+mlflow.set_tracking_uri(sys.argv[1])
+photos = numpy.load("photos.npy")
+answers = [mlflow.pyfunc.load_model(model).predict(photos) for model in sys.argv[2:]]
+numpy.save("answers.npy", numpy.stack(answers))
+"""
+
+
+def answers_elsewhere(folder: Path, photos: NDArray[np.uint8], *models: str, tracker: str = "") -> NDArray[np.float32]:
+    """Ask models that MLflow has, in a process without this project; (models, n) P(second class).
+
+    Args:
+        folder: an empty one to work in.
+        photos: to ask for, (n, size, size, 3).
+        models: what MLflow loads them by.
+        tracker: address of the registry that has them.
+    """
+    np.save(folder / "photos.npy", photos)
+    command = [sys.executable, "-I", "-W", "ignore", "-c", _ASK_EACH, tracker, *models]
+    subprocess.run(command, cwd=folder, check=True)
+    answers: NDArray[np.float32] = np.load(folder / "answers.npy")
+    assert answers.shape == (len(models), len(photos))
+    assert answers.dtype == np.float32
+    return answers
 
 
 @contextmanager

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from dogs_vs_cats.serving.registered_models import compiled_by_version_0_1
 from dogs_vs_cats.settings.params import CnnSettings, HeadSettings, LossSettings, OptimizerSettings, Settings
 from dogs_vs_cats.tracking.logged_models import save_model
 from dogs_vs_cats.training.fitting import train
-from tests.conftest import no_file_larger_than
+from tests.conftest import answers_elsewhere, no_file_larger_than
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
 pytestmark = pytest.mark.filterwarnings(
@@ -86,10 +84,16 @@ HEAD = TransferModel(
 )
 
 
-def _train(description: Description, settings: Settings, inputs: NDArray[Any], labels: NDArray[np.uint8]) -> Any:
+def _train(
+    description: Description,
+    settings: Settings,
+    inputs: NDArray[Any],
+    labels: NDArray[np.uint8],
+    **changes: object,
+) -> Any:
     """Train a network for an epoch, with the optimizer and the loss that only this project has."""
     section = type(description).training_settings(settings)
-    changes = {
+    changes |= {
         "epochs": 1,
         "optimizer": OptimizerSettings(name="rmsprop", learning_rate=0.001),
         "loss": LossSettings(name="hinge"),
@@ -101,33 +105,22 @@ def _train(description: Description, settings: Settings, inputs: NDArray[Any], l
     return model
 
 
-@pytest.mark.parametrize("description", [DESCRIPTION, HEAD], ids=lambda description: description.kind)
-def test_a_trained_model_that_was_logged_answers_where_this_project_is_not_installed(
-    tmp_path: Path, settings: Settings, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]], description: Description
+def test_trained_models_that_were_logged_answer_where_this_project_is_not_installed(
+    tmp_path: Path, settings: Settings, photos: tuple[NDArray[np.uint8], NDArray[np.uint8]]
 ) -> None:
     images, labels = photos[0][:32], photos[1][:32]
-    backbone, inputs = None, images
-    if isinstance(description, TransferModel):
-        backbone = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
-        inputs = keras.applications.vgg16.preprocess_input(images.astype(np.float32))
-        inputs = backbone.predict(inputs, verbose=0)
-    model = _train(description, settings, inputs, labels)
-    opened = OpenNetwork(model)
-    if isinstance(description, TransferModel):
-        opened = open_backbone(backbone, model, description.scaling, "vgg16")
-    save_model(exported(opened, description), tmp_path / "logged")
-    np.save(tmp_path / "photos.npy", images)
-    code = (
-        "import sys; sys.modules['dogs_vs_cats'] = None; "
-        "import mlflow, numpy; "
-        "model = mlflow.pyfunc.load_model('logged'); "
-        "numpy.save('predicted.npy', model.predict(numpy.load('photos.npy')))"
-    )
-    subprocess.run([sys.executable, "-I", "-W", "ignore", "-c", code], cwd=tmp_path, check=True)
-    predicted = np.load(tmp_path / "predicted.npy")
-    assert predicted.shape == (32,)
-    assert predicted.dtype == np.float32
-    assert np.allclose(predicted, predict(model, inputs)[:, 1], atol=1e-5)
+    learned: dict[str, tuple[Any, NDArray[Any]]] = {}
+    for name, changes in {"plain": None, "augmented": settings.train_scratch.augmentation}.items():
+        learned[name] = _train(DESCRIPTION, settings, images, labels, augmentation=changes), images
+        save_model(exported(OpenNetwork(learned[name][0]), DESCRIPTION), tmp_path / name)
+    backbone = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    features = backbone.predict(keras.applications.vgg16.preprocess_input(images.astype(np.float32)), verbose=0)
+    learned["vgg16"] = _train(HEAD, settings, features, labels), features
+    opened = open_backbone(backbone, learned["vgg16"][0], HEAD.scaling, "vgg16")
+    save_model(exported(opened, HEAD), tmp_path / "vgg16")
+    for name, answers in zip(learned, answers_elsewhere(tmp_path, images, *learned), strict=True):
+        model, inputs = learned[name]
+        assert np.allclose(answers, predict(model, inputs)[:, 1], atol=1e-5), name
 
 
 def test_what_version_0_1_registered_is_opened_without_its_optimizer_and_loss(
