@@ -12,6 +12,7 @@ _DATABASES = {"sqlite", "postgresql", "mysql", "mssql"}
 _SQLITE = re.compile(r"sqlite(\+\w+)?:///(?!:memory:)")
 _LAST_PORT = 65535
 _LONGEST_SCHEME = 40
+_LONGEST_LABEL = 63
 _QUOTING = " (in a password, write / # ? @ [ as %2F %23 %3F %40 %5B)"
 
 
@@ -89,7 +90,10 @@ def without_secrets(text: str) -> str:
     middle of a word.
     """
     text = re.sub(r"(?<![\w+.-])[\w+.-]+://\S+", lambda match: redacted(match[0]), text)
-    return re.sub(r"([?&][\w.%-]+=)[^\s&]+", r"\1***", text)
+    text = re.sub(r"([?&][\w.%-]+=)[^\s&]+", r"\1***", text)
+    return re.sub(
+        r"((?:password|passwd|pwd|secret|token) ?= ?)(?:'[^']*'|[^\s&,;]+)", r"\1***", text, flags=re.IGNORECASE
+    )
 
 
 def _server_fault(uri: str) -> str:
@@ -108,6 +112,9 @@ def _server_fault(uri: str) -> str:
         return ""
     if not parts.hostname or re.search(r"\s", uri):
         return "not an address: it has blanks" if parts.hostname else "not an address: it names no host"
+    # RFC 1035, section 2.3.4. A number of IPv6 has colons.
+    if any(not 0 < len(label) <= _LONGEST_LABEL for label in parts.hostname.removesuffix(".").split(".")):
+        return "not an address: a part of its host's name is empty or too long"
     return f"not an address: port {port}" if port == 0 else ""
 
 

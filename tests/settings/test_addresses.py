@@ -32,7 +32,20 @@ def test_no_address_shows_its_password(scheme: str, secret: str) -> None:
     assert text.endswith(" sorry")
 
 
-@pytest.mark.parametrize("repeated", ["x", "x-", "?", "a?b=", "x:", "x://"])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("host=h user=me password=hunter2 dbname=x", "host=h user=me password=*** dbname=x"),
+        ("host=h password='hunter2 x' dbname=x", "host=h password=*** dbname=x"),
+        ("PGPASSWORD=hunter2; Pwd = hunter2", "PGPASSWORD=***; Pwd = ***"),
+        ("passwords, tokens = 5", "passwords, tokens = 5"),
+    ],
+)
+def test_no_password_of_another_library_s_words_is_shown(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+
+
+@pytest.mark.parametrize("repeated", ["x", "x-", "?", "a?b=", "x:", "x://", "password", "password='"])
 def test_a_server_s_long_answer_takes_no_time(repeated: str) -> None:
     begun = time.process_time()
     text = without_secrets(f"{repeated * 200_000} http://me:secret@host")
@@ -60,6 +73,8 @@ def test_of_an_address_everything_else_is_shown() -> None:
         ("http://my host:5000", "not an address: it has blanks"),
         (" http://host", "it has blanks or control characters"),
         ("http://", "it names no host"),
+        ("http://..", "a part of its host's name is empty or too long"),
+        (f"http://{'a' * 64}.org", "a part of its host's name is empty or too long"),
         ("ftp://host", "MLflow knows no ftp:// addresses"),
         ("postgres://me@host/db", "MLflow knows no postgres:// addresses"),
         ("postgresql://me@[::1/db", "not a database's address"),
@@ -90,7 +105,7 @@ def test_a_tracker_that_is_none_is_told_by_what_set_it(
 
 @pytest.mark.parametrize(
     "uri",
-    ["http://[::1]:5000", "https://me:secret@host/mlflow", "sqlite:///my runs/mlflow.db", "postgresql://me@host:5432/db"],
+    ["http://[::1]:5000", f"http://{'a' * 63}.org.:80", "https://me:secret@host/mlflow", "sqlite:///my runs/mlflow.db", "postgresql://me@host:5432/db"],
 )  # fmt: skip
 def test_what_mlflow_takes_is_no_fault(uri: str, values: dict[str, Any]) -> None:
     assert tracking_fault(uri) == ""
