@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dogs_vs_cats.data.decoding.photos import Fingerprint
 from dogs_vs_cats.data.spool import open_on_disk
-from dogs_vs_cats.data.spreadsheets import as_cell
+from dogs_vs_cats.data.spreadsheets import as_cell, from_cell
 from dogs_vs_cats.errors import WorkflowError
 
 COLUMNS = ("file", "class", "split", "sha256", "perceptual_hash", "width", "height")
@@ -121,7 +121,7 @@ def write_index(images: Path, photos: Iterable[IndexedPhoto]) -> None:
 def _line(photo: IndexedPhoto) -> tuple[str | int, ...]:
     known = photo.fingerprint
     perceptual_hash = f"{known.perceptual_hash:016x}"
-    return photo.file, photo.label or "", photo.split, known.sha256, perceptual_hash, known.width, known.height
+    return photo.file, as_cell(photo.label or ""), photo.split, known.sha256, perceptual_hash, known.width, known.height
 
 
 def read_index(images: Path) -> Iterator[IndexedPhoto]:
@@ -159,7 +159,7 @@ def _read_line(
     # One text for all photos of a class or split, not one each.
     return IndexedPhoto(
         file,
-        sys.intern(label) or None,
+        sys.intern(from_cell(label)) or None,
         sys.intern(split),
         Fingerprint(sha256, int(perceptual_hash, 16), int(width), int(height)),
     )

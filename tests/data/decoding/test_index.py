@@ -1,5 +1,6 @@
 """Names in the images folder are safe and unique, and the index is read back as written."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_the_index_is_read_back_sorted_by_file(tmp_path: Path) -> None:
     write_index(tmp_path, photos)
     assert list(read_index(tmp_path)) == photos[::-1]
     assert (tmp_path / "index.csv").read_text().splitlines()[2].split(",")[4] == "f" * 16
+
+
+def test_a_class_that_a_spreadsheet_would_run_is_neutralised_and_read_back(tmp_path: Path) -> None:
+    labels = ["'=1", "+cmd|x", "=1+1", "cats"]
+    photos = [IndexedPhoto(f"train/{label}/1.jpg", label, "train", Fingerprint("0" * 64, 1, 1, 2)) for label in labels]
+    write_index(tmp_path, photos)
+    assert list(read_index(tmp_path)) == photos
+    with (tmp_path / "index.csv").open(newline="") as file:
+        assert [row["class"] for row in csv.DictReader(file)] == ["''=1", "'+cmd|x", "'=1+1", "cats"]
 
 
 def test_rejected_names_that_are_no_text_are_listed_all_the_same(tmp_path: Path) -> None:
