@@ -33,9 +33,9 @@ from dogs_vs_cats.serving.side_by_side import open_side_by_side
 from dogs_vs_cats.serving.trained_models import classify, find_model
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.making import made_from
-from dogs_vs_cats.tracking.tracked_runs import client
+from dogs_vs_cats.tracking.tracked_runs import client, tracking_uri
 from dogs_vs_cats.training.recording import Outputs, train_and_record
-from tests.conftest import ROOT, encoded
+from tests.conftest import ROOT, answers_elsewhere, encoded
 from tests.search.conftest import prepare
 from tests.vgg16 import random_tensors
 
@@ -129,6 +129,23 @@ def test_the_report_and_the_page_show_all_three_models(folder: Path, compared: C
     assert looks["fine_tuned"] is not None
     assert "Where the fine-tuned VGG16 looks" in card
     assert "Both" not in card
+
+
+def test_each_registered_model_answers_where_this_project_is_not_installed(
+    folder: Path, compared: Compared, tmp_path: Path
+) -> None:
+    tracking = load_settings(folder / "params.yaml").tracking
+    versions = client(tracking, folder).search_model_versions("name = 'dogs-vs-cats'")
+    by_kind = {version.tags["kind"]: f"models:/dogs-vs-cats/{version.version}" for version in versions}
+    assert sorted(by_kind) == ["fine_tuned", "scratch", "vgg16"]
+    images = open_split(folder / "data/arrays", "validation").images
+    answers = answers_elsewhere(tmp_path, images, *by_kind.values(), tracker=tracking_uri(tracking, folder))
+    expected = {kind: compared.candidates[kind].probabilities[:, 1] for kind in by_kind}
+    # The head was trained on features that are not the photos' own.
+    expected["vgg16"] = find_model(folder, "vgg16").keras_model().predict_on_batch(images)
+    for kind, answer in zip(by_kind, answers, strict=True):
+        near = 0.05 * float(np.ptp(expected[kind]))  # maps have 16 bits a value
+        assert answer == pytest.approx(expected[kind], abs=near), kind
 
 
 def test_comparison_predict_and_package_agree_on_a_photo(folder: Path, compared: Compared, tmp_path: Path) -> None:
