@@ -28,7 +28,7 @@ def tracking(uri: str | None = None, timeout_seconds: int = 20) -> TrackingSetti
 
 @cache
 def _database() -> Path:
-    """MLflow's tables; making them takes 3 s of processor time."""
+    """MLflow's tables; making them takes a second of processor time."""
     root = Path(mkdtemp(prefix="mlflow-tables-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     connect(f"sqlite:///{root}/mlflow.db", root, 60)

@@ -1,9 +1,10 @@
 """Runs in MLflow's default place: what is in them, how they end, and the model that loads elsewhere."""
 
 import os
+import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import matplotlib as mpl
@@ -46,6 +47,21 @@ def commit(root: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (root / "params.yaml").write_text("epochs: 2\n")
     head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
     return head.stdout.strip()
+
+
+def test_a_new_database_is_what_mlflow_itself_makes(root: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # warns where it is imported first
+
+    SqlAlchemyStore(f"sqlite:///{root}/own.db", (root / "mlruns").as_uri()).engine.dispose()
+
+    def contents(name: str) -> list[list[tuple[object, ...]]]:
+        tables = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+        with closing(sqlite3.connect(root / name)) as database:
+            version, experiments = "SELECT * FROM alembic_version", "SELECT experiment_id, name FROM experiments"
+            return [database.execute(query).fetchall() for query in (tables, version, experiments)]
+
+    assert contents("mlflow.db") == contents("own.db")
+    assert contents("mlflow.db")[2] == [(0, "Default")]
 
 
 def test_everything_logged_is_in_the_run(
