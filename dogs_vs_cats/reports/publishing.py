@@ -49,6 +49,8 @@ def publish(
     group: Literal["test", "val"] = "val" if comparison.split == "validation" else "test"
     for kind, model in comparison.models.items():
         with reopened_run(settings, root, {DIGEST_TAG: model.weights}) as run:
+            # With every digit: the registered model's probabilities are calibrated by it.
+            run.log_exact_metrics({f"{group}/temperature": scores[kind].pop("temperature")})
             run.log_metrics({f"{group}/{name}": value for name, value in scores[kind].items()})
             for name, figure in run_figures(compared, kind, drawn):
                 run.log_figure(figure, name)

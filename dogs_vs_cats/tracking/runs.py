@@ -32,7 +32,7 @@ class Run:
         self._files = 0
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None, time: int | None = None) -> None:
-        """Record values by name.
+        """Record values by name, with six significant digits.
 
         Args:
             values: numbers by name.
@@ -40,6 +40,10 @@ class Run:
             time: when they were found, in milliseconds since 1970; None: now. Values recorded again with the same step
                 and time stay one in MLflow.
         """
+        self.log_exact_metrics({key: _six_digits(value) for key, value in values.items()}, step, time)
+
+    def log_exact_metrics(self, values: Mapping[str, float], step: int | None = None, time: int | None = None) -> None:
+        """Record values that are read back and computed with; the arguments are those of ``log_metrics``."""
         found = timestamp() if time is None else time
         self._outbox.put(Record(metrics=[(key, float(value), found, step or 0) for key, value in values.items()]))
 
@@ -175,6 +179,12 @@ def flattened(params: Mapping[str, object], prefix: str = "") -> dict[str, str]:
         else:
             flat[name] = value if isinstance(value, str) else json.dumps(value, default=str)
     return flat
+
+
+def _six_digits(value: float) -> float:
+    """Return a number that is short in MLflow's table, which shows every digit; a whole number stays as it is."""
+    number = float(value)
+    return number if number.is_integer() else float(f"{number:.6g}")
 
 
 def timestamp() -> int:

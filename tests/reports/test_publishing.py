@@ -72,6 +72,8 @@ def test_scores_and_champion_are_in_mlflow(tmp_path: Path, report: Path, capsys:
         metrics = mlflow.get_run(runs[kind]).data.metrics
         assert metrics["test/accuracy"] == accuracy
         assert {"test/log_loss", "test/brier", "test/auc", "test/ece", "test/calibrated_log_loss"} <= set(metrics)
+        # The one that is computed with: it calibrates the registered model.
+        assert metrics["test/temperature"] == models.comparison.models[kind].temperature
         assert {file.path for file in mlflow.list_artifacts(runs[kind])} == {"comparison.html", *FIGURES}
         note = mlflow.get_run(runs[kind]).data.tags["mlflow.note.content"]
         version = max(mlflow.search_model_versions(f"run_id = '{runs[kind]}'"), key=lambda found: int(found.version))

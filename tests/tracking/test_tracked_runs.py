@@ -64,6 +64,25 @@ def test_a_new_database_is_what_mlflow_itself_makes(root: Path) -> None:
     assert contents("mlflow.db")[2] == [(0, "Default")]
 
 
+@pytest.mark.parametrize(
+    ("logged", "shown"),
+    [
+        (0.693147180559945, 0.693147),
+        (0.98764999999, 0.98765),
+        (1234.56789, 1234.57),
+        (1.23456789e-9, 1.23457e-9),
+        (14_714_688, 14_714_688),
+        (-0.012345678, -0.0123457),
+    ],
+)
+def test_mlflow_s_table_gets_six_digits_and_whole_numbers_as_they_are(root: Path, logged: float, shown: float) -> None:
+    with tracked_run("short", tracking(), root, params={}, system_metrics=False) as run:
+        run.log_metrics({"rounded": logged})
+        run.log_exact_metrics({"exact": logged})
+    metrics = client(tracking(), root).get_run(run.id).data.metrics
+    assert (metrics["rounded"], metrics["exact"]) == (shown, logged)
+
+
 def test_everything_logged_is_in_the_run(
     root: Path, commit: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
