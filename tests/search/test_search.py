@@ -11,12 +11,15 @@ import optuna
 import pytest
 from optuna.study import Study
 
+from dogs_vs_cats.data.arrays import open_split
+from dogs_vs_cats.models.saved import load_predictor
 from dogs_vs_cats.search.command import search
 from dogs_vs_cats.search.plan import RUN
 from dogs_vs_cats.search.studies import elapsed, why_failed
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.operations import identity_of
 from dogs_vs_cats.tracking.tracked_runs import client
+from tests.conftest import answers_elsewhere
 from tests.search.conftest import Project
 
 
@@ -72,7 +75,7 @@ def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(proje
     assert of_study.data.metrics["trials/seconds"] == pytest.approx(spent, rel=1e-5)
 
 
-def test_two_objectives_give_a_pareto_front_in_the_report(project: Project) -> None:
+def test_two_objectives_give_a_pareto_front_and_a_best_model_that_answers_elsewhere(project: Project) -> None:
     output = project.search("scratch", "--trials", "3", "--jobs", "2", "--objectives", "val_loss,parameters")
     study = optuna.load_study(study_name="scratch", storage=project.storage)
     assert output.count("best: trial") == len(study.best_trials)
@@ -87,6 +90,15 @@ def test_two_objectives_give_a_pareto_front_in_the_report(project: Project) -> N
     assert {"search/pareto_front.png", "search/history.png", "search/timeline.png", "search/scratch.html"} <= {
         file.path for file in mlflow.list_artifacts(run, "search")
     }
+    best = min(study.trials, key=lambda trial: trial.values[0])
+    (model,) = {output.model_id for output in mlflow.get_run(run).outputs.model_outputs}
+    images = open_split(project.folder / "data" / "arrays", "validation").images
+    learned = load_predictor(project.folder / f"models/search/scratch/trial-{best.number}.weights.h5")
+    elsewhere = project.folder / "elsewhere"
+    elsewhere.mkdir()
+    tracker = f"sqlite:///{project.folder}/mlflow.db"
+    (answers,) = answers_elsewhere(elsewhere, images, f"models:/{model}", tracker=tracker)
+    assert answers == pytest.approx(learned.predict(images)[:, 1], abs=1e-5)
 
 
 def test_a_study_that_has_beaten_nothing_yet_says_so(project: Project) -> None:
