@@ -117,7 +117,7 @@ def read_facts(raw: Path) -> SourceFacts:
         values = json.loads(path.read_text(encoding="utf-8"))
         left_out = [(name, reason) for name, reason in values.get("left_out", ())]
         return SourceFacts(**values | {"left_out": left_out})
-    except (OSError, ValueError, TypeError):
+    except (AttributeError, OSError, ValueError, TypeError):
         raise WorkflowError(f"{path}: missing or unreadable; fetch the photos with: dvc repro -f download") from None
 
 
