@@ -57,7 +57,10 @@ def study_note(plan: Plan, study: Study, confirmation: Confirmation | None) -> s
     best = best_trial(plan, study)
     if best is not None:
         values = ", ".join(f"{name} {value:.4f}" for name, value in zip(plan.objectives, best.values, strict=True))
-        lines.append(f"- best: trial {best.number}, {values}")
+        lines += [
+            f"- best: trial {best.number}, {values}",
+            f"- report: {code(f'search/{plan.study}.html')}, in Artifacts",
+        ]
     if confirmation is not None:
         lines.append(f"- {confirmation}")
     # Its arguments may name a storage with a password.

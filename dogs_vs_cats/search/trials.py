@@ -150,8 +150,9 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
     tags = {"study": plan.study, "trial": str(trial.number), "kind": plan.kind, RUNG: str(plan.rung + 1)}
     tags |= data_tags(dataset)
     about = f"Trial {trial.number} of study {code(plan.study)}: {plan.searched} on {plan.current}.\n"
+    rung = [f"rung {plan.rung + 1} of {len(plan.ladder)}"] if plan.rungs else []
     with tracked_run(
-        f"trial {trial.number}{SEPARATOR}study {plan.study}{SEPARATOR}{plan.fidelity.photos}",
+        SEPARATOR.join([f"trial {trial.number}", *rung, f"study {plan.study}", plan.fidelity.photos]),
         plan.settings.tracking,
         plan.root,
         # What the trial varies first: MLflow lists parameters by the alphabet, and settings are many.

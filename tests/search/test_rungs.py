@@ -30,8 +30,9 @@ from dogs_vs_cats.search.rungs import (
 )
 from dogs_vs_cats.search.sampling import STAGE, article_parameters, suggest, trial_settings
 from dogs_vs_cats.search.studies import ARTICLE, REASON, ranked
-from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.params import Settings, load_settings
 from dogs_vs_cats.settings.spaces import Rung
+from dogs_vs_cats.tracking.tracked_runs import client
 from tests.conftest import ROOT
 from tests.search.conftest import Project
 
@@ -248,6 +249,11 @@ def test_a_search_ends_in_full_trainings_of_the_best_and_the_article(project: Pr
     best = min(first[1:], key=lambda number: trials[number].value or 0)
     assert trials[last[1]].user_attrs["parent"] == best
     assert trials[last[1]].params == trials[best].params
+    mlflow = client(load_settings(project.folder / "params.yaml").tracking, project.folder)
+    runs = {run.data.tags.get("trial"): run for run in mlflow.search_runs(["1"], "tags.study = 'scratch'")}
+    assert runs[str(first[0])].info.run_name == f"trial {first[0]} · rung 1 of 2 · study scratch · all photos"
+    assert runs[str(last[1])].info.run_name == f"trial {last[1]} · rung 2 of 2 · study scratch · all photos"
+    assert "\n- report: `search/scratch.html`, in Artifacts\n" in runs[None].data.tags["mlflow.note.content"]
     assert "rung 3: " not in output
     assert "rung 2: 2 trials, all training photos, 2 epochs at most\n" in output
     assert "trial 5 in rung 2 of 2 complete " in output

@@ -51,7 +51,7 @@ def test_a_search_finishes_as_many_trials_as_asked_for_and_goes_on_to_more(proje
     loaded = optuna.load_study(study_name="vgg16", storage=project.storage)
     assert loaded.trials[0].params["optimizer"] == "rmsprop"
     assert runs(project, "vgg16") == {"0": "FINISHED", "1": "FINISHED", "2": "FINISHED"}
-    trials = {f"trial {number} · study vgg16 · all photos" for number in range(3)}
+    trials = {f"trial {number} · rung 2 of 2 · study vgg16 · all photos" for number in range(3)}
     assert names(project, "vgg16") == {"study vgg16 · transfer vgg16 · all photos", *trials}
     assert "best: trial" in project.search("vgg16", "--trials", "2")
     project.search("vgg16", "--trials", "4")
