@@ -4,8 +4,7 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -15,8 +14,6 @@ from dogs_vs_cats.errors import WorkflowError
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 """The values of ``KERAS_BACKEND`` that this project knows, and what people call them."""
 _INSTALLING = {"tensorflow": "make setup", "jax": "pip install jax", "torch": "pip install torch"}
-_UNUSED = ("jax", "matplotlib", "sklearn")
-"""What TensorFlow and Keras import where it is there, for parts unused here: a quarter of a start, and 200 MB."""
 _NOISE = ("absl::InitializeLog()", "oneDNN custom operations are on", "optimized to use available CPU instructions")
 
 
@@ -67,8 +64,7 @@ def import_backend() -> None:
     with tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
         try:
-            with _absent(_UNUSED):
-                import tensorflow  # noqa: ICN001, F401
+            import tensorflow  # noqa: ICN001, F401
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
@@ -77,18 +73,6 @@ def import_backend() -> None:
                 # The rest of a message that names the instructions follows on a line of its own.
                 if not any(noise in line for noise in _NOISE) and "rebuild TensorFlow" not in line:
                     print(line, file=sys.stderr)
-
-
-@contextmanager
-def _absent(packages: Iterable[str]) -> Iterator[None]:
-    """Have packages look as if they were not installed, unless they are imported already."""
-    hidden = [package for package in packages if package not in sys.modules]
-    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]  # None is Python's own mark of it
-    try:
-        yield
-    finally:
-        for package in hidden:
-            del sys.modules[package]
 
 
 def backend_version() -> str:

@@ -178,20 +178,6 @@ def test_a_backend_that_is_not_there_is_told_in_one_line(
     assert re.search(told, printed), printed
 
 
-def test_tensorflow_starts_without_packages_that_nothing_here_uses_it_with() -> None:
-    names = [name for name in ("jax", "matplotlib", "sklearn") if find_spec(name) is not None]
-    code = (
-        "import importlib, sys; from dogs_vs_cats.runtime import import_backend; import_backend();"
-        "names = sys.argv[1:];"
-        "print('keras' in sys.modules, [name for name in names if name in sys.modules]);"
-        "print(all(importlib.import_module(name).__name__ for name in names))"
-    )
-    variables = os.environ | {"KERAS_BACKEND": "tensorflow"}
-    command = [sys.executable, "-c", code, *names]
-    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True)
-    assert done.stdout == "True []\nTrue\n"
-
-
 def test_images_of_the_same_size_are_resampled_as_keras_does() -> None:
     images = np.random.default_rng(1).uniform(0, 255, (3, 24, 20, 3)).astype(np.float32)
     transforms = RandomAffine(30, 0.4, flip=True, seed=1)._transforms(3, 24, 20)

@@ -23,6 +23,7 @@ from dogs_vs_cats.tracking.provenance import run_name
 from dogs_vs_cats.tracking.tracked_runs import Run, coming_run, end_abandoned, tracked_run
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
 from dogs_vs_cats.training.fitting import Log, Training, train
+from dogs_vs_cats.training.logistic import solve
 from dogs_vs_cats.training.weighting import class_weights
 
 _MEASURES = ("accuracy", "loss", "log_loss")
@@ -126,9 +127,6 @@ def fit(
     Arguments and errors are those of ``fitting.train`` and ``logistic.solve``; solving has no use for other options.
     """
     if isinstance(settings, TrainVgg16Settings) and settings.solver == "logistic":
-        # Here, not above: scikit-learn's part of it takes a second to import, which other trainings do without.
-        from dogs_vs_cats.training.logistic import solve
-
         return solve(model, parts, settings, log)
     return train(model, parts, settings, log=log, **options)
 
