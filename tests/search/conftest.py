@@ -13,6 +13,7 @@ from contextlib import chdir, closing, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path
 from unittest.mock import patch
 
+import matplotlib as mpl
 import numpy as np
 import optuna
 import pytest
@@ -77,6 +78,7 @@ class Project:
             redirect_stdout(printed),
             redirect_stderr(printed),
             warnings.catch_warnings(),
+            mpl.rc_context(),  # Optuna changes the style of all figures
         ):
             warnings.simplefilter("ignore")  # as in a process of its own
             try:

@@ -95,7 +95,7 @@ def test_a_storage_that_stops_is_one_clear_line_and_the_study_goes_on(project: P
     assert "Traceback" not in output
     kept = [trial for trial in trials(server.url, "stopped") if trial.state.is_finished()]
     assert kept
-    project.search("vgg16", *options)
+    project.run("vgg16", *options)
     after = trials(server.url, "stopped")
     states = Counter(trial.state.name for trial in after)
     assert states["COMPLETE"] + states["PRUNED"] == 3

@@ -88,7 +88,8 @@ def test_a_trial_whose_process_dies_again_and_again_is_given_up(project: Project
         assert running.user_attrs.get("deaths", 0) == death
         assert running.user_attrs["article"]
         psutil.Process(running.user_attrs["owner"]["pid"]).kill()
-        while trials(project)[running.number].state.name == "RUNNING":
+        # None are read while the database is busy.
+        while not (found := trials(project)) or found[running.number].state.name == "RUNNING":
             time.sleep(0.2)
     wait_for_running(project, 1)
     process.send_signal(signal.SIGINT)
