@@ -7,7 +7,9 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+import joblib
 from optuna.trial import TrialState
+from threadpoolctl import threadpool_limits
 
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.search.plan import Plan
@@ -28,7 +30,6 @@ class Crew:
     """
 
     def __init__(self, jobs: int) -> None:
-        share_cores(jobs)
         self.size = jobs
         self._running: dict[Future[Outcome], ExitStack] = {}
 
@@ -59,7 +60,7 @@ class Crew:
     def submit(self, plan: Plan) -> None:
         """Have a new process run the study's next trial."""
         with ExitStack() as process:
-            future = process.enter_context(worker_processes(1, _PRELOADED))(run_trial, plan)
+            future = process.enter_context(worker_processes(1, _PRELOADED))(_run_in_share, plan, self.size)
             self._running[future] = process.pop_all()
 
     def wait(self, seconds: float) -> list[Outcome]:
@@ -74,8 +75,12 @@ class Crew:
                 return Outcome(None, TrialState.FAIL.name, "its process died: killed, perhaps for want of memory")
 
 
-def share_cores(jobs: int) -> None:
-    """Give each of several workers its part of the cores; TensorFlow reads these when it is imported."""
-    threads = str(max((os.cpu_count() or 1) // jobs, 1))
-    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        os.environ.setdefault(name, threads)
+def _run_in_share(plan: Plan, jobs: int) -> Outcome:
+    """Run a trial on its part of the cores. What it computes depends on that in the last digits of each number."""
+    threads = max(joblib.cpu_count() // jobs, 1)
+    # TensorFlow reads these when it first computes; OpenMP has read its own when the libraries were loaded.
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ.setdefault(name, str(threads))
+    if "OMP_NUM_THREADS" not in os.environ:
+        threadpool_limits(threads)
+    return run_trial(plan)
