@@ -115,7 +115,10 @@ def tell_duplicates(chosen: ChosenSplits, across: Sequence[tuple[str, str]], rej
 def tell_bits(bits: Counter[int], doubtful: Path) -> None:
     """Print by how many bits the photos of sixteen bits a channel were scaled."""
     if bits:
-        counts = ", ".join(f"{count} photos that use {used}" for used, count in sorted(bits.items()))
+        counts = ", ".join(
+            f"{count} photo{' that uses' if count == 1 else 's that use'} {used}"
+            for used, count in sorted(bits.items())
+        )
         print(
             f"sixteen bits a channel: {counts}; each is scaled by the fewest of {', '.join(map(str, BITS))} bits that "
             f"hold its largest value; those that use less than {BITS[-1]} are listed in {doubtful}"

@@ -577,7 +577,7 @@ def test_the_rule_for_sixteen_bits_is_told_and_what_it_guessed_is_listed(
     assert len(workspace.index()) == 45
     printed = capsys.readouterr().out
     assert (
-        "sixteen bits a channel: 2 photos that use 8, 2 photos that use 12, 1 photos that use 16; each is scaled by "
+        "sixteen bits a channel: 2 photos that use 8, 2 photos that use 12, 1 photo that uses 16; each is scaled by "
         "the fewest of 8, 10, 12, 14, 16 bits that hold its largest value; those that use less than 16 are listed in "
         f"{workspace.folder / 'reports/doubtful.csv'}\n"
     ) in printed

@@ -250,7 +250,9 @@ def _name(entry: zipfile.ZipInfo, encoding: str) -> str:
 def _in_another_encoding(name: bytes, count: int, encoding: str) -> str:
     """What to say of the first of the names that an encoding cannot read."""
     said = "are not in UTF-8" if encoding == "auto" else f"are not in {encoding}, which download.zip_encoding names"
-    readings = {code: _decoded(name, code) for code in ("cp866", "cp1251", "gbk", "cp932", "cp437")}
+    readings = {
+        code: _decoded(name, code) for code in ("cp866", "cp1251", "cp1252", "gbk", "big5", "cp949", "cp932", "cp437")
+    }
     likely = ", ".join(f"{reading!r} in {code}" for code, reading in readings.items() if reading)
     return (
         f"the names of {count} entries {said}: {name!r} is the first ({likely}); set download.zip_encoding to their "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import filterfalse, pairwise
 from posixpath import splitext
+from unicodedata import normalize
 
 from dogs_vs_cats.data.raw.left_out import PHOTO_EXTENSIONS, LeftOut, breaks_lists, count_reasons
 from dogs_vs_cats.data.spool import Names
@@ -241,7 +242,8 @@ def _spell(name: str) -> str:
 # Not pathlib, which puts the parts of every path it sees into Python's table of interned texts; that is copied whenever
 # it has filled up, and each thread keeps the room of a copy.
 def _folders(name: str) -> tuple[str, ...]:
-    return tuple(name.split("/")[:-1])
+    # macOS writes an accent as a letter of its own: the same class by another spelling.
+    return tuple(normalize("NFC", name).split("/")[:-1])
 
 
 def _base(name: str) -> str:

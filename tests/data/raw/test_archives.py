@@ -110,6 +110,9 @@ def test_names_in_utf8_are_read_without_its_mark(path: Path, names: list[str]) -
         (["狗/1.jpg", "猫/1.jpg"], "gbk"),  # 猫 would be è
         (["表\\1.jpg", "犬\\1.jpg"], "cp932"),  # the second byte of 表 is a backslash's
         (["für/1.jpg", "wider/1.jpg"], "cp437"),
+        (["chats é/1.jpg", "chiens è/1.jpg"], "cp1252"),
+        (["貓/1.jpg", "狗/1.jpg"], "big5"),
+        (["고양이/1.jpg", "개/1.jpg"], "cp949"),
     ],
 )
 def test_names_in_another_encoding_need_the_setting_that_names_it(path: Path, names: list[str], encoding: str) -> None:

@@ -307,6 +307,12 @@ def test_the_layout_that_is_set_decides(
         (["dogs/cat.1.jpg", "dogs/dog.0.jpg"], ["cats", "dogs"], "by names 1 cats and 1 dogs"),
         (["d1/cat.0.jpg", "d2/dog.0.jpg", "d3/cat.1.jpg"], ["cats", "dogs", "cats"], "by names 2 cats and 1 dogs"),
         (["train/cat.0.jpg", "val/dog.0.jpg"], ["cats", "dogs"], "by names 1 cats and 1 dogs"),
+        # One class, spelled as Linux and as macOS write it.
+        (
+            ["caf\u00e9/1.jpg", "cafe\u0301/2.jpg", "tea/1.jpg"],
+            ["caf\u00e9", "caf\u00e9", "tea"],
+            "by folders 2 caf\u00e9 and 1 tea",
+        ),
     ],
 )
 def test_readings_that_do_not_contradict_each_other_are_no_error(
