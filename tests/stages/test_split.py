@@ -362,7 +362,12 @@ def of_folder(workspace: Workspace, photos: dict[str, bytes]) -> Counter[tuple[s
 
 @pytest.mark.parametrize(
     ("train", "validation", "test"),
-    [("train", "val", "test"), ("Training", "VALID", "Test"), ("TRAIN", "validation", "test")],
+    [
+        ("train", "val", "test"),
+        ("Training", "VALID", "Test"),
+        ("TRAIN", "validation", "test"),
+        ("training_set", "val-data", "TestSet"),
+    ],
 )
 def test_a_sources_own_splits_are_kept(
     workspace: Workspace, capsys: pytest.CaptureFixture[str], train: str, validation: str, test: str

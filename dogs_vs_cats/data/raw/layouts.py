@@ -18,7 +18,9 @@ CLASSES = 2
 
 _ANIMALS = {"cats", "dogs"}
 _KAGGLE_NAME = re.compile(r"(cat|dog)\.\d+\.[a-z0-9]+", re.IGNORECASE)
-_SPLIT_FOLDER = re.compile(r"(train)(?:ing)?|(val)(?:id|idation)?|(test)(?:ing)?\d*", re.IGNORECASE)
+_SPLIT_FOLDER = re.compile(
+    r"(?:(train)(?:ing)?|(val)(?:id|idation)?|(test)(?:ing)?\d*)(?:[ _-]?(?:set|data))?", re.IGNORECASE
+)
 _SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _LAYOUTS = "name photos cat.N.jpg and dog.N.jpg, or put each class in a folder of its own"
 _MOST_LISTED = 10
@@ -69,8 +71,7 @@ def divide(names: Names | list[str]) -> tuple[Names | list[str], Names | list[st
     """Labelled and unlabelled names: Kaggle's train and test folders may come in one zip or folder."""
     level = _common_level(names)
     tops = {parts[level] for parts in map(_folders, names) if len(parts) > level}
-    is_test = re.compile(r"test\d*", re.IGNORECASE).fullmatch
-    tests = {top for top in tops if is_test(top)}
+    tests = {top for top in tops if _split_named(top) == "test"}
     if not {"train"} <= {_split_named(top) for top in tops - tests} <= {"train", "validation"} or not tests:
         return names, []
 
