@@ -20,7 +20,7 @@ MEGABYTE = 1_000_000
 ROOM = 500 * MEGABYTE
 """What the largest stage writes besides its outputs, and more: models in MLflow, temporary files."""
 
-FULL = re.compile(r"^error: .*\S/\S.*: (No space left on device|File too large)", re.MULTILINE)
+FULL = re.compile(r"^error: .*\S/\S.*: (No space left on device|File too large|the disk is full)", re.MULTILINE)
 
 
 def disks(task: Task) -> Iterator[Case]:
