@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "predict": "Classify photos, and say how sure the model is.",
     "page": "Serve a page to drop photos on: what the models say, and where they look.",
     "package": "Make a model that mlflow models serve gives photos to.",
+    "judge": "Judge trained models, each and together, also of several projects; write what they submit.",
     "export": "Write a model for ONNX Runtime, LiteRT, TensorFlow or OpenVINO.",
     "explain": "Show where the models look in a photo, and what their convolutions make of it.",
     "tour": "Make the pictures of docs/tour.md from the trained models.",

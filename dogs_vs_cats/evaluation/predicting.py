@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from dogs_vs_cats.data.arrays import Dataset, open_split
+import numpy as np
+
+from dogs_vs_cats.data.arrays import Dataset, open_split, read_dataset
+from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation.comparing import Candidate
 from dogs_vs_cats.evaluation.metrics import photos_per_second
 from dogs_vs_cats.files import digest_of
@@ -13,6 +17,53 @@ from dogs_vs_cats.models.kinds import check_fit
 from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.models.saved import Predictor, describing, load_predictor, trained_kinds
 from dogs_vs_cats.paths import Prepared
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained model among others that have the same photos.
+
+    Attributes:
+        predictor: the model.
+        prepared: what the workflow left for it.
+    """
+
+    predictor: Predictor
+    prepared: Prepared
+
+    def probabilities(self, split: str) -> np.ndarray:
+        """Return the probabilities of a split's photos, (n, classes), in the arrays' order."""
+        return self.predictor.probabilities(self.prepared, split)
+
+
+def load_members(files: Iterable[Path]) -> dict[str, Member]:
+    """Load trained models of any projects with the same photos in the same splits.
+
+    Args:
+        files: their weights, ``PROJECT/models/KIND.weights.h5``.
+
+    Returns:
+        The models by file.
+
+    Raises:
+        WorkflowError: if one is missing, or its project has other photos or another split.
+    """
+    members: dict[str, Member] = {}
+    digests: dict[str, str] = {}
+    for file in files:
+        prepared = Prepared.of(file.absolute().parents[1])
+        dataset = read_dataset(prepared.arrays)
+        digests[str(file)] = dataset.digest
+        first = next(iter(digests))
+        if digests[first] != dataset.digest:
+            raise WorkflowError(
+                f"{file}: its project has other photos than that of {first}, or another split of them; "
+                "give both the same settings of download and split, and run dvc repro"
+            )
+        predictor = load_predictor(file)
+        check_fit(describing(file), predictor.description, dataset)
+        members[str(file)] = Member(predictor, prepared)
+    return members
 
 
 def load_predictors(models: Path, dataset: Dataset, kinds: Iterable[str] | None = None) -> dict[str, Predictor]:
