@@ -1,7 +1,6 @@
 """DVC's experiments, each with its results and what it changed, narrow enough for a terminal."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ from dvc.utils.hydra import apply_overrides
 from dogs_vs_cats.commands.experiments import main
 from dogs_vs_cats.errors import WorkflowError
 from tests.commands.calling import call
-from tests.conftest import ROOT
+from tests.conftest import ROOT, users_environment
 
 CHANGED = {
     "bottleneck": ["train_scratch.optimizer.learning_rate=0.02", "bottleneck.pooling=[average]"],
@@ -46,7 +45,7 @@ def _run(folder: Path, *command: str) -> None:
     name, *arguments = command
     subprocess.run(
         [sys.executable, "-m", name, *arguments] if name == "dvc" else command,
-        cwd=folder, env={k: v for k, v in os.environ.items() if not k.startswith("DVC_")}, check=True,
+        cwd=folder, env=users_environment(), check=True,
         capture_output=True,
     )  # fmt: skip
 

@@ -1,6 +1,5 @@
 """The download stage's command: what it leaves, and what it says when it fails."""
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -11,16 +10,15 @@ import pytest
 import yaml
 
 from dogs_vs_cats.data.raw.raw_photos import labelled, read_source
-from tests.conftest import ROOT, changed
+from tests.conftest import ROOT, changed, users_environment
 
 
 def run_stage(folder: Path, values: dict[str, Any], **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    variables = {name: value for name, value in os.environ.items() if name != "DVC_ROOT"}
     return subprocess.run(
         [sys.executable, "-m", "stages.download", "--raw", "data/raw"],
         cwd=folder,
-        env={**variables, "PYTHONPATH": str(ROOT), **environment},
+        env={**users_environment(), "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
         check=False,
