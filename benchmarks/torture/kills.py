@@ -37,6 +37,9 @@ TRIALS = 12
 MOST_SECONDS = 1800
 """What a command may take that nobody kills."""
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+LOCK = ".dvc/tmp/rwlock"
+CUT_LOCK = f"Unable to read RWLock-file '{LOCK}'. JSON structure is corrupted"
+"""What DVC says after a kill while it wrote that file. docs/reliability.md has the way out."""
 # What differs from run to run: the seconds that it took, and what the comparison and its pages say of them.
 TIMED = ("timing.json", "comparison.json", "comparison.html", "comparison_metrics.json", "plots")
 
@@ -154,9 +157,13 @@ def stages(task: Task) -> Iterator[Case]:
             found = outputs(project)
             broken = [path for path, digest in found.items() if whole.outputs.get(path) != digest]
             yield name, f"half-written or of another result: {', '.join(broken[:5])}" if broken else ""
+        elif CUT_LOCK in printed:
+            (project.folder / LOCK).unlink()
+            yield f"end {number}: DVC's own lock file was cut off", ""
         else:
             yield f"end {number}", _end_fault(project, process.returncode, printed, whole)
             project = fresh(task.folder, "killed", weights)
+    (project.folder / LOCK).unlink(missing_ok=True)
     process = begin(project, WORKFLOW, log)
     end(process, MOST_SECONDS)
     printed = log.read_text(encoding="utf-8", errors="replace")
