@@ -20,21 +20,22 @@ from benchmarks.measuring import Figure, Options
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.tables import console
 
-BENCHMARKS = ("starting", "decoding", "features", "head", "feeding", "tracking", "growth")
+BENCHMARKS = ("starting", "decoding", "features", "head", "feeding", "tracking", "growth", "engines")
+_LONG = {"growth", "engines"}
 
 
 def main() -> None:
     """Run them, each in a process of its own; print a table, write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "benchmarks", nargs="*", metavar="BENCHMARK", help=f"of {', '.join(BENCHMARKS)}; all but growth"
+        "benchmarks", nargs="*", metavar="BENCHMARK", help=f"of {', '.join(BENCHMARKS)}; all but the last two"
     )
     parser.add_argument("--repeats", type=int, default=3, help="turns (%(default)s)")
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs to decode, in place of drawn ones")
     parser.add_argument("--sizes", type=int, nargs="+", default=[2000, 20_000], help="photos, for growth (%(default)s)")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
-    names = arguments.benchmarks or [name for name in BENCHMARKS if name != "growth"]
+    names = arguments.benchmarks or [name for name in BENCHMARKS if name not in _LONG]
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     screen = console()
