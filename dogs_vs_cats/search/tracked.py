@@ -11,12 +11,12 @@ from dogs_vs_cats.paths import BACKBONE_WEIGHTS
 from dogs_vs_cats.search.confirming import Confirmation
 from dogs_vs_cats.search.display import counted
 from dogs_vs_cats.search.plan import Plan
-from dogs_vs_cats.search.studies import best_trial, tally, why_failed
+from dogs_vs_cats.search.studies import best_trial, ranked, tally, why_failed
 from dogs_vs_cats.settings.addresses import without_secrets
 from dogs_vs_cats.tracking.connection import reason
 from dogs_vs_cats.tracking.notes import code
 from dogs_vs_cats.tracking.tracked_runs import Run, client
-from dogs_vs_cats.tracking.views import metric, study_view
+from dogs_vs_cats.tracking.views import RANK, metric, study_view
 
 _STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 _LOGGED = "logged_trial"
@@ -25,7 +25,7 @@ _MOST_RUNS = 50_000
 
 
 def reconcile(plan: Plan, study: Study) -> None:
-    """Give the run of each trial that has ended the state that the study has for it.
+    """Give the run of each trial that has ended the state and the rank that the study has for it.
 
     A kill can fall between the two: a run goes on for ever then, or has finished where its trial was cut off. Where
     MLflow does not answer, that is told in a line, and left to the next time.
@@ -34,6 +34,9 @@ def reconcile(plan: Plan, study: Study) -> None:
 
     settings = plan.settings.tracking
     trials = {str(trial.number): trial for trial in study.get_trials(deepcopy=False)}
+    # Candidates of a confirmation have no order.
+    order = [] if plan.candidates else ranked(plan, study)
+    ranks = {trial.number: place for place, trial in enumerate(order, 1)}
     try:
         mlflow = client(settings, plan.root)
         experiment = mlflow.get_experiment_by_name(settings.experiment)
@@ -47,8 +50,11 @@ def reconcile(plan: Plan, study: Study) -> None:
                 mlflow.set_terminated(run.info.run_id, status)
                 if why := why_failed(trial):
                     mlflow.set_tag(run.info.run_id, "error", why)
+            rank = None if trial is None else ranks.get(trial.number)
+            if rank is not None and run.data.metrics.get(RANK) != rank:
+                mlflow.log_metric(run.info.run_id, RANK, rank)
     except (MlflowException, OSError) as error:
-        print(f"MLflow: {reason(error)}; states of trials are brought in line the next time", flush=True)
+        print(f"MLflow: {reason(error)}; states and ranks of trials are brought in line the next time", flush=True)
 
 
 def study_note(plan: Plan, study: Study, confirmation: Confirmation | None) -> str:
@@ -69,10 +75,10 @@ def study_note(plan: Plan, study: Study, confirmation: Confirmation | None) -> s
 
 
 def trials_view(plan: Plan) -> str:
-    """Return what MLflow's page of a study's trials shows: the best one by the first objective on top."""
+    """Return what MLflow's page of a study's trials shows: the best one on top, those of the last rung first."""
     columns = {"val_loss": "val/log_loss", "val_accuracy": "val/accuracy"}
     first = plan.objectives[0]
-    return study_view(plan.study, metric(columns.get(first, f"model/{first}")), is_ascending=plan.sign > 0)
+    return study_view(plan.study, metric(columns.get(first, f"model/{first}")))
 
 
 def log_best_model(plan: Plan, study: Study, run: Run) -> None:

@@ -13,6 +13,8 @@ RUNS = "{runs}"
 """Stands in a view's filter for the ids of the runs that it shows."""
 RESULTS, COMPARED = "results", "compared"
 """The views of all trainings, and of the models that were compared last."""
+RANK = "rank"
+"""The metric of a trial's place in its study. MLflow sorts by one column, and a result of another rung is no match."""
 _NAME, _CREATED = "attributes.`Run Name`", "runDateAndNestInfo"
 _WIDTHS = {_NAME: 330, _CREATED: 130}
 
@@ -37,17 +39,17 @@ def results_view() -> str:
     return _view("tags.study IS NULL", columns, is_ascending=False)
 
 
-def study_view(study: str, objective: Column, *, is_ascending: bool) -> str:
+def study_view(study: str, objective: Column) -> str:
     """Return the view of a study's trials, the best one first.
 
     Args:
         study: its name.
-        objective: by which trials are ranked.
-        is_ascending: whether less of it is better.
+        objective: by which trials of one rung are ranked.
     """
     shown = [metric(name) for name in ("val/log_loss", "val/accuracy", "model/parameters", "train/seconds")]
-    columns = list(dict.fromkeys([objective, *shown, *map(param, ("fidelity", "optimizer", "loss", "batch"))]))
-    return _view(f"tags.study = '{study}' and tags.trial IS NOT NULL", columns, is_ascending=is_ascending)
+    shown += map(param, ("fidelity", "optimizer", "loss", "batch"))
+    columns = [metric(RANK), *dict.fromkeys([objective, *shown])]
+    return _view(f"tags.study = '{study}' and tags.trial IS NOT NULL", columns, is_ascending=True)
 
 
 def compared_view(group: Literal["test", "val"]) -> str:

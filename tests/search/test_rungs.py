@@ -253,6 +253,9 @@ def test_a_search_ends_in_full_trainings_of_the_best_and_the_article(project: Pr
     runs = {run.data.tags.get("trial"): run for run in mlflow.search_runs(["1"], "tags.study = 'scratch'")}
     assert runs[str(first[0])].info.run_name == f"trial {first[0]} · rung 1 of 2 · study scratch · all photos"
     assert runs[str(last[1])].info.run_name == f"trial {last[1]} · rung 2 of 2 · study scratch · all photos"
+    places = {number: runs[str(number)].data.metrics["rank"] for number in (*last, *first)}
+    in_order = [number for rung in (last, first) for number in sorted(rung, key=lambda it: trials[it].value or 0)]
+    assert places == {number: place for place, number in enumerate(in_order, 1)}
     assert "\n- report: `search/scratch.html`, in Artifacts\n" in runs[None].data.tags["mlflow.note.content"]
     assert "rung 3: " not in output
     assert "rung 2: 2 trials, all training photos, 2 epochs at most\n" in output

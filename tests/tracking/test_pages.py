@@ -16,7 +16,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.pages import page_addresses, page_lines
 from dogs_vs_cats.tracking.tracked_runs import client, show_compared, tracked_run
-from dogs_vs_cats.tracking.views import COMPARED, RESULTS, compared_view, metric, study_view
+from dogs_vs_cats.tracking.views import COMPARED, RANK, RESULTS, compared_view, metric, study_view
 from tests.browser import BROWSER, Browser
 from tests.conftest import ROOT
 from tests.mlflow_server import free_port, put_database, tracking
@@ -44,12 +44,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run.log_folder(write_model, kind, registered_model="pets", version_tags={"kind": kind})
     show_compared(SETTINGS, root, compared_view("test"), [{"kind": kind} for kind in ACCURACIES])
     with tracked_run("study", SETTINGS, root, params={}, tags={"study": "s"}, system_metrics=False) as study:
-        for trial, loss in enumerate((0.7, 0.3)):
+        for trial, (loss, rank) in enumerate([(0.3, 2), (0.7, 1)]):  # the second is of a later rung
             tags = {"study": "s", "trial": str(trial)}
             name = f"trial {trial}"
             with tracked_run(name, SETTINGS, root, params={}, tags=tags, parent=study.id, system_metrics=False) as run:
-                run.log_metrics({"val/log_loss": loss})
-        study.show("study-s", study_view("s", metric("val/log_loss"), is_ascending=True))
+                run.log_metrics({"val/log_loss": loss, RANK: rank})
+        study.show("study-s", study_view("s", metric("val/log_loss")))
     return root
 
 
