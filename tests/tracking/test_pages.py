@@ -130,7 +130,9 @@ def pages(root: Path) -> Iterator[dict[str, str]]:
 def test_pages_open_at_the_answer(pages: dict[str, str]) -> None:
     with Browser(1600, 1000) as browser:
         browser.open(pages[RESULTS])
-        browser.wait("document.body?.innerText.includes('2 matching runs')")
+        # MLflow counts the runs before it draws them.
+        drawn = "['2 matching runs', 'transfer', 'scratch', '0.62']"
+        browser.wait(f"{drawn}.every(text => document.body?.innerText.includes(text))")
         text = browser.evaluate("document.body.innerText")
         assert text.index("transfer") < text.index("scratch")  # the better one first
         assert re.search(r"0\.97\s+0\.25\s+0\.62\b.*0\.81\s+0\.25\s+0\.62\b", text, re.DOTALL)
