@@ -57,6 +57,8 @@ def _open_ui(settings: TrackingSettings, root: Path, port: int) -> None:
     if is_local(uri):
         # In a variable, since every user of the machine sees a command line, and the address may hold a password.
         os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+        # Each of MLflow 3.17's workers says of its own server that it is outdated, and the addresses scroll away.
+        os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:mlflow.server.fastapi_app")
         os.chdir(root)
         command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
         os.execv(command[0], command)  # noqa: S606 - no shell is needed

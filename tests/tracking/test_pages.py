@@ -118,6 +118,7 @@ def pages(root: Path) -> Iterator[dict[str, str]]:
         for line in process.stdout:
             if match := re.match("([a-z-]+): (http.*)", line):
                 printed[match[1]] = match[2]
+            assert "DeprecationWarning" not in line
             if "startup complete" in line:
                 break
         yield printed
