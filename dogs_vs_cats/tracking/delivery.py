@@ -12,7 +12,7 @@ from dogs_vs_cats.settings.addresses import is_local
 from dogs_vs_cats.tracking.champions import Judgement, judge
 from dogs_vs_cats.tracking.connection import connect, deleted
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
-from dogs_vs_cats.tracking.notes import VERSION
+from dogs_vs_cats.tracking.notes import ALIASES, VERSION, code
 from dogs_vs_cats.tracking.operations import (
     DATASET_DIGEST_LENGTH,
     DESCRIPTION_LENGTH,
@@ -304,6 +304,22 @@ class MlflowRun:
             self.said.append(f"models:/{name}@{alias}: {judged.why}")
         if judged.takes:
             client.set_registered_model_alias(name, alias, version.version)
+            self._describe_aliases(name)
+
+    def _describe_aliases(self, name: str) -> None:
+        """Describe a registered model by the versions that its aliases name, unless somebody else has described it."""
+        client = self._client
+        registered = client.get_registered_model(name)
+        if not (registered.description or ALIASES).startswith(ALIASES):
+            return
+        versions: dict[str, list[str]] = {}
+        for alias, number in sorted(registered.aliases.items()):
+            versions.setdefault(str(number), []).append(code(alias))
+        told = [
+            f"### Version {number}: {', '.join(aliases)}\n\n{client.get_model_version(name, number).description or ''}"
+            for number, aliases in versions.items()
+        ]
+        client.update_registered_model(name, "\n\n".join([ALIASES, *told])[:DESCRIPTION_LENGTH])
 
     def _judged(self, promotion: Promotion, version: "ModelVersion") -> Judgement:
         """Judge whether a version takes an alias, and say so of both versions by their numbers."""

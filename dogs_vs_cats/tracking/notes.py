@@ -9,6 +9,8 @@ NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's or an experiment's description."""
 VERSION = "{version}"
 """Stands in a version's description for its number, which MLflow gives it."""
+ALIASES = "What each alias names:"
+"""Begins a registered model's description that is made from its versions'."""
 _SHORT = 7  # digits of a commit
 
 

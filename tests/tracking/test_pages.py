@@ -14,8 +14,9 @@ from pytest_httpserver import HTTPServer
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.settings.params import TrackingSettings
+from dogs_vs_cats.tracking.notes import VERSION
 from dogs_vs_cats.tracking.pages import page_addresses, page_lines
-from dogs_vs_cats.tracking.tracked_runs import client, show_compared, tracked_run
+from dogs_vs_cats.tracking.tracked_runs import client, set_alias, show_compared, tracked_run
 from dogs_vs_cats.tracking.views import COMPARED, RANK, RESULTS, compared_view, metric, study_view
 from tests.browser import BROWSER, Browser
 from tests.conftest import ROOT
@@ -102,6 +103,26 @@ def test_a_description_that_somebody_wrote_stays(root: Path, tmp_path: Path) -> 
     note = client(SETTINGS, root).get_experiment("1").tags["mlflow.note.content"]
     assert "viewStateShareKey=results" in note
     assert "viewStateShareKey=compared" in note
+
+
+def test_a_registered_model_says_what_its_aliases_name_unless_somebody_described_it(tmp_path: Path) -> None:
+    put_database(tmp_path)
+    for kind, accuracy in ACCURACIES.items():
+        with tracked_run(kind, SETTINGS, tmp_path, params={}, system_metrics=False) as run:
+            note = f"**{kind}** reaches {accuracy}: models:/pets/{VERSION}"
+            tags = {"kind": kind}
+            run.log_folder(write_model, kind, registered_model="pets", version_tags=tags, description=note)
+    for alias, kind in (("latest-scratch", "scratch"), ("latest-transfer", "transfer"), ("champion", "transfer")):
+        set_alias(SETTINGS, tmp_path, alias, {"kind": kind})
+    mlflow = client(SETTINGS, tmp_path)
+    assert mlflow.get_registered_model("pets").description == (
+        "What each alias names:\n\n### Version 2: `champion`, `latest-transfer`\n\n**transfer** reaches 0.97: "
+        "models:/pets/2\n\n### Version 1: `latest-scratch`\n\n**scratch** reaches 0.81: models:/pets/1"
+    )
+    mlflow.update_registered_model("pets", "Ask Kim.")
+    set_alias(SETTINGS, tmp_path, "champion", {"kind": "scratch"})
+    assert mlflow.get_registered_model("pets").description == "Ask Kim."
+    assert mlflow.get_model_version_by_alias("pets", "champion").version == 1
 
 
 @pytest.fixture(scope="module")
