@@ -145,7 +145,7 @@ def test_training_comparison_prediction_grad_cam_and_search_need_no_tensorflow(
         assert tracked.data.tags["backend"] == backend
         assert {backend, "device", "cpu"} < tracked.data.tags.keys()
         assert "tensorflow" not in tracked.data.tags
-    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # as this process has it
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())  # as this process has it
     network = load_predictor(project.folder / "models/scratch.weights.h5").open(project.folder / BACKBONE_WEIGHTS)
     evidence, probabilities = grad_cam(network, photos[0][80:83])
     their_evidence, their_probabilities = json.loads(looked)
