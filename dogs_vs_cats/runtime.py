@@ -7,9 +7,13 @@ import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dogs_vs_cats.errors import WorkflowError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 """The values of ``KERAS_BACKEND`` that this project knows, and what people call them."""
@@ -116,6 +120,26 @@ def make_repeatable() -> None:
         # Its warnings are of graphs traced again, which happens wherever a process holds two models.
         tf.get_logger().setLevel("ERROR")
         tf.config.experimental.enable_op_determinism()
+
+
+def random_states() -> "list[NDArray[np.uint8]]":
+    """Return the states of the backend's own random numbers, which Keras's dropout takes on PyTorch: none elsewhere."""
+    if backend() != "torch":
+        return []
+    import torch
+
+    return [state.numpy() for state in (torch.get_rng_state(), *torch.cuda.get_rng_state_all())]
+
+
+def set_random_states(states: "list[NDArray[np.uint8]]") -> None:
+    """Give the backend's own random numbers the states that ``random_states`` returned."""
+    if not states:
+        return
+    import torch
+
+    cpu, *gpus = (torch.from_numpy(state) for state in states)
+    torch.set_rng_state(cpu)
+    torch.cuda.set_rng_state_all(gpus)
 
 
 def with_gradient(function: Callable[[Any], Any], at: Any) -> tuple[Any, Any]:

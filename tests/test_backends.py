@@ -71,6 +71,35 @@ from dogs_vs_cats.models.saved import load_predictor
 network = load_predictor(Path("models/scratch.weights.h5")).open(Path("{BACKBONE_WEIGHTS}"))
 print(json.dumps([values.tolist() for values in grad_cam(network, numpy.load("looked_at.npy"))]))
 """
+# Dropout and augmentation have to go on where their random numbers were.
+RESUMING = """
+from dogs_vs_cats.data.examples import Parts
+from dogs_vs_cats.models.kinds import ScratchModel
+from dogs_vs_cats.models.reproducibility import prepare
+from dogs_vs_cats.paths import Prepared
+from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.training.fitting import train
+
+class Killed(BaseException):
+    pass
+
+def kill(*_):
+    raise Killed
+
+settings = load_settings(Path("params.yaml"))
+described, section = ScratchModel.of(settings, Prepared()), settings.train_scratch.model_copy(update={"epochs": 2})
+parts = Parts(*(described.examples(Prepared(), split) for split in ("train", "validation")))
+histories = []
+for options in ({}, {"checkpoint": Path("kept"), "log": kill}, {"checkpoint": Path("kept")}):
+    prepare(section.seed)
+    try:
+        result = train(described.build(), parts, section, show_progress=False, **options)
+        histories.append(result.history.values.tolist())
+    except Killed:
+        histories.append(None)
+print("ran:")
+print(json.dumps(histories))
+"""
 
 
 def without(monkeypatch: pytest.MonkeyPatch, folder: Path, backend: str, *absent: str) -> None:
@@ -123,7 +152,11 @@ def test_training_comparison_prediction_grad_cam_and_search_need_no_tensorflow(
     explain = [command, "explain", "0.png", "--model", "scratch"]
     commands = [[f"stages.{stage}", *options.split()] for stage, options in STAGES.items()]
     commands += [[*predict, "tensorflow"], [*predict, "ncnn"], explain]
-    *_, by_backend, by_ncnn, _, looked = run(project, "-c", RUNNING + LOOKING, json.dumps(commands)).split("ran:\n")
+    printed = run(project, "-c", RUNNING + LOOKING + RESUMING, json.dumps(commands))
+    *_, by_backend, by_ncnn, _, looked, resumed = printed.split("ran:\n")
+    undisturbed, killed, gone_on = json.loads(resumed)
+    assert killed is None
+    assert gone_on == undisturbed
     comparison = json.loads((project.folder / "reports/comparison.json").read_text())
     for kind in ("scratch", "vgg16"):
         history = pd.read_csv(project.folder / f"reports/{kind}/history.csv")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.kinds import Description
-from dogs_vs_cats.runtime import backend, backend_version
+from dogs_vs_cats.runtime import backend, backend_version, random_states, set_random_states
 from dogs_vs_cats.settings.params import TrainingSettings
 from dogs_vs_cats.settings.sections import Keep
 from dogs_vs_cats.tracking.devices import device_tags
@@ -241,6 +241,7 @@ class Progress:
         for variables, name in ((model.optimizer.variables, "optimizer"), (_random_states(model), "random")):
             for variable, value in zip(variables, self._arrays[name], strict=True):
                 variable.assign(value)
+        set_random_states(self._arrays["backend"])
         for callback in callbacks:
             for name, value in self._counted.get(type(callback).__name__, {}).items():
                 setattr(callback, name, value)
@@ -254,6 +255,7 @@ class Progress:
             "weights": weights,
             "optimizer": _values(model.optimizer.variables),
             "random": _values(_random_states(model)),
+            "backend": random_states(),
             # Empty where they are the model's own.
             "kept": [] if self.kept_epochs == [epoch] and not averaged else self._kept,
         }
