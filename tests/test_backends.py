@@ -73,6 +73,8 @@ print(json.dumps([values.tolist() for values in grad_cam(network, numpy.load("lo
 """
 # Dropout and augmentation have to go on where their random numbers were.
 RESUMING = """
+import threading
+import keras
 from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.models.kinds import ScratchModel
 from dogs_vs_cats.models.reproducibility import prepare
@@ -86,11 +88,17 @@ class Killed(BaseException):
 def kill(*_):
     raise Killed
 
+class Threads(keras.callbacks.Callback):
+    async_safe, names = True, set()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.names.add(threading.current_thread().name)
+
 settings = load_settings(Path("params.yaml"))
 described, section = ScratchModel.of(settings, Prepared()), settings.train_scratch.model_copy(update={"epochs": 2})
 parts = Parts(*(described.examples(Prepared(), split) for split in ("train", "validation")))
 histories = []
-for options in ({}, {"checkpoint": Path("kept"), "log": kill}, {"checkpoint": Path("kept")}):
+for options in ({"callbacks": [Threads()]}, {"checkpoint": Path("kept"), "log": kill}, {"checkpoint": Path("kept")}):
     prepare(section.seed)
     try:
         result = train(described.build(), parts, section, show_progress=False, **options)
@@ -98,7 +106,7 @@ for options in ({}, {"checkpoint": Path("kept"), "log": kill}, {"checkpoint": Pa
     except Killed:
         histories.append(None)
 print("ran:")
-print(json.dumps(histories))
+print(json.dumps([*histories, "MainThread" in Threads.names]))
 """
 
 
@@ -154,9 +162,10 @@ def test_training_comparison_prediction_grad_cam_and_search_need_no_tensorflow(
     commands += [[*predict, "tensorflow"], [*predict, "ncnn"], explain]
     printed = run(project, "-c", RUNNING + LOOKING + RESUMING, json.dumps(commands))
     *_, by_backend, by_ncnn, _, looked, resumed = printed.split("ran:\n")
-    undisturbed, killed, gone_on = json.loads(resumed)
+    undisturbed, killed, gone_on, waits = json.loads(resumed)
     assert killed is None
     assert gone_on == undisturbed
+    assert not waits  # for each batch's metrics, before it gives the device the next one
     comparison = json.loads((project.folder / "reports/comparison.json").read_text())
     for kind in ("scratch", "vgg16"):
         history = pd.read_csv(project.folder / f"reports/{kind}/history.csv")

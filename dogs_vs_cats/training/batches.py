@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
 import keras
@@ -13,6 +14,8 @@ from dogs_vs_cats.data.arrays import release
 from dogs_vs_cats.data.examples import Examples
 from dogs_vs_cats.settings.params import AugmentationSettings
 
+_AHEAD = 2
+"""Batches that are read while the model trains on another one."""
 _OWN_REFERENCES = 3
 """References to an array in ``Buffers.unused`` that nobody else has: the list's, the loop's and the call's."""
 
@@ -46,7 +49,7 @@ class Batches:
         self._targets = encode(labels, output)
         self._weights = None if class_weights is None else class_weights.astype(np.float32)[labels]
         self._order = np.arange(len(inputs))
-        self._changes, self._epoch = changes, 0
+        self._changes, self._epoch, self._begun = changes, 0, 0
         # With alternating flips a random half is flipped in even epochs, the other one in odd epochs (Jordan, "94% on
         # CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498, section 3.6).
         self._half = np.random.default_rng([shuffle_seed or 0]).random(len(inputs)) < 0.5  # noqa: PLR2004
@@ -78,9 +81,15 @@ class Batches:
             inputs, targets, weights = mix(inputs, targets, weights, self._changes, random)
         return (inputs, targets) if weights is None else (inputs, targets, weights)
 
+    @property
+    def begun(self) -> int:
+        """How many epochs were begun; batches that were read before the last one are of another order."""
+        return self._begun
+
     def begin_epoch(self, epoch: int) -> None:
         """Draw the order of an epoch, counted from 0; to be called before its first batch is read."""
         self._epoch = epoch
+        self._begun += 1
         if self._shuffle_seed is not None:
             self._order = np.random.default_rng([self._shuffle_seed, epoch]).permutation(len(self._inputs))
 
@@ -95,7 +104,7 @@ class Batches:
             return (self._read(index, buffers) for index in range(len(self)))
 
         arrays = (self._inputs, self._targets, *([] if self._weights is None else [self._weights]))
-        return dataset(read, arrays, len(self))
+        return dataset(read, arrays, len(self), _AHEAD)
 
     def read(self, index: int) -> tuple[NDArray[Any], ...]:
         """Read one batch into memory that nothing else uses: a backend may keep the array itself for its tensor."""
@@ -103,17 +112,28 @@ class Batches:
 
 
 class _Reader(keras.utils.PyDataset):  # type: ignore[misc]
-    """The batches as Keras takes them with every backend."""
+    """The batches as Keras takes them with every backend, on its device; a thread brings the next ones there.
+
+    Not Keras's own workers: they begin to read before the callbacks have begun the epoch, in the last one's order.
+    """
 
     def __init__(self, batches: Batches) -> None:
         super().__init__()
         self._batches = batches
+        self._thread = ThreadPoolExecutor(1, "batches")
+        self._coming: dict[tuple[int, int], Future[tuple[Any, ...]]] = {}
 
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
-        return self._batches.read(index)
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        last, begun = min(index + _AHEAD, len(self) - 1), self._batches.begun
+        wanted = [(begun, place) for place in range(index, last + 1)]
+        self._coming = {key: self._coming.get(key) or self._thread.submit(self._bring, key[1]) for key in wanted}
+        return self._coming.pop((begun, index)).result()
+
+    def _bring(self, index: int) -> tuple[Any, ...]:
+        return tuple(keras.ops.convert_to_tensor(array) for array in self._batches.read(index))
 
 
 class Buffers:

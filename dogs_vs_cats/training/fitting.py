@@ -52,8 +52,17 @@ class Training:
         return int(kept.iloc[0]), int(kept.iloc[-1])
 
 
+class _StopAtNaN(keras.callbacks.TerminateOnNaN):  # type: ignore[misc]
+    """Ends a training whose loss is not a number, some batches later where Keras calls it from a thread."""
+
+    async_safe = True
+
+
 class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
     """Completes an epoch's metrics, keeps the state and tells the caller."""
+
+    # On JAX and PyTorch Keras then waits for a batch's metrics in a thread, and goes on giving the device work.
+    async_safe = True
 
     def __init__(
         self,
@@ -78,7 +87,8 @@ class _EpochEnd(keras.callbacks.Callback):  # type: ignore[misc]
         self._bar.set_description(f"epoch {epoch + 1}", refresh=False)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
-        self._bar.update()
+        with self._bar.get_lock():  # perhaps called from several threads
+            self._bar.update()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         metrics = {name: float(value) for name, value in (logs or {}).items()}
@@ -172,7 +182,7 @@ def train(
                 shuffle=False,
                 epochs=last,
                 initial_epoch=len(progress.rows),
-                callbacks=[order, keras.callbacks.TerminateOnNaN(), *counting, *swapped, end, *callbacks],
+                callbacks=[order, _StopAtNaN(), *counting, *swapped, end, *callbacks],
                 verbose=0,
             )
             if fitted.stop_training:

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from dogs_vs_cats.runtime import gpu_names
 from dogs_vs_cats.training.affine import resample, rounded
 
-_AHEAD = 2
-"""Batches that are read while the model trains on another one."""
 _LARGE = 1 << 16
 """Numbers in a weight array from which on compiling its update is worth it."""
 
@@ -72,7 +70,7 @@ def _update(variable: Any, velocity: Any, gradient: Any, rate: Any, rho: float, 
 
 
 def dataset(
-    read: Callable[[], Iterator[tuple[NDArray[Any], ...]]], like: tuple[NDArray[Any], ...], batches: int
+    read: Callable[[], Iterator[tuple[NDArray[Any], ...]]], like: tuple[NDArray[Any], ...], batches: int, ahead: int
 ) -> tf.data.Dataset:
     """Make what Keras's ``fit`` and ``evaluate`` take; it reads ahead in a thread.
 
@@ -80,6 +78,7 @@ def dataset(
         read: begins a pass over the batches.
         like: an array of the type and the shape, but for its length, of each one in a batch.
         batches: in a pass.
+        ahead: so many of them are read while the model trains on another one.
     """
     signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in like)
     options = tf.data.Options()
@@ -90,6 +89,6 @@ def dataset(
     return (
         tf.data.Dataset.from_generator(read, output_signature=signature)
         .apply(counted)
-        .prefetch(_AHEAD)
+        .prefetch(ahead)
         .with_options(options)
     )

@@ -5,7 +5,7 @@ import pytest
 
 from dogs_vs_cats.data.examples import Examples
 from dogs_vs_cats.settings.params import AugmentationSettings
-from dogs_vs_cats.training.batches import Batches, Buffers, encode
+from dogs_vs_cats.training.batches import Batches, Buffers, _Reader, encode
 
 INPUTS = np.arange(10, dtype=np.float32)[:, None]
 LABELS = (np.arange(10) % 2).astype(np.uint8)
@@ -51,6 +51,43 @@ def test_a_dataset_reads_the_epoch_that_has_begun_in_the_arrays_type() -> None:
     assert len(dataset) == 3
     # What tunes it would wait with idle cores at the end of an epoch.
     assert not dataset.options().autotune.enabled
+
+
+class _Told(Batches):
+    """Batches that say which of them were read."""
+
+    def __init__(self) -> None:
+        super().__init__(Examples(INPUTS, LABELS), 4, "sigmoid", shuffle_seed=1)
+        self.asked: list[int] = []
+
+    def read(self, index: int) -> tuple[np.ndarray, ...]:
+        self.asked.append(index)
+        return super().read(index)
+
+
+def test_other_backends_get_each_epochs_batches_though_they_are_read_ahead() -> None:
+    batches = _Told()
+    reader = _Reader(batches)
+    assert np.array_equal(reader[0][0], INPUTS[:4])  # as Keras looks at one before the first epoch
+    for epoch in (0, 1, 5):
+        batches.begin_epoch(epoch)
+        inputs, targets = (np.concatenate(parts) for parts in zip(*reader, strict=True))
+        order = np.random.default_rng([1, epoch]).permutation(len(INPUTS))
+        assert np.array_equal(inputs, INPUTS[order])
+        assert np.array_equal(targets, encode(LABELS[order], "sigmoid"))
+    reader[0]  # and as it does where a training stops within an epoch
+    batches.begin_epoch(0)
+    assert np.array_equal(reader[1][0], INPUTS[np.random.default_rng([1, 0]).permutation(len(INPUTS))][4:8])
+
+
+def test_the_next_batches_are_read_while_the_model_trains_on_one() -> None:
+    batches = _Told()
+    reader = _Reader(batches)
+    reader[0]
+    reader._thread.submit(len, ()).result()  # what its thread was given before is done
+    assert batches.asked == [0, 1, 2]
+    assert [len(part) for part in reader[1]] == [4, 4]
+    assert batches.asked == [0, 1, 2]  # the third is the last
 
 
 def test_a_buffer_is_used_again_once_no_view_of_it_is_left() -> None:
