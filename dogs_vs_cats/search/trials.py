@@ -136,7 +136,7 @@ def _begin(study: Study, trial: Trial, plan: Plan) -> Plan:
 
 def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: Parts) -> Any:
     """Train what the trial tries, and record it as an MLflow run below the study's."""
-    from dogs_vs_cats.runtime import import_backend
+    from dogs_vs_cats.runtime import gpu_names, import_backend
 
     import_backend()
     from dogs_vs_cats.data.arrays import read_dataset
@@ -159,7 +159,7 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
         params={**trial.params, "fidelity": str(plan.current), "settings": settings.model_dump(mode="json")},
         tags={**tags, NOTE: about},
         parent=plan.run or None,
-        system_metrics=False,
+        system_metrics=bool(gpu_names()),  # a GPU's memory and energy; the rest is the same for trials side by side
     ) as run:
         trial.set_user_attr(RUN, run.id)
         model, description, training = _train(plan, trial, settings, parts, by_epoch(run))
