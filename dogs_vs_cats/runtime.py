@@ -4,7 +4,8 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,9 @@ BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 """The values of ``KERAS_BACKEND`` that this project knows, and what people call them."""
 _INSTALLING = {"tensorflow": "make setup", "jax": "pip install jax", "torch": "pip install torch"}
 _NOISE = ("absl::InitializeLog()", "oneDNN custom operations are on", "optimized to use available CPU instructions")
+
+_FULL = ("RESOURCE_EXHAUSTED", "OOM when allocating", "out of memory", "can't allocate memory")
+"""What JAX, TensorFlow, and PyTorch on a GPU and on a CPU say where memory does not do."""
 
 
 def backend() -> str:
@@ -120,6 +124,29 @@ def make_repeatable() -> None:
         # Its warnings are of graphs traced again, which happens wherever a process holds two models.
         tf.get_logger().setLevel("ERROR")
         tf.config.experimental.enable_op_determinism()
+
+
+@contextmanager
+def enough_memory(key: str, batch: int) -> Iterator[None]:
+    """Tell in one line where the memory, a GPU's or the machine's, does not do for a batch.
+
+    Args:
+        key: the setting that says how large a batch is.
+        batch: what it says.
+
+    Raises:
+        WorkflowError: naming the setting, in place of what the backend raises.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = [line for line in str(error).splitlines() if any(words in line for words in _FULL)]
+        if not told:
+            raise
+        where = ", ".join(gpu_names()) or "this machine"
+        raise WorkflowError(
+            f"{key} is {batch}: too much for the memory of {where}; make it smaller ({told[0].strip()[:200]})"
+        ) from error
 
 
 def random_states() -> "list[NDArray[np.uint8]]":

@@ -105,8 +105,21 @@ for options in ({"callbacks": [Threads()]}, {"checkpoint": Path("kept"), "log": 
         histories.append(result.history.values.tolist())
     except Killed:
         histories.append(None)
+from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.runtime import enough_memory
+told = []
+try:
+    with enough_memory("batch", 7):
+        keras.ops.ones((1 << 25, 1 << 25))
+except WorkflowError as error:
+    told.append(str(error))
+rate = section.optimizer.model_copy(update={"learning_rate": 1e39})
+try:
+    train(described.build(), parts, section.model_copy(update={"optimizer": rate}), show_progress=False)
+except WorkflowError as error:
+    told.append(str(error))
 print("ran:")
-print(json.dumps([*histories, "MainThread" in Threads.names]))
+print(json.dumps([*histories, "MainThread" in Threads.names, told]))
 """
 
 
@@ -162,7 +175,11 @@ def test_training_comparison_prediction_grad_cam_and_search_need_no_tensorflow(
     commands += [[*predict, "tensorflow"], [*predict, "ncnn"], explain]
     printed = run(project, "-c", RUNNING + LOOKING + RESUMING, json.dumps(commands))
     *_, by_backend, by_ncnn, _, looked, resumed = printed.split("ran:\n")
-    undisturbed, killed, gone_on, waits = json.loads(resumed)
+    undisturbed, killed, gone_on, waits, told = json.loads(resumed)
+    assert [line.partition(";")[0] for line in told] == [
+        "batch is 7: too much for the memory of this machine",
+        "the loss was not a number in epoch 1",
+    ]
     assert killed is None
     assert gone_on == undisturbed
     assert not waits  # for each batch's metrics, before it gives the device the next one
@@ -190,7 +207,9 @@ def test_training_comparison_prediction_grad_cam_and_search_need_no_tensorflow(
     monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())  # as this process has it
     network = load_predictor(project.folder / "models/scratch.weights.h5").open(project.folder / BACKBONE_WEIGHTS)
     evidence, probabilities = grad_cam(network, photos[0][80:83])
-    their_evidence, their_probabilities = json.loads(looked)
+    their_evidence, their_probabilities = json.loads(
+        looked.splitlines()[0]
+    )  # Keras prints more where a loss is no number
     np.testing.assert_allclose(their_evidence, evidence, rtol=1e-3, atol=1e-3 * float(np.abs(evidence).max()))
     np.testing.assert_allclose(their_probabilities, probabilities, atol=1e-4)
 

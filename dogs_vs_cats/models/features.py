@@ -20,7 +20,7 @@ from dogs_vs_cats.models.pretrained.backbones import build_extractor, scaling_va
 from dogs_vs_cats.models.pretrained.efficientnet_lite import LiteName
 from dogs_vs_cats.models.pretrained.weights import read_tensors
 from dogs_vs_cats.processes import worker_processes
-from dogs_vs_cats.runtime import BACKENDS, backend, gpu_names, hide_gpus, import_backend
+from dogs_vs_cats.runtime import BACKENDS, backend, enough_memory, gpu_names, hide_gpus, import_backend
 from dogs_vs_cats.settings.catalogue import BACKBONES, check_size
 from dogs_vs_cats.settings.params import BottleneckSettings
 
@@ -107,7 +107,9 @@ def _with_tensorflow(weights: Path, settings: BottleneckSettings, size: int) -> 
         def batches() -> Iterator[tuple[int, Features]]:
             for start in range(0, len(photos), settings.batch):
                 inputs = np.asarray(photos[start : start + settings.batch], dtype=np.float32)
-                yield start, np.asarray(model.predict_on_batch(inputs))
+                with enough_memory("bottleneck.batch", settings.batch):
+                    found = np.asarray(model.predict_on_batch(inputs))
+                yield start, found
 
         _write(photos, batches(), out, settings.features(size))
 

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.runtime import enough_memory
 from dogs_vs_cats.settings.params import TrainingSettings
 from dogs_vs_cats.training.augmentation import build_augmentation
 from dogs_vs_cats.training.batches import Batches
@@ -25,6 +27,9 @@ from dogs_vs_cats.training.weighting import class_weights
 
 Log = Callable[[dict[str, float], int, int], None]
 """Takes an epoch's metrics, its number from 1, and when it ended, in milliseconds since 1970."""
+
+_NOT_A_NUMBER = ("all elements of input should be between 0 and 1", "device-side assert triggered")
+"""What PyTorch raises for a probability that is not a number, on a CPU and on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ def train(
         The history and what came of it.
 
     Raises:
-        WorkflowError: if the loss is not a number; the message names the epoch and the settings to look at.
+        WorkflowError: if the loss is not a number, or memory does not do for a batch; it names the settings to look at.
     """
     training, validation = parts.training, parts.validation
     output, updates = _output(model), -(-len(training.labels) // settings.batch)
@@ -176,23 +181,20 @@ def train(
             if progress.stopped or len(progress.rows) >= last:
                 progress.restore(fitted, counting)  # Keras writes the optimizer's state with the weights
                 continue
-            fitted.fit(
-                batches.as_dataset(),
-                validation_data=judged,
-                shuffle=False,
-                epochs=last,
-                initial_epoch=len(progress.rows),
-                callbacks=[order, _StopAtNaN(), *counting, *swapped, end, *callbacks],
-                verbose=0,
-            )
+            with enough_memory("batch", settings.batch), _numbers(progress, settings):
+                fitted.fit(
+                    batches.as_dataset(),
+                    validation_data=judged,
+                    shuffle=False,
+                    epochs=last,
+                    initial_epoch=len(progress.rows),
+                    callbacks=[order, _StopAtNaN(), *counting, *swapped, end, *callbacks],
+                    verbose=0,
+                )
             if fitted.stop_training:
                 break
     if not np.isfinite([progress.rows[-1]["loss"], progress.rows[-1]["val_loss"]]).all():
-        progress.discard()
-        raise WorkflowError(
-            f"the loss was not a number in epoch {len(progress.rows)}; "
-            f"try a lower learning rate than {settings.optimizer.learning_rate}"
-        )
+        raise _diverged(progress, settings, len(progress.rows))
     progress.load_kept(fitted)
     if len(settings.steps) > 1 or settings.steps[0][0] is not None:
         model.set_weights(fitted.get_weights())
@@ -206,6 +208,22 @@ def train(
         kept |= {f"val_{name}": value for name, value in fitted.evaluate(judged, verbose=0, return_dict=True).items()}
     stopped_early = len(progress.rows) < settings.epochs
     return Training(history, kept, progress.seconds, stopped_early)
+
+
+@contextmanager
+def _numbers(progress: Progress, settings: TrainingSettings) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if any(words in str(error) for words in _NOT_A_NUMBER):
+            raise _diverged(progress, settings, len(progress.rows) + 1) from error
+        raise
+
+
+def _diverged(progress: Progress, settings: TrainingSettings, epoch: int) -> WorkflowError:
+    progress.discard()
+    rate = settings.optimizer.learning_rate
+    return WorkflowError(f"the loss was not a number in epoch {epoch}; try a lower learning rate than {rate}")
 
 
 def compile_for(model: keras.Model, settings: TrainingSettings, updates: int) -> None:

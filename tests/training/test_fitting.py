@@ -367,6 +367,17 @@ def test_a_loss_that_is_not_a_number_is_an_error_that_names_the_rate(
     assert not (tmp_path / "checkpoint").exists()
 
 
+def test_a_batch_for_which_memory_does_not_do_is_named(settings: Settings, photos: Photos) -> None:
+    images, labels = photos
+    inputs = keras.Input((32, 32, 3))
+    huge = keras.layers.GlobalMaxPooling2D()(keras.layers.UpSampling2D(1 << 17)(inputs))  # petabytes
+    model = keras.Model(inputs, keras.layers.Dense(1, "sigmoid")(huge))
+    parts = Parts(Examples(images[:80], labels[:80]), Examples(images[80:], labels[80:]))
+    told = r"^batch is 16: too much for the memory of this machine; make it smaller \(.*OOM when allocating.*\)$"
+    with pytest.raises(WorkflowError, match=told):
+        train(model, parts, small(settings, augmentation=None), show_progress=False)
+
+
 def test_a_run_without_a_terminal_prints_a_line_an_epoch(
     settings: Settings, photos: Photos, capfd: pytest.CaptureFixture[str]
 ) -> None:
