@@ -104,7 +104,7 @@ ui: $(READY)  ## Show every run in the browser: mlflow ui, and its pages' addres
 	$(IN_VENV) python -m dogs_vs_cats.tracking ui
 
 kit: $(READY)  ## Pack a training for a machine without a network: HAS=what pip freeze says there
-	$(IN_VENV) dogs-vs-cats kit kit --has "$(or $(HAS),freeze.txt)" $(if $(SIZE),--size $(SIZE))
+	$(IN_VENV) dogs-vs-cats kit kit --has "$(or $(HAS),freeze.txt)" $(if $(SIZE),--size $(SIZE)) $(if $(MODEL),--model $(MODEL))
 
 send: $(READY)  ## Send to MLflow what its server missed
 	$(IN_VENV) python -m dogs_vs_cats.tracking send $(if $(MODEL),--registered-model "$(MODEL)")

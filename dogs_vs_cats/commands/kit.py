@@ -23,13 +23,22 @@ from dogs_vs_cats.data.arrays import read_dataset, write_dataset
 from dogs_vs_cats.data.scaling import open_scaled
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import temporary_folder, whole_folder
-from dogs_vs_cats.paths import ARRAYS
+from dogs_vs_cats.paths import ARRAYS, BACKBONE_WEIGHTS
 from dogs_vs_cats.runtime import BACKENDS
 from dogs_vs_cats.settings.params import Settings, load_settings
 
 PACKAGE = "dogs-vs-cats"
 _CODE = ("dogs_vs_cats", "stages", "search")
-_COMMAND = "-m stages.train_scratch --arrays data/arrays --model models/scratch.weights.h5 --reports reports/scratch"
+_BOTTLENECK = (
+    "-m stages.bottleneck --arrays data/arrays --weights data/weights/backbone.weights.h5 --features data/features"
+)
+_HEAD = (
+    "-m stages.train_vgg16 --arrays data/arrays --features data/features --backbone data/weights/backbone.weights.h5 "
+    "--model models/vgg16.weights.h5 --reports reports/vgg16"
+)
+_SCRATCH = "-m stages.train_scratch --arrays data/arrays --model models/scratch.weights.h5 --reports reports/scratch"
+_COMMANDS = {"scratch": [_SCRATCH], "vgg16": [_BOTTLENECK, _HEAD]}
+"""What trains each model there, as ``dvc.yaml`` has it. Features are larger than the backbone that gives them."""
 _UNUSED = {"dvc", "pip", "onnx", "ncnn"}
 """What a training there does without."""
 _NOWHERE = "http://127.0.0.1:9"
@@ -40,13 +49,28 @@ _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_
 @click.command()
 @click.argument("folder", type=PATH, metavar="OUT")
 @click.option("--has", type=PATH, required=True, help="What pip freeze says on the machine.")
+@click.option(
+    "--model",
+    "kinds",
+    type=click.Choice([*_COMMANDS]),
+    multiple=True,
+    default=["scratch"],
+    show_default=True,
+    help="What is trained there; give it twice for both.",
+)
 @click.option("--size", type=click.IntRange(8), help="Pixels a side of the photos that it gets; without it, as stored.")
 @click.option("--backend", type=click.Choice([*BACKENDS]), default="jax", show_default=True, help="Keras's there.")
 @click.option("--python", default=run_kit.RUNNING, show_default=True, help="Python's version there.")
 @click.option("--part-mib", type=click.IntRange(1, 60), default=60, show_default=True, help="The largest part's size.")
 @settings_option
 def main(
-    folder: Path, has: Path, size: int | None, backend: str, python: str, part_mib: int, settings: Settings
+    folder: Path,
+    has: Path,
+    kinds: tuple[str, ...],
+    size: int | None,
+    part_mib: int,
+    settings: Settings,
+    **machine: str,
 ) -> None:
     """Write the wheels that a Linux machine lacks, the code and the photos into the new folder OUT.
 
@@ -54,14 +78,20 @@ def main(
     """
     if folder.exists():
         raise WorkflowError(f"{folder}: is there already; name a new folder")
-    wanted = lacking(frozen(has), backend)
+    if "vgg16" in kinds and not BACKBONE_WEIGHTS.exists():
+        raise WorkflowError(f"{BACKBONE_WEIGHTS}: no backbone there; fetch it with: dvc repro weights")
+    wanted = lacking(frozen(has), machine["backend"])
     with whole_folder(folder) as out, temporary_folder() as made:
-        _download(wanted, python, made / "wheels")
+        _download(wanted, machine["python"], made / "wheels")
         _write_project(made / "project", size or settings.decode.size)
+        if "vgg16" in kinds:
+            (made / "project" / BACKBONE_WEIGHTS).parent.mkdir()
+            shutil.copy(BACKBONE_WEIGHTS, made / "project" / BACKBONE_WEIGHTS)
         parts = _split(made, out, part_mib << 20)
         shutil.copy(run_kit.__file__, out / "run_kit.py")
         digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        kit = {"version": version(PACKAGE), "python": python, "backend": backend, "command": _COMMAND.split()}
+        commands = [command.split() for kind in _COMMANDS if kind in kinds for command in _COMMANDS[kind]]
+        kit = {"version": version(PACKAGE), **machine, "commands": commands}
         (out / run_kit.KIT).write_text(json.dumps(kit | {"digest": digest, "parts": parts}, indent=2) + "\n")
     print(f"{folder}: {len(parts)} parts, {len(wanted)} wheels; copy it there, and run: python run_kit.py")
 
@@ -135,7 +165,8 @@ def _write_project(folder: Path, size: int) -> None:
     for name in _CODE:
         shutil.copytree(name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy("params.yaml", folder)
-    apply_overrides(folder / "params.yaml", [f"decode.size={size}", f"tracking.uri='{_NOWHERE}'"])
+    changes = [f"decode.size={size}", f"tracking.uri='{_NOWHERE}'", "bottleneck.engine=tensorflow"]
+    apply_overrides(folder / "params.yaml", changes)
     load_settings(folder / "params.yaml")  # a size that does not do is told here, not there
     dataset, arrays = read_dataset(ARRAYS), folder / ARRAYS
     shutil.copytree(ARRAYS, arrays, ignore=shutil.ignore_patterns("*_images.npy", "unlabelled*"))

@@ -1,6 +1,6 @@
 """Join a kit's parts and run it, where there may be no network: python run_kit.py [SCRIPT ARGUMENT...].
 
-Written by ``dogs-vs-cats kit``, and needs nothing but Python. Without arguments the network from scratch is trained.
+Written by ``dogs-vs-cats kit``, and needs nothing but Python. Without arguments it trains what the kit was made for.
 The folder ``results`` beside this file is then for ``dogs-vs-cats import-runs``.
 """
 
@@ -61,8 +61,11 @@ def main() -> None:
     unpacked(kit)
     path = os.pathsep.join(filter(None, [str(PROJECT), str(PACKAGES), os.environ.get("PYTHONPATH")]))
     variables = {**os.environ, "PYTHONPATH": path, "KERAS_BACKEND": kit["backend"]}
-    command = [sys.executable, *(sys.argv[1:] or kit["command"])]
-    status = subprocess.run(command, cwd=PROJECT, env=variables, check=False).returncode
+    status = 0
+    for arguments in [sys.argv[1:]] if sys.argv[1:] else kit["commands"]:
+        status = (
+            status or subprocess.run([sys.executable, *arguments], cwd=PROJECT, env=variables, check=False).returncode
+        )
     shutil.rmtree(RESULTS, ignore_errors=True)
     for name in ("mlruns/unsent", "reports", "models"):
         if (PROJECT / name).is_dir():

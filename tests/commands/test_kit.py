@@ -19,6 +19,7 @@ from dogs_vs_cats.commands.kit import frozen, lacking
 from dogs_vs_cats.commands.kit import main as kit
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.pretrained.weights import write_weights
+from dogs_vs_cats.settings.params import load_settings
 from tests.conftest import ROOT, users_environment
 from tests.search.conftest import prepare
 from tests.vgg16 import random_tensors
@@ -51,6 +52,8 @@ def project(tmp_path_factory: pytest.TempPathFactory, photos: tuple[NDArray[np.u
         **{
             "train_scratch.epochs": 1,
             "train_scratch.batch": 40,
+            "train_vgg16.epochs": 1,
+            "bottleneck.engine": "ncnn",  # which the kit does without
             "train_scratch.network.convolutions": [{"filters": 4, "kernel": 3}],
         }
     )
@@ -64,7 +67,15 @@ def project(tmp_path_factory: pytest.TempPathFactory, photos: tuple[NDArray[np.u
         patch.setenv("PIP_NO_INDEX", "1")
         patch.setenv("PIP_FIND_LINKS", str(folder / "index"))
         options = ["kit", "--has", "freeze.txt", "--size", "40", "--part-mib", "1"]
-        kit(options, standalone_mode=False)
+        both = [*options, "--model", "vgg16", "--model", "scratch"]
+        weights.rename(weights.with_suffix(".away"))
+        with pytest.raises(WorkflowError, match=r"backbone\.weights\.h5: no backbone there; fetch it with: dvc repro"):
+            kit(both, standalone_mode=False)
+        assert not list(folder.glob("*kit*"))
+        kit(["scratch", *options[1:]], standalone_mode=False)  # needs none
+        assert json.loads((folder / "scratch/kit.json").read_text())["commands"][0][1] == "stages.train_scratch"
+        weights.with_suffix(".away").rename(weights)
+        kit(both, standalone_mode=False)
         with pytest.raises(WorkflowError, match=r"decode\.size is 24: VGG16 takes 32 pixels"):
             kit(["small", "--has", "freeze.txt", "--size", "24"], standalone_mode=False)
         assert not list(folder.glob("*small*"))
@@ -88,15 +99,30 @@ def test_a_carried_training_comes_back_as_a_run_once(
     assert "CARRIED" in _run(there, "-c", "import flatten_dict; print(dir(flatten_dict))").stdout
     done = _run(there)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads((there / "results/models/scratch.json").read_text())["size"] == 40
+    for kind in ("scratch", "vgg16"):
+        assert json.loads((there / f"results/models/{kind}.json").read_text())["size"] == 40
+    assert np.load(there / "project/data/features/train.npy").shape == (80, 1, 1, 512)
+    assert load_settings(there / "project/params.yaml").bottleneck.engine == "tensorflow"
     monkeypatch.chdir(project)
     for _ in range(2):
         import_runs([str(there / "results")], standalone_mode=False)
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")
-    (run,) = client.search_runs(["1"])
-    assert (run.info.status, run.data.tags["backend"], run.data.tags["kind"]) == ("FINISHED", "jax", "scratch")
-    assert np.isfinite(run.data.metrics["val/log_loss"])
-    assert len(client.search_model_versions("name = 'dogs-vs-cats'")) == 1
+    runs = client.search_runs(["1"])
+    assert sorted(run.data.tags["kind"] for run in runs) == ["scratch", "vgg16"]
+    for run in runs:
+        assert (run.info.status, run.data.tags["backend"]) == ("FINISHED", "jax")
+        assert np.isfinite(run.data.metrics["val/log_loss"])
+    assert len(client.search_model_versions("name = 'dogs-vs-cats'")) == 2
+
+
+def test_what_fails_there_ends_the_kit(project: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    shutil.copytree(project / "kit", there)
+    about = json.loads((there / "kit.json").read_text())
+    commands = [["-c", f"print('ran'); raise SystemExit({status})"] for status in (0, 3, 0)]
+    (there / "kit.json").write_text(json.dumps(about | {"commands": commands}))
+    done = _run(there)
+    assert (done.returncode, done.stdout) == (3, "ran\nran\n")
 
 
 def test_a_part_that_is_missing_or_of_another_kit_is_named(project: Path, tmp_path: Path) -> None:
