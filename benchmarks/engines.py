@@ -13,11 +13,11 @@ import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios, take_turns
 from dogs_vs_cats.models.features import difference, open_engine
-from dogs_vs_cats.models.pretrained.backbones import build_extractor, untrained_backbone
-from dogs_vs_cats.models.pretrained.weights import save_network
+from dogs_vs_cats.models.pretrained.backbones import build_extractor
 from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName
 from dogs_vs_cats.settings.params import BottleneckSettings
+from tests.photo_project import write_backbone
 
 SIZE = 224
 COUNT = BATCH = 32
@@ -38,23 +38,24 @@ def _of_backbone(name: BackboneName, images: np.ndarray, options: Options) -> It
     import tensorflow as tf
 
     weights, out = options.folder / f"{name}.weights.h5", options.folder / f"{name}.npy"
-    save_network(_lively(untrained_backbone(name, SIZE)), weights)
+    write_backbone(name, SIZE, weights)
     settings = BottleneckSettings(backbone=name, pooling=["average"], batch=BATCH)
     model = build_extractor(SIZE, weights, settings)
     run, batch = tf.function(lambda photos: model(photos, training=False)), images.astype(np.float32)
     expected = np.asarray(run(tf.constant(batch)))
     others: dict[str, Forward] = {}
-    for engine, (form, build) in _ENGINES.items():
+    exported = _exported(model, options.folder / f"{name}.onnx")
+    for engine, build in _ENGINES.items():
         try:
-            others[engine] = build(_exported(model, options.folder / f"{name}.{form}", form))
-            wrong = difference(others[engine](batch), expected)
-        except Exception as error:  # noqa: BLE001 - every converter has errors of its own; the table says so
+            forward = build(exported)
+            wrong = difference(forward(batch), expected)
+        except Exception as error:  # noqa: BLE001 - each engine has errors of its own; the table says so
             yield Figure(name, engine, note=f"{type(error).__name__}: {str(error).splitlines()[0][:100]}")
-            others.pop(engine, None)
             continue
         if wrong > _MOST:
             yield Figure(name, engine, note=f"features differ by {wrong:.1e} of their range")
-            others.pop(engine)
+        else:
+            others[engine] = forward
     with open_engine(settings, weights, images) as extract:
         sides = [lambda forward=forward: forward(batch) for forward in others.values()]
         bare, ours, *seconds = take_turns(
@@ -70,26 +71,14 @@ _MOST = 1e-2
 """Share of the features' range: random weights magnify rounding more than trained ones."""
 
 
-def _lively(model: Any) -> Any:
-    """Give a network random weights whose features neither vanish nor explode."""
-    random = np.random.default_rng(4)
-    values = model.get_weights()
-    for place, value in enumerate(values):
-        if value.ndim == 4:  # noqa: PLR2004
-            seen = np.prod(value.shape[:2]) * (1 if value.shape[3] == 1 else value.shape[2])
-            values[place] = random.normal(0, np.sqrt(2 / seen), value.shape)
-    model.set_weights(values)
-    return model
-
-
-def _exported(model: Any, file: Path, form: str) -> str:
+def _exported(model: Any, file: Path) -> str:
     import keras
 
     from dogs_vs_cats.serving.exporting import portable
 
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # where it cannot simplify, it leaves the network as it is
     photos = keras.InputSpec(shape=(None, SIZE, SIZE, 3), dtype="float32", name="photos")
-    portable(model).export(str(file), format=form, verbose=False, input_signature=[photos])
+    portable(model).export(str(file), format="onnx", verbose=False, input_signature=[photos])
     return str(file)
 
 
@@ -107,7 +96,4 @@ def _openvino(file: str) -> Forward:
     return lambda photos: np.asarray(compiled([photos])[0])
 
 
-_ENGINES: dict[str, tuple[str, Callable[[str], Forward]]] = {
-    "ONNX Runtime": ("onnx", _onnx_runtime),
-    "OpenVINO": ("onnx", _openvino),
-}
+_ENGINES: dict[str, Callable[[str], Forward]] = {"ONNX Runtime": _onnx_runtime, "OpenVINO": _openvino}

@@ -10,8 +10,10 @@ from PIL import Image
 from dogs_vs_cats.evaluation.comparing import Reported, compare
 from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.models.kinds import KINDS, Description
+from dogs_vs_cats.models.pretrained.backbones import untrained_backbone
 from dogs_vs_cats.models.pretrained.weights import Tensor, write_weights
 from dogs_vs_cats.models.saved import write_model
+from dogs_vs_cats.settings.catalogue import BackboneName
 from dogs_vs_cats.settings.params import CompareSettings
 from tests.conftest import candidate
 from tests.vgg16 import random_tensors
@@ -57,6 +59,18 @@ def write_project(project: Path) -> None:
     write_weights(small_tensors(), project / "data/weights/backbone.weights.h5")
     (project / "reports").mkdir()
     write_comparison(project)
+
+
+def write_backbone(name: BackboneName, size: int, file: Path) -> None:
+    """Write a backbone with random weights whose features neither vanish nor explode."""
+    backbone, random = untrained_backbone(name, size), np.random.default_rng(4)
+    values = backbone.get_weights()
+    for place, value in enumerate(values):
+        if value.ndim == 4:
+            seen = np.prod(value.shape[:2]) * (1 if value.shape[3] == 1 else value.shape[2])
+            values[place] = random.normal(0, np.sqrt(2 / seen), value.shape)
+    backbone.set_weights(values)
+    backbone.save_weights(file, overwrite=True)
 
 
 def small_tensors() -> list[Tensor]:

@@ -207,9 +207,8 @@ def test_training_comparison_prediction_grad_cam_and_search_need_no_tensorflow(
     monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())  # as this process has it
     network = load_predictor(project.folder / "models/scratch.weights.h5").open(project.folder / BACKBONE_WEIGHTS)
     evidence, probabilities = grad_cam(network, photos[0][80:83])
-    their_evidence, their_probabilities = json.loads(
-        looked.splitlines()[0]
-    )  # Keras prints more where a loss is no number
+    # Below it is what Keras prints where a loss is no number.
+    their_evidence, their_probabilities = json.loads(looked.splitlines()[0])
     np.testing.assert_allclose(their_evidence, evidence, rtol=1e-3, atol=1e-3 * float(np.abs(evidence).max()))
     np.testing.assert_allclose(their_probabilities, probabilities, atol=1e-4)
 

@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.commands import export
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.pretrained.backbones import untrained_backbone
 from dogs_vs_cats.serving.formats import FORMATS
 from dogs_vs_cats.serving.trained_models import find_model, open_trained
-from dogs_vs_cats.settings.catalogue import BackboneName
 from tests.commands.calling import call
 from tests.conftest import no_file_larger_than
-from tests.photo_project import CNN, HEAD, SIZE, description, write_comparison, write_project, write_trained
+from tests.photo_project import (
+    CNN,
+    HEAD,
+    SIZE,
+    description,
+    write_backbone,
+    write_comparison,
+    write_project,
+    write_trained,
+)
 
 PHOTOS = np.random.default_rng(5).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
 
@@ -36,18 +43,6 @@ def project(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, as the folder in which the command runs."""
     monkeypatch.chdir(trained)
     return trained
-
-
-def _write_backbone(name: BackboneName, file: Path) -> None:
-    """Write a backbone with random weights whose features neither vanish nor explode."""
-    backbone, random = untrained_backbone(name, SIZE), np.random.default_rng(4)
-    values = backbone.get_weights()
-    for place, value in enumerate(values):
-        if value.ndim == 4:
-            seen = np.prod(value.shape[:2]) * (1 if value.shape[3] == 1 else value.shape[2])
-            values[place] = random.normal(0, np.sqrt(2 / seen), value.shape)
-    backbone.set_weights(values)
-    backbone.save_weights(file, overwrite=True)
 
 
 def _run(name: str, file: Path, photos: NDArray[np.uint8]) -> NDArray[Any]:
@@ -107,7 +102,7 @@ def looking_twice(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[
     write_trained(
         description("vgg16", HEAD, mirrored=True, backbone="efficientnet_lite0", features=(2, 2, 1280)), project
     )
-    _write_backbone("efficientnet_lite0", project / "data/weights/backbone.weights.h5")
+    write_backbone("efficientnet_lite0", SIZE, project / "data/weights/backbone.weights.h5")
     write_comparison(project)
     return project, {kind: _predicted(project, kind) for kind in ("scratch", "vgg16")}
 
