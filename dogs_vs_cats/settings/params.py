@@ -215,10 +215,10 @@ class OptimizerSettings(Section):
 
     @model_validator(mode="after")
     def _momentum_fits(self) -> Self:
-        if self.momentum is not None and self.name not in ("sgd", "rmsprop"):
-            raise ValueError(f"momentum is for sgd and rmsprop, not {self.name}")
-        if self.nesterov and self.name != "sgd":
-            raise ValueError(f"nesterov is for sgd, not {self.name}")
+        if self.momentum is not None and self.name not in ("sgd", "rmsprop", "muon"):
+            raise ValueError(f"momentum is for sgd, rmsprop and muon, not {self.name}")
+        if self.nesterov and self.name not in ("sgd", "muon"):
+            raise ValueError(f"nesterov is for sgd and muon, not {self.name}")
         return self
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from dogs_vs_cats.settings.params import OptimizerSettings
+from dogs_vs_cats.training.muon import Muon
 from dogs_vs_cats.training.schedules import build_schedule
 
 _BY_NAME: dict[str, type[keras.optimizers.Optimizer]] = {
@@ -14,6 +15,7 @@ _BY_NAME: dict[str, type[keras.optimizers.Optimizer]] = {
     "adamw": keras.optimizers.AdamW,
     "nadam": keras.optimizers.Nadam,
     "adagrad": keras.optimizers.Adagrad,
+    "muon": Muon,
 }
 _SPARED = ["bias", "gamma", "beta"]
 """Names of the weights that do not decay: biases, and those of a normalisation."""
@@ -36,8 +38,10 @@ def build_optimizer(
     options: dict[str, Any] = {
         name: value for name in ("momentum", "weight_decay") if (value := getattr(settings, name)) is not None
     }
-    if settings.nesterov:
-        options["nesterov"] = True
+    if settings.name in ("sgd", "muon"):
+        options["nesterov"] = settings.nesterov
+    if settings.name == "muon" and settings.weight_decay is not None:
+        options["adam_weight_decay"] = settings.weight_decay
     if averaging is not None:
         options |= {"use_ema": True, "ema_momentum": averaging}
     rate = build_schedule(settings, epochs, updates)

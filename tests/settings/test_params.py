@@ -110,7 +110,7 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
         ({"train_vgg16.class_weight": {1: 2.0}}, ["train_vgg16.class_weight.1 is 1: input should be a valid string"]),
         ({"train_scratch.early_stopping": 3}, ["train_scratch.early_stopping is 3", "mapping"]),
         ({"train_scratch.optimizer.time_decay": "x"}, ["train_scratch.optimizer.time_decay is 'x'", "number"]),
-        ({"train_scratch.optimizer.name": "adam"}, ["train_scratch.optimizer", "momentum is for sgd and rmsprop"]),
+        ({"train_scratch.optimizer.name": "adam"}, ["train_scratch.optimizer", "is for sgd, rmsprop and muon"]),
         ({"train_vgg16.network.dropout": [0.5]}, ["train_vgg16.network", "2 dense layers need as many dropout rates"]),
         ({"decode.size": 16, "train_scratch.network.convolutions": [{"filters": 1, "kernel": 3}] * 5}, ["to nothing"]),
         ({"train_scratch.network.name": "lenet"}, ["train_scratch.network.name is 'lenet'", "'lenet5'"]),
