@@ -2,12 +2,13 @@
 
 Run it in a project that has run the stages before training. So many training photos are drawn, as many of each class;
 the model is trained on them as ``params.yaml`` says, and asked the test photos. Each draw adds a row to the file, which
-may have rows of other models. A network from scratch is trained for more epochs on fewer photos, up to
-``--most-epochs``. ``--figure`` draws all rows of the file.
+may have rows of other models. A draw that has its row is not trained again. A network from scratch is trained for more
+epochs on fewer photos, up to ``--most-epochs``. ``--figure`` draws all rows of the file.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,9 +42,11 @@ def main() -> None:
     photos = len(train.labels) // train.copies
     for count in [*arguments.photos, photos]:
         for draw in range(1, arguments.draws + 1 if count < photos else 2):
-            chosen = drawn(train, count, draw)
-            reached = _reached(arguments, settings, Parts(chosen, validation), draw)
-            row = {"model": description.name, "photos": count, "draw": draw, **reached}
+            this = {"model": description.name, "photos": count, "draw": draw}
+            if any(this.items() <= row.items() for row in rows.to_dict("records")):
+                continue
+            reached = _reached(arguments, settings, Parts(drawn(train, count, draw), validation), draw)
+            row = this | reached
             rows = pd.concat([rows, pd.DataFrame([row])], ignore_index=True)
             with whole_file(arguments.results) as path:
                 rows.to_csv(path, index=False)
@@ -76,7 +79,7 @@ def _reached(arguments: argparse.Namespace, settings: Settings, parts: Parts, se
     description.initialise(model, parts.training.inputs, seed, PREPARED)
     if isinstance(section, TrainScratchSettings):
         more = len(description.examples(PREPARED, "train").labels) / len(parts.training.labels)
-        section = section.model_copy(update={"epochs": min(round(section.epochs * more), arguments.most_epochs)})
+        section = section.model_copy(update=longer(section, min(round(section.epochs * more), arguments.most_epochs)))
     fit(model, parts, section)
     labels = description.examples(PREPARED, "test").labels
     probabilities = Predictor(description, model).probabilities(PREPARED, "test")
@@ -84,6 +87,16 @@ def _reached(arguments: argparse.Namespace, settings: Settings, parts: Parts, se
         "accuracy": float(correct(labels, probabilities).mean()),
         "log_loss": float(losses(labels, probabilities).mean()),
     }
+
+
+def longer(section: TrainScratchSettings, epochs: int) -> dict[str, Any]:
+    """Return what a training of so many epochs changes; each size of images that grow keeps its share of them."""
+    ends = [round(end * epochs / section.epochs) for _, end in section.steps] if section.sizes else []
+    sizes = [
+        step.model_copy(update={"epochs": end - before})
+        for step, before, end in zip(section.sizes or [], [0, *ends], ends, strict=False)
+    ]
+    return {"epochs": epochs, "sizes": sizes or None}
 
 
 def draw_figure(rows: pd.DataFrame, path: Path) -> None:
