@@ -20,7 +20,7 @@ from benchmarks.measuring import Figure, Options
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.tables import console
 
-BENCHMARKS = ("starting", "decoding", "features", "head", "feeding", "tracking", "growth", "engines")
+BENCHMARKS = ("starting", "decoding", "features", "head", "heads", "feeding", "tracking", "growth", "engines")
 _LONG = {"growth", "engines"}
 
 
