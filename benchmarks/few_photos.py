@@ -1,9 +1,10 @@
 """How accuracy grows with the number of photos: ``python benchmarks/few_photos.py KIND few_photos.csv``.
 
 Run it in a project that has run the stages before training. So many training photos are drawn, as many of each class;
-the model is trained on them as ``params.yaml`` says, and asked the test photos. Each draw adds a row to the file, which
-may have rows of other models. A draw that has its row is not trained again. A network from scratch is trained for more
-epochs on fewer photos, up to ``--most-epochs``. ``--figure`` draws all rows of the file.
+the model is trained on them as ``params.yaml`` says, with validation photos in proportion, and asked the test photos.
+Each draw adds a row to the file, which may have rows of other models. A draw that has its row is not trained again. A
+network from scratch is trained for more epochs on fewer photos, up to ``--most-epochs``. ``--figure`` draws all rows
+of the file.
 """
 
 import argparse
@@ -45,8 +46,9 @@ def main() -> None:
             this = {"model": description.name, "photos": count, "draw": draw}
             if any(this.items() <= row.items() for row in rows.to_dict("records")):
                 continue
-            reached = _reached(arguments, settings, Parts(drawn(train, count, draw), validation), draw)
-            row = this | reached
+            few = max(round(len(validation.labels) * count / photos), 2)
+            parts = Parts(drawn(train, count, draw), drawn(validation, few, draw))
+            row = this | _reached(arguments, settings, parts, draw)
             rows = pd.concat([rows, pd.DataFrame([row])], ignore_index=True)
             with whole_file(arguments.results) as path:
                 rows.to_csv(path, index=False)

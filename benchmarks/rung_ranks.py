@@ -123,7 +123,7 @@ def ranking(rows: pd.DataFrame) -> pd.DataFrame:
     _, full = trainings[-1]
     table = []
     for key, found in trainings[:-1]:
-        both = found.join(full, rsuffix="_full", how="inner").sort_values("log_loss")
+        both = found.join(full.add_suffix("_full"), how="inner").sort_values("log_loss")
         third = both.head(-(-len(both) // 3))
         table.append(
             {
