@@ -14,7 +14,8 @@ from dogs_vs_cats.tracking.logged_models import from_tag
 CLASSES, TESTED = "classes", "tested_on"
 """Tags of a version: its classes, and a digest of the photos that it was tested on."""
 RIGHT = "mlflow.dogs_vs_cats.right"
-"""The tag of which test photos a version was right on. MLflow's pages show no tag that begins with ``mlflow.``."""
+"""The tag of which test photos a version was right on. A version's page in MLflow shows no tag that begins with
+``mlflow.``; the list of versions shows it."""
 ADVICE = "to move it anyway, set tracking.champion to always and run dvc repro -f -s compare"
 
 
