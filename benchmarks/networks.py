@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from dogs_vs_cats.files import whole_file  # noqa: E402
+from dogs_vs_cats.numerals import percent  # noqa: E402
 from dogs_vs_cats.settings.catalogue import SCRATCH, ScratchName  # noqa: E402
 from dogs_vs_cats.settings.params import OptimizerSettings, load_settings  # noqa: E402
 
@@ -97,12 +98,12 @@ def _print(done: list[dict[str, Any]]) -> None:
     for name, network in SCRATCH.items():
         for optimizer in dict.fromkeys(one["optimizer"] for one in done if one["network"] == name):
             found = [one for one in done if (one["network"], one["optimizer"]) == (name, optimizer)]
-            each = ", ".join(f"{one['accuracy']:.1%}" for one in found)
+            each = ", ".join(percent(one["accuracy"]) for one in found)
             means = {key: statistics.mean(one[key] for one in found) for key in ("accuracy", "log_loss", "seconds")}
             seconds = means["seconds"] / found[0]["epochs"]
             print(
-                f"| {network.title} | {optimizer} | {found[0]['parameters']:,} | {means['accuracy']:.1%} ({each}) "
-                f"| {means['log_loss']:.3f} | {seconds:.1f} |"
+                f"| {network.title} | {optimizer} | {found[0]['parameters']:,} "
+                f"| {percent(means['accuracy'])} ({each}) | {means['log_loss']:.3f} | {seconds:.1f} |"
             )
 
 

@@ -15,6 +15,8 @@ sys.path.insert(0, str(ROOT))
 
 import yaml  # noqa: E402
 
+from dogs_vs_cats.numerals import percent  # noqa: E402
+
 WAYS = ("bilinear", "bicubic", "lanczos")
 
 
@@ -29,8 +31,8 @@ def main() -> None:
             _extract(way, folder)
         accuracies = [_accuracy(folder, seed) for seed in arguments.seeds]
         spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
-        each = ", ".join(f"{accuracy:.2%}" for accuracy in accuracies)
-        print(f"{way}: mean {statistics.mean(accuracies):.2%}, sd {spread:.2%} ({each})", flush=True)
+        each = ", ".join(percent(accuracy, 2) for accuracy in accuracies)
+        print(f"{way}: mean {percent(statistics.mean(accuracies), 2)}, sd {percent(spread, 2)} ({each})", flush=True)
 
 
 def _extract(way: str, folder: Path) -> None:

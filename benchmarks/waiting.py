@@ -16,6 +16,7 @@ import numpy as np
 from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.models.networks.building import build_cnn
 from dogs_vs_cats.models.reproducibility import prepare
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.settings.params import TrainScratchSettings, load_settings
 from dogs_vs_cats.training import batches
 from dogs_vs_cats.training.fitting import train
@@ -40,7 +41,8 @@ def main() -> None:
         if keras.backend.backend() != "tensorflow":
             seconds, waited = in_training(examples, settings, options.size)
             photos = count * (options.epochs - 1)
-            print(f"{told}the training {photos / seconds:,.0f} photos a second, {waited / seconds:.2%} of it waiting")
+            share = percent(waited / seconds, 2)
+            print(f"{told}the training {photos / seconds:,.0f} photos a second, {share} of it waiting")
 
 
 def alone(examples: Examples, settings: TrainScratchSettings) -> float:

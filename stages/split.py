@@ -14,6 +14,7 @@ from dogs_vs_cats.data.raw.raw_photos import SourceFacts, labelled, read_facts, 
 from dogs_vs_cats.data.splits.exclusion import find_list, find_listed, leave_out, read_list
 from dogs_vs_cats.data.splits.intake import ChosenSplits, check_classes, choose_splits, find_across, lay_out, take_in
 from dogs_vs_cats.files import whole_file, whole_folder
+from dogs_vs_cats.numerals import percent
 
 # Photos whose names are printed; the lists have all of them.
 NAMED = 10
@@ -87,7 +88,7 @@ def tell_uneven_classes(counts: Counter[str | None]) -> None:
     """Print a warning where one class has far more photos than the other."""
     (larger, many), (smaller, few) = counts.most_common()
     if many >= UNEVEN * few:
-        share = f"{100 * many / (many + few):.0f} %"
+        share = percent(many / (many + few), 0)
         print(
             f"warning: {many} photos of {larger} and {few} of {smaller}: always saying {larger} is right on {share}; "
             f"add photos of {smaller}, or compare accuracies with that; class_weight: balanced, in train_scratch and "

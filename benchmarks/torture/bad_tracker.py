@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from benchmarks.torture.cases import Case, Task
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.tracking.__main__ import main as send
 from dogs_vs_cats.tracking.connection import quiet_mlflow
 from dogs_vs_cats.tracking.tracked_runs import client, tracked_run
@@ -148,7 +149,7 @@ def tracker(task: Task) -> Iterator[Case]:
             liar = Liar(server.port)  # of another address: one that was silent is left alone for minutes
             liar.how, liar.share = kinds[number % len(kinds)], task.chance.choice([1.0, 0.5, 0.2])
             liar.chance = random.Random(number)  # noqa: S311 - no secret
-            name = f"{number}: {liar.how} for {liar.share:.0%}"
+            name = f"{number}: {liar.how} for {percent(liar.share, 0)}"
             yield name, _run_fault(task.folder / f"project-{number}", liar, server, most)
     finally:
         server.kill()

@@ -1,30 +1,12 @@
-"""How results are put in words: numbers as people read them, and a verdict that claims no more than was shown."""
+"""How results are put in words: photos, and a verdict that claims no more than was shown."""
 
 from collections.abc import Iterator
 
 from dogs_vs_cats.evaluation.comparison import Comparison
+from dogs_vs_cats.numerals import p_value, percent, points
 
-_MOST_DIGITS = 6
 _WIDEST = 0.2  # an interval that wide covers both a good model and a poor one
 _ONE_SIDED = 1.25  # times the share that a class has where all are alike
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """A share in percent; nearly all is never rounded to all, nor hardly any to none."""
-    while digits < _MOST_DIGITS and round(share * 100, digits) in {0, 100} and share not in {0, 1}:
-        digits += 1
-    return f"{share * 100:.{digits}f} %"
-
-
-def points(share: float, digits: int = 1) -> str:
-    """A difference of two shares in percentage points, without its unit, with a true minus sign."""
-    # Adding zero turns a rounded -0.0 into 0.0.
-    return f"{round(share * 100, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def p_value(value: float) -> str:
-    """A p value with its relation: ``= 0.034``, ``< 0.001``."""
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"  # noqa: PLR2004
 
 
 def photos(count: int, split: str, source: str) -> str:
@@ -60,7 +42,7 @@ def verdict(comparison: Comparison) -> str:
         The best model with the size of its difference from the next, the interval and the test, if both exclude chance;
         else that no difference can be claimed.
     """
-    models, confidence = comparison.models, percent(comparison.confidence, 0)
+    models, confidence = comparison.models, percent(comparison.confidence, None)
     best = sorted(models, key=lambda kind: -models[kind].accuracy)[:2]
     difference = next(pair for pair in comparison.differences if {pair.first, pair.second} == set(best))
     second, first = difference.second, difference.first

@@ -18,6 +18,7 @@ from dogs_vs_cats.data.spreadsheets import as_cell
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.probabilities import class_probabilities, predicted
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.reports.pages import data_uri, environment
 
 COLUMNS = ("file", "class", "split", "reason", "score", "suggested_class", "duplicate_of", "detail")
@@ -120,6 +121,7 @@ def _render(audited: AuditedPhotos, doubts: Sequence[Doubt], images: Path, metho
         pictures=_thumbnails(audited, sorted(rows), images),
         method=method,
         accuracy=accuracy,
+        percent=percent,
         drawn=audited.source == "drawn",
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from dogs_vs_cats import numerals
 from dogs_vs_cats.evaluation import wording
 from dogs_vs_cats.evaluation.comparing import Candidate, Reported
 from dogs_vs_cats.evaluation.comparison import Comparison, ModelResult
@@ -135,9 +136,9 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def _percent(share: float, digits: int = 1) -> str:
+def _percent(share: float, digits: int | None = 1) -> str:
     """A percentage that no line break parts from its sign."""
-    return wording.percent(share, digits).replace(" ", "\N{NO-BREAK SPACE}")
+    return numerals.percent(share, digits).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _figure(value: float | None, digits: int) -> str:
@@ -158,7 +159,7 @@ class _Measure:
 
 
 def _measures(comparison: Comparison) -> list[_Measure]:
-    confidence, models = _percent(comparison.confidence, 0), comparison.models.values()
+    confidence, models = _percent(comparison.confidence, None), comparison.models.values()
     two = len(comparison.classes) == 2  # noqa: PLR2004
     of = f"the one with {comparison.classes[1]}" if two else "the one of a class"
     guess = f"{math.log(len(comparison.classes)):.3f} is a {'coin flip' if two else 'guess'}"
@@ -234,7 +235,7 @@ def render(compared: Compared, drawn: Mapping[str, Figure], making: Making) -> s
     """
     comparison, histories = compared.comparison, compared.histories
     templates = environment()
-    templates.filters |= {"percent": _percent, "points": wording.points, "p_value": wording.p_value}
+    templates.filters |= {"percent": _percent, "points": numerals.points, "p_value": numerals.p_value}
     return templates.get_template("comparison.html.j2").render(
         comparison=comparison,
         photos=wording.photos(comparison.images, comparison.split, comparison.source),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dogs_vs_cats.evaluation.wording import percent
 from dogs_vs_cats.models.probabilities import class_probabilities, predicted
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.reports.figures import GREY, new_figure, plain, shorten
 from dogs_vs_cats.reports.overlays import HEAT, OPACITY, reach_of
 
@@ -26,23 +26,18 @@ _SHOWN_MAPS = 8
 _BRIGHTEST = 255
 _GAP = 0.06  # between pictures side by side, as a share of a picture's width
 _HEAT_SCALE = "Grad-CAM, as a share of\nthe strongest places"
-_CERTAIN = 0.9999
 _WRONG = "#B00020"
 
 
 def saying(probability: float, classes: Sequence[str]) -> str:
     """The class that a probability of the second one stands for, and its own probability: ``dogs 97.3 %``."""
     second = predicted_class(probability)
-    return f"{shorten(classes[second], 18)} {_share(probability if second else 1 - probability)}"
+    return f"{shorten(classes[second], 18)} {percent(probability if second else 1 - probability)}"
 
 
 def predicted_class(probability: float) -> int:
     """0 or 1, from P(second class)."""
     return int(predicted(class_probabilities(np.array([[probability]])))[0])
-
-
-def _share(share: float) -> str:
-    return f"over {percent(_CERTAIN, 2)}" if share > _CERTAIN else percent(share)
 
 
 def grad_cam(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dogs_vs_cats.evaluation.metrics import confusion_matrix
-from dogs_vs_cats.evaluation.wording import percent
 from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.numerals import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,6 +12,7 @@ from dogs_vs_cats.evaluation.ensemble import fit_ensemble
 from dogs_vs_cats.evaluation.metrics import correct, losses, wilson_interval
 from dogs_vs_cats.evaluation.predicting import Member
 from dogs_vs_cats.evaluation.submission import calibrate, expected_log_loss
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.tables import console
 
 
@@ -50,8 +51,8 @@ def judge(members: Mapping[str, Member]) -> dict[str, np.ndarray]:
                 next(iter(validation)) if len(validation) == 1 else ENSEMBLE,
                 split,
                 f"{len(right):,}",
-                f"{right.mean():.2%}",
-                f"{low:.2%} to {high:.2%}",
+                percent(float(right.mean()), 2),
+                f"{percent(low, 2)} to {percent(high, 2)}",
                 f"{losses(classes, said).mean():.4f}",
                 f"{calibrated:.4f}",
             )

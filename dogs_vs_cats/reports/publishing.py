@@ -7,7 +7,8 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from dogs_vs_cats.evaluation.metrics import correct
-from dogs_vs_cats.evaluation.wording import percent, photos
+from dogs_vs_cats.evaluation.wording import photos
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.reports.comparison import Compared, run_figures
 from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.champions import memory_of_test
@@ -74,7 +75,7 @@ def described(compared: Compared, kind: str, making: Making) -> str:
     """Describe one of the models compared, with what it reaches and what can be claimed."""
     comparison, model = compared.comparison, compared.comparison.models[kind]
     low, high = (percent(bound) for bound in model.interval)
-    interval = f"{percent(comparison.confidence, 0)} interval {low} to {high}"
+    interval = f"{percent(comparison.confidence, None)} interval {low} to {high}"
     on = photos(comparison.images, comparison.split, comparison.source)
     accuracy = percent(model.accuracy)
     results = [f"{comparison.split}: accuracy {accuracy} ({interval}) on {on}, log-loss {model.log_loss:.3f}"]

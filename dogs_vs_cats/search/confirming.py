@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.evaluation.wording import percent, points
+from dogs_vs_cats.numerals import percent, points
 from dogs_vs_cats.search.plan import Fidelity, Plan
 from dogs_vs_cats.search.sampling import CANDIDATE, SEED, STAGE, article_parameters, own_settings, trial_settings, tried
 from dogs_vs_cats.search.studies import ARTICLE, best_trial, open_study
@@ -122,7 +122,7 @@ def _interval(difference: Difference, written: Any) -> str:
     if difference.interval is None:
         return ""
     low, high = difference.interval
-    return f" ({100 * difference.confidence:.4g} % interval of the gain {written(low)} to {written(high)})"
+    return f" ({percent(difference.confidence, None)} interval of the gain {written(low)} to {written(high)})"
 
 
 def winner(plan: Plan, study: Study) -> FrozenTrial:

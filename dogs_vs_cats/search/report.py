@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.reports.pages import environment
 from dogs_vs_cats.search.confirming import Confirmation, full_fidelity
 from dogs_vs_cats.search.display import counted
@@ -135,6 +137,7 @@ def render(plan: Plan, study: Study, facts: dict[str, Any], confirmation: Confir
         .get_template("study.html.j2")
         .render(
             facts=facts,
+            percent=partial(percent, digits=2),
             what="CNN"
             if plan.kind == "scratch"
             else f"head on {BACKBONES[plan.settings.bottleneck.backbone].title}'s features",

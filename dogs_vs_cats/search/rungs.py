@@ -16,6 +16,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.numerals import points
 from dogs_vs_cats.search.plan import RUNG, Fidelity, Plan
 from dogs_vs_cats.search.sampling import SOLVER, STAGE, article_parameters, own_settings
 from dogs_vs_cats.search.studies import (
@@ -220,7 +221,7 @@ def doubt(plan: Plan, study: Study, rung: int) -> str:
         return ""
     return (
         f"trials {best.number} and {out.number}, the best and the first not among the best third, are within a seed's "
-        f"deviation in accuracy ({100 * deviation:.1f} points)"
+        f"deviation in accuracy ({points(deviation)} points)"
     )
 
 

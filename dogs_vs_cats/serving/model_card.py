@@ -7,8 +7,9 @@ import yaml
 
 from dogs_vs_cats.data.arrays import read_dataset
 from dogs_vs_cats.evaluation.comparison import Comparison, ModelResult
-from dogs_vs_cats.evaluation.wording import percent, photos
+from dogs_vs_cats.evaluation.wording import photos
 from dogs_vs_cats.models.kinds import BackboneModel
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.paths import ARRAYS, COMPARISON
 from dogs_vs_cats.reports.pages import environment
 from dogs_vs_cats.serving.trained_models import TrainedModel

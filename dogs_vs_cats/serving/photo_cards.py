@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from dogs_vs_cats.evaluation.wording import percent
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.reports.overlays import overlay
 from dogs_vs_cats.reports.pages import data_uri, environment
 

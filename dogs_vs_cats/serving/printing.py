@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from dogs_vs_cats.data.spreadsheets import as_cell
 from dogs_vs_cats.evaluation.comparison import as_json
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.serving.classifying import Answer, Classifier, Unread
 from dogs_vs_cats.serving.trained_models import Engine, find_others, find_photos, open_classifier
 from dogs_vs_cats.tables import console
@@ -45,14 +46,14 @@ def print_answers(photos: Sequence[Path], model: str | None, engine: Engine, for
         silent = True if len(files) == 1 or (form == "csv" and sys.stdout.isatty()) else None
         bar = tqdm(classifier.classify(files), total=len(files), desc="predicting", unit="photo", disable=silent)
 
-        def rows() -> Iterator[Row]:
+        def answers() -> Iterator[Answer | Unread]:
             nonlocal unread
             for answer in bar:
                 unread += isinstance(answer, Unread)
-                yield _row(answer, classifier)
-            yield from (_row(other, classifier) for other in others)
+                yield answer
+            yield from others
 
-        _PRINTED[form](rows(), classifier)
+        _PRINTED[form](answers(), classifier)
     if unread:
         print(f"{unread} of {len(files)} photos could not be decoded", file=sys.stderr)
     if others:
@@ -74,35 +75,36 @@ def _row(answer: Answer | Unread, classifier: Classifier) -> Row:
     }
 
 
-def _print_csv(rows: Iterable[Row], _classifier: Classifier) -> None:
+def _print_csv(answers: Iterable[Answer | Unread], classifier: Classifier) -> None:
     writer = None
-    for row in rows:
+    for row in (_row(answer, classifier) for answer in answers):
         if writer is None:
             writer = csv.DictWriter(sys.stdout, row, lineterminator="\n")
             writer.writeheader()
         writer.writerow({key: as_cell(value) if isinstance(value, str) else value for key, value in row.items()})
 
 
-def _print_json(rows: Iterable[Row], _classifier: Classifier) -> None:
+def _print_json(answers: Iterable[Answer | Unread], classifier: Classifier) -> None:
     # Other encodings' escapes for characters that they lack are none of JSON's.
-    print(as_json(list(rows), ascii_only="utf" not in (sys.stdout.encoding or "").lower()), end="")
+    rows = [_row(answer, classifier) for answer in answers]
+    print(as_json(rows, ascii_only="utf" not in (sys.stdout.encoding or "").lower()), end="")
 
 
-def _print_table(rows: Iterable[Row], classifier: Classifier) -> None:
+def _print_table(answers: Iterable[Answer | Unread], classifier: Classifier) -> None:
     calibrated = "" if classifier.temperature is None else ", calibrated"
     table = Table(title=f"{classifier.name}{calibrated}", title_justify="left")
     table.add_column("photo", overflow="fold")
     table.add_column("class")
     table.add_column("probability", justify="right")
-    for row in rows:
-        if row["error"] is None:
-            table.add_row(Text(f"{row['photo']}"), Text(f"{row['class']}"), f"{row['probability']:.1%}")
+    for answer in answers:
+        if isinstance(answer, Answer):
+            table.add_row(Text(answer.photo), Text(answer.label), percent(answer.probability))
         else:
-            table.add_row(Text(f"{row['photo']}"), Text(f"not read: {row['error']}", style="red"), "")
+            table.add_row(Text(answer.photo), Text(f"not read: {answer.reason}", style="red"), "")
     console().print(table)
 
 
-_PRINTED: dict[Form, Callable[[Iterable[Row], Classifier], None]] = {
+_PRINTED: dict[Form, Callable[[Iterable[Answer | Unread], Classifier], None]] = {
     "table": _print_table,
     "json": _print_json,
     "csv": _print_csv,

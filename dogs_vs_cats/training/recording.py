@@ -14,6 +14,7 @@ from dogs_vs_cats.models.exporting import exported
 from dogs_vs_cats.models.kinds import Description
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import write_model
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import Settings, TrainingSettings, TrainVgg16Settings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
@@ -224,7 +225,7 @@ def main_params(description: Description, settings: TrainingSettings) -> dict[st
 def reached(training: Training, images: int) -> str:
     """Say what a training reached on so many validation photos."""
     accuracy, log_loss = training.kept["val_accuracy"], training.kept["val_log_loss"]
-    return f"validation: accuracy {accuracy:.1%} on {images:,} photos, log-loss {log_loss:.3f}"
+    return f"validation: accuracy {percent(accuracy)} on {images:,} photos, log-loss {log_loss:.3f}"
 
 
 def log_results(run: Run, training: Training, model: keras.Model, images: int) -> None:

@@ -1,5 +1,6 @@
 """``dogs-vs-cats explain`` leaves whole pictures and a line for each, or one line that says what is wrong."""
 
+import math
 import os
 import re
 import shutil
@@ -10,14 +11,25 @@ import pytest
 import yaml
 from PIL import Image
 
+from dogs_vs_cats.commands import predict
 from dogs_vs_cats.commands.explain import main
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.serving.classifying import LARGEST_FILE, Answer
+from dogs_vs_cats.serving.photo_cards import answer_card
 from dogs_vs_cats.serving.side_by_side import open_side_by_side
 from dogs_vs_cats.serving.trained_models import classify
 from tests.commands.calling import DOGS_VS_CATS, HUGE, call
 from tests.conftest import ROOT, changed, encoded
-from tests.photo_project import CNN, HEAD, description, photo, write_comparison, write_project, write_trained
+from tests.photo_project import (
+    CNN,
+    HEAD,
+    TEMPERATURES,
+    description,
+    photo,
+    write_comparison,
+    write_project,
+    write_trained,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -94,6 +106,31 @@ def test_explain_predict_and_the_page_say_the_same_of_photos_of_any_size(
             assert label == answer.label
             assert float(share) == pytest.approx(100 * answer.probability, abs=0.051)
             assert shown[kind].second == pytest.approx(answer.second, abs=1e-9)
+
+
+def test_explain_predict_and_the_page_write_a_certain_answer_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_project(tmp_path)
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    data = encoded(photo(1), "JPEG")
+    Path("sure.jpg").write_bytes(data)
+    (answer,) = classify("sure.jpg", model="scratch")
+    assert isinstance(answer, Answer)
+    # Such a temperature that the answer is neither certain nor told from that by six digits.
+    logit = math.log(answer.probability / (1 - answer.probability)) * TEMPERATURES["scratch"]
+    monkeypatch.setitem(TEMPERATURES, "scratch", logit / 20)
+    write_comparison(tmp_path)
+    capsys.readouterr()
+    call(predict.main, "sure.jpg", "--model=scratch")
+    call(main, "sure.jpg", "--model=scratch")
+    with open_side_by_side(Path()) as page:
+        shown = answer_card(page, "sure.jpg", page.say("sure.jpg", data))
+    printed = capsys.readouterr().out
+    assert printed.count("over 99.9999 %") == 2
+    assert "over 99.9999 %" in shown
+    assert "100.0 %" not in printed + shown
 
 
 def test_without_a_comparison_it_is_told_that_probabilities_are_not_calibrated(

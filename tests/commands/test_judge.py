@@ -1,6 +1,7 @@
 """``dogs-vs-cats judge``: models of several projects on the same photos, each and together."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -55,7 +56,9 @@ def test_models_of_two_projects_are_judged_each_and_together(
 ) -> None:
     call(main, *map(str, weights), "--submission", str(tmp_path / "submission.csv"))
     printed = capsys.readouterr().out
-    rows = [line.split() for line in printed.splitlines() if " validation " in line or " test " in line]
+    rows = [
+        re.split(" {2,}", line.strip()) for line in printed.splitlines() if " validation " in line or " test " in line
+    ]
     members = load_members(weights)
     labels = {split: np.load(tmp_path / f"first/data/arrays/{split}_labels.npy") for split in ("validation", "test")}
     given = {split: {name: one.probabilities(split) for name, one in members.items()} for split in labels}
@@ -70,7 +73,7 @@ def test_models_of_two_projects_are_judged_each_and_together(
             ("validation", ensemble.apply(validation), expected_log_loss(labels["validation"], validation)),
             ("test", test, on_test),
         ):
-            accuracy = f"{correct(labels[split], said).mean():.2%}"
+            accuracy = f"{100 * correct(labels[split], said).mean():.2f} %"
             log_loss = f"{losses(labels[split], said).mean():.4f}"
             name = names[0] if len(names) == 1 else "ensemble"
             expected.append([name, split, str(COUNTS[split]), accuracy, log_loss, f"{calibrated:.4f}"])

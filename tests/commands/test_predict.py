@@ -74,7 +74,7 @@ def test_one_photo_is_answered_in_a_table_by_the_installed_command_without_tenso
     (answer,) = classify("photos/1.jpg")
     assert "scratch, calibrated" in done.stdout
     assert "photos/1.jpg" in done.stdout
-    assert f"{vars(answer)['probability']:.1%}" in done.stdout
+    assert f"{100 * vars(answer)['probability']:.1f} %" in done.stdout
     assert done.stderr == ""
 
 

@@ -13,8 +13,8 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation import statistics
 from dogs_vs_cats.evaluation.comparing import Candidate, Reported, against_article, better_model, compare
 from dogs_vs_cats.evaluation.comparison import Comparison, as_json
-from dogs_vs_cats.evaluation.wording import percent, points
 from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.numerals import points
 from dogs_vs_cats.settings.params import CompareSettings
 from tests.conftest import both_classes, candidate
 
@@ -327,15 +327,3 @@ def test_one_sided_classes_and_a_class_without_photos_are_told() -> None:
     assert "too small" not in told
     facts = replace(facts, labels=np.ones(400, dtype=int))
     assert "None of them is of class cats." in compare(both, facts, RULES).verdict
-
-
-def test_percentages_are_never_rounded_to_all_or_none() -> None:
-    assert percent(0.99999) == "99.999 %"
-    assert percent(0.0001) == "0.01 %"
-    assert percent(0.95, 0) == "95 %"
-    assert percent(0.995, 0) == "99.5 %"
-    assert (percent(1.0), percent(0.0), percent(0.894)) == ("100.0 %", "0.0 %", "89.4 %")
-
-
-def test_points_have_a_minus_sign_only_where_something_is_left() -> None:
-    assert (points(-0.0123), points(-0.0001), points(0.0)) == ("\N{MINUS SIGN}1.2", "0.0", "0.0")

@@ -71,7 +71,7 @@ def test_title_has_the_class_and_its_probability() -> None:
     classes = ("cats", "dogs")
     assert pictures.saying(0.913, classes) == "dogs 91.3 %"
     assert pictures.saying(0.087, classes) == "cats 91.3 %"
-    assert pictures.saying(1 - 1e-12, classes) == "dogs over 99.99 %"
+    assert pictures.saying(1 - 1e-12, classes) == "dogs over 99.9999 %"
     figure = pictures.grad_cam(PHOTO, EVIDENCE, 0.087, classes, "CNN")
     assert figure.get_suptitle() == "CNN: cats 91.3 %"
     panels = [label.get_text() for label in figure.axes[0].get_xticklabels()]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.models.pretrained.weights import write_weights
+from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import load_settings
 from dogs_vs_cats.tracking.tracked_runs import client
@@ -92,7 +93,7 @@ def test_a_run_says_what_it_is_what_it_reached_and_how_it_was_made(folder: Path,
         note = run.data.tags["mlflow.note.content"]
         reached = run.data.metrics
         assert note.startswith(f"**{called[kind]}**, trained on 80 drawn photos of `cats`, `dogs`.\n")
-        assert f"- validation: accuracy {reached['val/accuracy']:.1%} on 40 photos, log-loss" in note
+        assert f"- validation: accuracy {percent(reached['val/accuracy'])} on 40 photos, log-loss" in note
         assert "- test: not compared yet" in note
         assert "- made by `dvc repro`" in note
         (version,) = mlflow.search_model_versions(f"run_id = '{run.info.run_id}'")
