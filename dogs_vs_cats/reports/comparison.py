@@ -20,6 +20,7 @@ from dogs_vs_cats.evaluation.comparison import Comparison, ModelResult
 from dogs_vs_cats.evaluation.metrics import reliability_curve
 from dogs_vs_cats.explanation.grad_cam import first_filters, grad_cam, telling_photos
 from dogs_vs_cats.files import whole_file, whole_folder
+from dogs_vs_cats.models.kinds import Description
 from dogs_vs_cats.models.networks.building import describe_layers
 from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.models.probabilities import apply_temperature
@@ -40,6 +41,7 @@ class Compared:
         comparison: the results.
         candidates: by kind, the models' probabilities.
         networks: by kind, the models laid open.
+        descriptions: by kind, what they are.
         reported: the photos' classes.
         images: (n, size, size, 3) uint8, the reported photos.
         histories: by kind, a row an epoch: epoch, loss, accuracy, val_loss, val_accuracy, kept.
@@ -50,6 +52,7 @@ class Compared:
     comparison: Comparison
     candidates: Mapping[str, Candidate]
     networks: Mapping[str, OpenNetwork]
+    descriptions: Mapping[str, Description]
     reported: Reported
     images: NDArray[np.uint8]
     histories: Mapping[str, pd.DataFrame]

@@ -49,6 +49,7 @@ def compare_models(prepared: Prepared, models: Path, training: Path, rules: Comp
         comparison=compare(candidates, reported, rules),
         candidates=candidates,
         networks=networks,
+        descriptions={kind: predictor.description for kind, predictor in predictors.items()},
         reported=reported,
         images=shown.inputs,
         histories={kind: pd.read_csv(training / kind / "history.csv") for kind in candidates},

@@ -10,6 +10,7 @@ from dogs_vs_cats.evaluation.metrics import correct
 from dogs_vs_cats.evaluation.wording import photos
 from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.reports.comparison import Compared, run_figures
+from dogs_vs_cats.reports.model_card import CARD, Data, by_mlflow, model_card
 from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.champions import memory_of_test
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
@@ -56,6 +57,10 @@ def publish(
             for name, figure in run_figures(compared, kind, drawn):
                 run.log_figure(figure, name)
             run.log_artifact(report)
+            description = compared.descriptions[kind]
+            data = Data(comparison.source, compared.counts, compared.digest)
+            card = model_card(comparison, description, by_mlflow(description), data)
+            run.log_text(card, CARD, beside_model=True)
             note = described(compared, kind, making)
             run.set_tags({NOTE: note})
             size, positive = compared.images.shape[1], comparison.classes[1]

@@ -4,14 +4,19 @@ import json
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import yaml
 from filelock import FileLock
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from dogs_vs_cats.data.arrays import read_dataset
 from dogs_vs_cats.files import whole_file
+from dogs_vs_cats.models.kinds import Description
 from dogs_vs_cats.numerals import percent
+from dogs_vs_cats.paths import ARRAYS
+from dogs_vs_cats.reports.model_card import Data, Figures, by_mlflow, card
 from dogs_vs_cats.reports.pages import environment
 from dogs_vs_cats.search.confirming import Confirmation, full_fidelity
 from dogs_vs_cats.search.display import counted
@@ -123,6 +128,35 @@ def _compared(plan: Plan, trial: FrozenTrial) -> Compared:
 def _settings(plan: Plan, trial: FrozenTrial) -> dict[str, Any]:
     values = tried(plan, trial).model_dump(mode="json")
     return {key: value for key, value in values.items() if key not in ("epochs", "seed")}
+
+
+def study_card(plan: Plan, study: Study, description: Description, weights: str) -> str:
+    """Return the card of the best trial's model, as MLflow keeps it.
+
+    Args:
+        plan: the study.
+        study: opened, with at least one finished trial.
+        description: the model.
+        weights: their SHA-256.
+    """
+    facts, found = summary(plan, study, None), cast("FrozenTrial", best_trial(plan, study)).user_attrs
+    best, photos = facts["best"], found.get("validation_photos", 0)
+    counts = {"train": found.get("training_photos"), "validation": photos}
+    measured = {name: best[name] for name in ("accuracy", "log_loss")}
+    return card(
+        "study_card.md.j2",
+        description,
+        by_mlflow(description),
+        Data(read_dataset(plan.root / ARRAYS).source, {split: n for split, n in counts.items() if n}, plan.digest),
+        Figures("validation", photos, measured),
+        weights=weights,
+        study=plan.study,
+        fidelity=str(plan.fidelity),
+        counted=counted(tally(study)),
+        best=best,
+        article=facts["article"],
+        settings=yaml.safe_dump(facts["settings"], sort_keys=False, allow_unicode=True),
+    )
 
 
 def render(plan: Plan, study: Study, facts: dict[str, Any], confirmation: Confirmation | None) -> str:

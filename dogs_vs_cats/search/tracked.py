@@ -7,10 +7,12 @@ from pathlib import Path
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.paths import BACKBONE_WEIGHTS
 from dogs_vs_cats.search.confirming import Confirmation
 from dogs_vs_cats.search.display import counted
 from dogs_vs_cats.search.plan import Plan
+from dogs_vs_cats.search.report import study_card
 from dogs_vs_cats.search.studies import best_trial, ranked, tally, why_failed
 from dogs_vs_cats.settings.addresses import without_secrets
 from dogs_vs_cats.tracking.connection import reason
@@ -91,14 +93,14 @@ def log_best_model(plan: Plan, study: Study, run: Run) -> None:
         if not weights.exists():
             print(f"the best trial, {best.number}, ran on another machine, which has its model: {weights}", flush=True)
             return
-        _log(plan, run, weights)
+        _log(plan, study, run, weights)
         study.set_user_attr(_LOGGED, best.number)
     for other in plan.kept.glob("trial-*"):
         if other.name.split(".")[0] != f"trial-{best.number}":
             other.unlink(missing_ok=True)  # another command that shares the study was quicker
 
 
-def _log(plan: Plan, run: Run, weights: Path) -> None:
+def _log(plan: Plan, study: Study, run: Run, weights: Path) -> None:
     from dogs_vs_cats.runtime import import_backend
 
     import_backend()
@@ -106,4 +108,6 @@ def _log(plan: Plan, run: Run, weights: Path) -> None:
     from dogs_vs_cats.models.saved import load_predictor
 
     predictor = load_predictor(weights)
-    run.log_model(exported(predictor.open(plan.root / BACKBONE_WEIGHTS), predictor.description), "best")
+    description = predictor.description
+    card = study_card(plan, study, description, digest_of(weights))
+    run.log_model(exported(predictor.open(plan.root / BACKBONE_WEIGHTS), description), "best", card=card)

@@ -13,8 +13,8 @@ from keras import layers, ops
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.probabilities import CLIP
+from dogs_vs_cats.reports.model_card import CARD, Loading, card_of_project, decoding
 from dogs_vs_cats.serving.formats import FORMATS
-from dogs_vs_cats.serving.model_card import model_card
 from dogs_vs_cats.serving.trained_models import TrainedModel
 
 # What TensorFlow puts around the system's own words, such as those for a full disk.
@@ -53,19 +53,8 @@ def write_format(trained: TrainedModel, project: Path, name: str, folder: Path) 
                 f"--format {name}: the {trained.description.name} could not be written: {reason}; mend that, or choose "
                 "another format"
             ) from error
-    card = model_card(trained, project, form.library, f"{_decoding(trained)}\n{form.loading}\nprint(answers)")
-    (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def _decoding(trained: TrainedModel) -> str:
-    """Python code that decodes ``cat.jpg`` to ``photos``."""
-    size, resampling = trained.description.size, trained.description.resampling
-    return f"""import numpy
-from PIL import Image, ImageOps
-
-photo = ImageOps.exif_transpose(Image.open("cat.jpg")).convert("RGB")
-photos = numpy.asarray(photo.resize(({size}, {size}), Image.Resampling.{resampling.upper()}))[None]
-"""
+    loading = Loading(form.library, f"{decoding(trained.description)}\n{form.loading}\nprint(answers)")
+    (folder / CARD).write_text(card_of_project(project, trained.description, loading), encoding="utf-8")
 
 
 def calibrated(model: keras.Model, temperature: float) -> keras.Model:

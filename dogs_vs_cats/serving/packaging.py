@@ -6,21 +6,24 @@ from pathlib import Path
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import digest_of, temporary_folder
+from dogs_vs_cats.reports.model_card import CARD, Loading, card_of_project
 from dogs_vs_cats.reports.publishing import CHAMPION
-from dogs_vs_cats.serving.model_card import model_card
 from dogs_vs_cats.serving.trained_models import TrainedModel
 from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.connection import quiet_mlflow
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
 from dogs_vs_cats.tracking.tracked_runs import client, reopened_run, set_alias
 
-_LOADING = """import base64
+_LOADING = Loading(
+    "mlflow",
+    """import base64
 from pathlib import Path
 
 import mlflow
 
 model = mlflow.pyfunc.load_model(".")
-print(model.predict([base64.b64encode(Path("cat.jpg").read_bytes()).decode()]))"""
+print(model.predict([base64.b64encode(Path("cat.jpg").read_bytes()).decode()]))""",
+)
 # What photo_model.py and what it imports need. TensorFlow is not among it.
 _PACKAGES = ("mlflow", "ncnn", "numpy", "pillow", "pydantic", "pyyaml", "scipy")
 
@@ -61,7 +64,7 @@ def write_photo_model(trained: TrainedModel, project: Path, folder: Path) -> Non
             artifacts={"network": str(network)},
             pip_requirements=[f"{package}=={version(package)}" for package in _PACKAGES],
         )
-    (folder / "README.md").write_text(model_card(trained, project, "mlflow", _LOADING), encoding="utf-8")
+    (folder / CARD).write_text(card_of_project(project, description, _LOADING), encoding="utf-8")
 
 
 def register_photo_model(trained: TrainedModel, settings: TrackingSettings, root: Path) -> str:

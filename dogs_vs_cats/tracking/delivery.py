@@ -219,14 +219,22 @@ class MlflowRun:
             del metrics[:METRICS_AT_ONCE], params[:ENTRIES_AT_ONCE], tags[:ENTRIES_AT_ONCE]
 
     def _artifact(self, artifact: Artifact) -> None:
-        if artifact.payload.is_dir():
-            self._client.log_artifacts(self._run, str(artifact.payload), artifact.folder)
+        client, payload, folder = self._client, artifact.payload, artifact.folder
+        there: Callable[[str | None], list[FileInfo]] = partial(client.list_artifacts, self._run)
+        identity = artifact.beside_model and self._version and self._version.tags.get(IDENTITY)
+        if identity and (model := self._logged_model(identity)):
+            client.log_model_artifact(model.model_id, str(payload), folder)
+            there = partial(client.list_logged_model_artifacts, model.model_id)
+        elif payload.is_dir():
+            client.log_artifacts(self._run, str(payload), folder)
         else:
-            self._client.log_artifact(self._run, str(artifact.payload), artifact.folder)
+            client.log_artifact(self._run, str(payload), folder)
         if not is_local(self._uri):
-            _check_uploaded(
-                artifact.payload, artifact.folder, lambda path: self._client.list_artifacts(self._run, path)
-            )
+            _check_uploaded(payload, folder, there)
+
+    def _logged_model(self, identity: str) -> Any:
+        found = self._client.search_logged_models([self._experiment_id], f"tags.`{IDENTITY}` = '{identity}'")
+        return found[0] if found else None
 
     def _model(self, logged: Logged) -> None:
         """What ``mlflow.keras.log_model`` does after saving, in steps that find what is already done."""
@@ -236,8 +244,7 @@ class MlflowRun:
         client = self._client
         model: Any = None
         if self.again:
-            found = client.search_logged_models([self._experiment_id], f"tags.`{IDENTITY}` = '{logged.identity}'")
-            model = found[0] if found else None
+            model = self._logged_model(logged.identity)
         if model is None:
             tags = {IDENTITY: logged.identity}
             model = client.create_logged_model(self._experiment_id, logged.name, self._run, tags)

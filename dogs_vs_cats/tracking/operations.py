@@ -74,6 +74,8 @@ class Artifact(Operation):
     kind: Literal["artifact"] = "artifact"
     payload: Path
     folder: str | None
+    beside_model: bool = False
+    """Whether it is kept with the model of the version that the run was reopened by; without one, with the run."""
 
 
 class Logged(Operation):

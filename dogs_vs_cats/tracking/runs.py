@@ -68,11 +68,17 @@ class Run:
                 shutil.copyfile(path, copy)
             self._outbox.put(Artifact(payload=copy, folder=folder))
 
-    def log_text(self, text: str, name: str) -> None:
-        """Keep a text as the file ``name``, which may have a folder: ``model/summary.txt``."""
+    def log_text(self, text: str, name: str, *, beside_model: bool = False) -> None:
+        """Keep a text as a file.
+
+        Args:
+            text: what it holds.
+            name: the file's, which may have a folder: ``model/summary.txt``.
+            beside_model: whether it is kept with the model of the version that ``reopened_run`` found this run by.
+        """
         with self._file(Path(name).name) as file:
             file.write_text(text, encoding="utf-8")
-            self._outbox.put(Artifact(payload=file, folder=_parent(name)))
+            self._outbox.put(Artifact(payload=file, folder=_parent(name), beside_model=beside_model))
 
     def log_figure(self, figure: "Figure", name: str) -> None:
         """Keep a figure as the picture ``name``, for example ``curves.png``."""
@@ -85,6 +91,7 @@ class Run:
         model: "keras.Model",
         name: str,
         *,
+        card: str = "",
         registered_model: str | None = None,
         version_tags: Mapping[str, str] | None = None,
         description: str = "",
@@ -94,12 +101,19 @@ class Run:
         Args:
             model: takes one tensor; its type and shape, and those of what it returns, become the signature.
             name: the model's name among the run's models.
+            card: the text of ``README.md`` beside the model; empty: none yet.
             registered_model: the registered model that gets a new version; None: none does.
             version_tags: the new version's tags, by which ``set_alias`` finds it.
             description: the new version's, in Markdown; ``notes.VERSION`` in it stands for the version's number.
         """
+
+        def write(folder: Path) -> None:
+            save_model(model, folder)
+            if card:
+                (folder / "README.md").write_text(card, encoding="utf-8")
+
         self.log_folder(
-            lambda folder: save_model(model, folder),
+            write,
             name,
             registered_model=registered_model,
             version_tags=version_tags,

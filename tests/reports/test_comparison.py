@@ -98,6 +98,7 @@ def page_of(facts: Reported, making: Making = MAKING, seed: int = 1, *, looks: b
         comparison=compare(candidates, facts, RULES),
         candidates=candidates,
         networks={},
+        descriptions={},
         reported=facts,
         images=PHOTOS,
         histories=HISTORIES,
@@ -120,7 +121,8 @@ def test_where_models_look_says_what_the_models_say_of_all_views_of_a_photo() ->
     candidates = {kind: candidate(kind, second, second) for kind in HISTORIES}
     compared = Compared(
         comparison=compare(candidates, reported(), RULES), candidates=candidates,
-        networks={"scratch": OpenNetwork(network)}, reported=reported(), images=PHOTOS, histories=HISTORIES, counts={},
+        networks={"scratch": OpenNetwork(network)}, descriptions={}, reported=reported(), images=PHOTOS,
+        histories=HISTORIES, counts={},
     )  # fmt: skip
     _, looks, *_ = figures(compared, RULES.calibration_bins)["grad_cam"].axes
     assert sorted(label.get_text() for label in looks.get_xticklabels()) == ["cats 68.8 %", "dogs 81.2 %"]

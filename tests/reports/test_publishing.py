@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from dogs_vs_cats.evaluation.comparing import Reported, compare
 from dogs_vs_cats.models.opened import OpenNetwork
@@ -15,13 +16,14 @@ from dogs_vs_cats.reports.comparison import Compared, figures
 from dogs_vs_cats.reports.publishing import CHAMPION, publish
 from dogs_vs_cats.settings.params import CompareSettings, Rule, TrackingSettings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
-from dogs_vs_cats.tracking.tracked_runs import client
+from dogs_vs_cats.tracking.tracked_runs import client, tracked_run
 from tests.conftest import candidate
 from tests.mlflow_server import put_database
+from tests.photo_project import CNN, HEAD, description
 from tests.reports.test_comparison import MAKING
 
 DIGESTS = {"scratch": "a" * 64, "vgg16": "b" * 64}
-FIGURES = {"curves.png", "confusion.png", "reliability.png", "explained", "model"}
+FIGURES = {"README.md", "curves.png", "confusion.png", "reliability.png", "explained", "model"}
 
 
 def compared() -> Compared:
@@ -40,6 +42,7 @@ def compared() -> Compared:
         comparison=compare(both, facts, rules),
         candidates=both,
         networks=dict.fromkeys(both, network),
+        descriptions={kind: description(kind, {"scratch": CNN, "vgg16": HEAD}[kind]) for kind in both},
         reported=facts,
         images=np.random.default_rng(0).integers(0, 256, (10, 16, 16, 3), dtype=np.uint8),
         histories=dict.fromkeys(both, history),
@@ -90,6 +93,33 @@ def test_scores_and_champion_are_in_mlflow(tmp_path: Path, report: Path, capsys:
     aliases = {alias: int(number) for alias, number in mlflow.get_registered_model("m").aliases.items()}
     assert aliases == {CHAMPION: 4, "latest-scratch": 2, "latest-transfer": 4}
     assert capsys.readouterr() == ("models:/m@champion: version 4 now: there was none before\n", "")
+
+
+def test_each_registered_model_has_its_card_among_its_own_files(tmp_path: Path, report: Path) -> None:
+    put_database(tmp_path)
+    settings = TrackingSettings(uri=None, experiment="e", registered_model="m", timeout_seconds=20)
+    for kind, digest in DIGESTS.items():
+        with tracked_run(kind, settings, tmp_path, params={}, system_metrics=False) as run:
+            run.log_folder(write_mlmodel, kind, registered_model="m", version_tags={DIGEST_TAG: digest})
+    models = compared()
+    for _ in range(2):  # as dvc repro -f does
+        publish(models, figures(models, 15), MAKING, report, settings, tmp_path)
+    mlflow = client(settings, tmp_path)
+    for version in mlflow.search_model_versions("name = 'm'"):
+        (logged,) = mlflow.get_run(version.run_id).outputs.model_outputs
+        assert {file.path for file in mlflow.list_logged_model_artifacts(logged.model_id)} == {"MLmodel", "README.md"}
+        assert "README.md" not in {file.path for file in mlflow.list_artifacts(version.run_id)}
+        kind = mlflow.get_run(version.run_id).info.run_name
+        text = (Path(local_file_uri_to_path(str(version.source))) / "README.md").read_text(encoding="utf-8")
+        assert text.startswith("---\nlibrary_name: mlflow\n")
+        assert f"# {models.descriptions[str(kind)].name}: cats or dogs" in text
+        assert models.comparison.verdict in text
+        assert f"| SHA-256 of the weights | `{DIGESTS[str(kind)]}` |" in text
+
+
+def write_mlmodel(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}\n")
 
 
 def compared_anew(second: np.ndarray, **changes: Any) -> Compared:

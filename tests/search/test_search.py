@@ -6,9 +6,12 @@ import signal
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import optuna
 import pytest
+import yaml
+from mlflow.utils.file_utils import local_file_uri_to_path
 from optuna.study import Study
 
 from dogs_vs_cats.data.arrays import open_split
@@ -92,6 +95,13 @@ def test_two_objectives_give_a_pareto_front_and_a_best_model_that_answers_elsewh
     }
     best = min(study.trials, key=lambda trial: trial.values[0])
     (model,) = {output.model_id for output in mlflow.get_run(run).outputs.model_outputs}
+    card = Path(local_file_uri_to_path(mlflow.get_logged_model(model).artifact_location)) / "README.md"
+    told = card.read_text(encoding="utf-8")
+    accuracy = facts["best"]["accuracy"]
+    assert yaml.safe_load(told.split("---\n")[1])["model-index"][0]["results"][0]["metrics"][0]["value"] == accuracy
+    assert f"of trial {best.number}, the best one of the study `scratch`: 3 finished, 0 pruned, 0 failed." in told
+    assert f"On {best.user_attrs['validation_photos']} drawn validation pictures:" in told
+    assert "- The test split is unseen: no trial was measured on it." in told
     images = open_split(project.folder / "data" / "arrays", "validation").images
     learned = load_predictor(project.folder / f"models/search/scratch/trial-{best.number}.weights.h5")
     elsewhere = project.folder / "elsewhere"

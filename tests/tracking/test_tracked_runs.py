@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.tracking.tracked_runs import client, flattened, reopened_run, set_alias, tracked_run, tracking_uri
@@ -237,10 +238,11 @@ def test_a_logged_model_loads_in_a_process_of_its_own(root: Path, capfd: pytest.
     capfd.readouterr()
     tags = {"weights_sha256": "abc"}
     with tracked_run("scratch", tracking(), root, params={}) as run:
-        run.log_model(model, "scratch", registered_model="pets", version_tags=tags)
+        run.log_model(model, "scratch", card="not compared yet", registered_model="pets", version_tags=tags)
     set_alias(tracking(), root, "champion", tags)
     with reopened_run(tracking(), root, tags) as again:
         again.log_metrics({"test_accuracy": 0.9})
+        again.log_text("now compared", "README.md", beside_model=True)
     assert capfd.readouterr() == ("", "")
 
     mlflow = client(tracking(), root)
@@ -249,7 +251,10 @@ def test_a_logged_model_loads_in_a_process_of_its_own(root: Path, capfd: pytest.
     found = mlflow.get_run(run.id)
     assert (found.data.metrics["test_accuracy"], found.info.status) == (0.9, "FINISHED")
     (logged,) = found.outputs.model_outputs
-    assert mlflow.get_logged_model(logged.model_id).status == "READY"
+    model_of_run = mlflow.get_logged_model(logged.model_id)
+    assert model_of_run.status == "READY"
+    card = Path(local_file_uri_to_path(model_of_run.artifact_location)) / "README.md"
+    assert card.read_text(encoding="utf-8") == "now compared"
 
     elsewhere = root / "elsewhere"
     elsewhere.mkdir()

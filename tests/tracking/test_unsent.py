@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.torture.bad_tracker import Liar
 from dogs_vs_cats.tracking.__main__ import main
+from dogs_vs_cats.tracking.delivery import newest_version
 from dogs_vs_cats.tracking.operations import Record, Start
 from dogs_vs_cats.tracking.tracked_runs import Run, client, reopened_run, set_alias, tracked_run
 from dogs_vs_cats.tracking.unsent import Journal, Sent, unsent_folder
@@ -320,6 +321,26 @@ def test_a_server_killed_in_the_middle_gets_the_rest_when_it_is_back(
     capsys.readouterr()
     assert send(tmp_path, monkeypatch) == 0
     assert capsys.readouterr().out == "nothing to send\n"
+
+
+def test_a_card_that_waited_for_mlflow_reaches_the_model_on_the_server(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, tags = tracking(dead_server()), {"weights_sha256": "carded"}
+    with tracked_run("carded", away, tmp_path, params={}, system_metrics=False) as run:
+        run.log_folder(write_mlmodel, "scratch", registered_model="pets", version_tags=tags)
+    with reopened_run(away, tmp_path, tags) as again:
+        again.log_text("a card", "README.md", beside_model=True)
+    assert send(tmp_path, monkeypatch, "--uri", server.uri) == 0
+    mlflow = client(tracking(server.uri), tmp_path)
+    (logged,) = mlflow.get_run(newest_version(mlflow, "pets", tags).run_id).outputs.model_outputs
+    there = {file.path: file.file_size for file in mlflow.list_logged_model_artifacts(logged.model_id)}
+    assert there["README.md"] == len("a card")
+
+
+def write_mlmodel(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}\n")
 
 
 def test_sending_that_is_cut_off_anywhere_doubles_nothing(

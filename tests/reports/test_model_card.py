@@ -8,7 +8,7 @@ import yaml
 
 from dogs_vs_cats.data.arrays import Dataset, write_dataset
 from dogs_vs_cats.evaluation.comparison import Comparison, Mistake
-from dogs_vs_cats.serving.model_card import WEIGHTS_LICENCES, model_card
+from dogs_vs_cats.reports.model_card import WEIGHTS_LICENCES, Loading, by_mlflow, card_of_project
 from dogs_vs_cats.serving.trained_models import find_model
 from dogs_vs_cats.settings.catalogue import BackboneName
 from tests.photo_project import SIZE, TEMPERATURES, write_project
@@ -27,7 +27,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mistake = Mistake(
         index=0, file="test/cats/1: a.jpg", true_class="cats", predicted_class="dogs", probabilities=[0.1, 0.9]
     )
-    models = {name: model.model_copy(update={"mistakes": [mistake]}) for name, model in comparison.models.items()}
+    models = {
+        name: model.model_copy(
+            update={"mistakes": [mistake], "calibrated": model.calibrated.model_copy(update={"log_loss": 0.125})}
+        )
+        for name, model in comparison.models.items()
+    }
     comparison.model_copy(update={"models": models}).write(root / "reports/comparison.json")
     return root
 
@@ -41,7 +46,7 @@ def _parts(text: str) -> tuple[dict[str, Any], str]:
 
 @pytest.mark.parametrize(("kind", "licence"), [("scratch", "apache-2.0"), ("vgg16", "cc-by-4.0")])
 def test_the_card_has_the_comparisons_results_and_the_weights_licence(project: Path, kind: str, licence: str) -> None:
-    front, body = _parts(model_card(find_model(project, kind), project, "onnx", "print(1)"))
+    front, body = _parts(card_of_project(project, find_model(project, kind).description, Loading("onnx", "print(1)")))
     result = Comparison.read(project / "reports/comparison.json").models[kind]
     assert (front["library_name"], front["license"], front["datasets"]) == ("onnx", licence, ["zip"])
     (index,) = front["model-index"]
@@ -68,12 +73,25 @@ def test_the_card_has_the_comparisons_results_and_the_weights_licence(project: P
     assert "&" not in body
 
 
+def test_a_registered_models_card_has_the_uncalibrated_figures_that_it_reaches(project: Path) -> None:
+    description = find_model(project, "vgg16").description
+    front, body = _parts(card_of_project(project, description, by_mlflow(description)))
+    result = Comparison.read(project / "reports/comparison.json").models["vgg16"]
+    (results,) = front["model-index"][0]["results"]
+    values = {metric["type"]: metric["value"] for metric in results["metrics"]}
+    assert front["library_name"] == "mlflow"
+    assert values["log_loss"] == result.log_loss != result.calibrated.log_loss
+    assert f"takes decoded photos, `(n, {SIZE}, {SIZE}, 3)` uint8, and gives P(`dogs`) of each" in body
+    assert f"are not calibrated. `dogs-vs-cats predict` calibrates them: it divides the logits by {5:.3f}" in body
+    assert 'mlflow.pyfunc.load_model(".")' in body
+
+
 def test_drawn_pictures_and_a_missing_test_split_are_told(project: Path) -> None:
     path = project / "reports/comparison.json"
     before = Comparison.read(path)
     try:
         before.model_copy(update={"source": "drawn", "split": "validation"}).write(path)
-        front, body = _parts(model_card(find_model(project, "scratch"), project, "onnx", ""))
+        front, body = _parts(card_of_project(project, find_model(project, "scratch").description, Loading("onnx", "")))
     finally:
         before.write(path)
     assert front["datasets"] == ["drawn"]
