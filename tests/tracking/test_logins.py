@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from pytest_httpserver import HTTPServer
 
+from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.tracking.tracked_runs import client, tracked_run
 from dogs_vs_cats.tracking.unsent import send, unsent_folder
 from tests.mlflow_server import free_port, tracking
@@ -73,6 +76,23 @@ def _create(database: Postgresql, *names: str) -> None:
 
 def _url(database: Postgresql, name: str) -> str:
     return f"postgresql+psycopg://me@127.0.0.1:{database.port}/{name}"
+
+
+def test_a_refused_login_is_one_line_without_the_password_and_the_run_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request(re.compile(".*")).respond_with_data("You are not authenticated.", status=401)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "not-mine")
+    with tracked_run("scratch", tracking(httpserver.url_for("")), tmp_path, params={}, system_metrics=False) as run:
+        run.log_metrics({"loss": 0.5}, 0)
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "it wants a login: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or correct them" in told
+    assert "not-mine" not in told
+    with pytest.raises(WorkflowError, match=r"it wants a login: .*; 1 run still in"):
+        list(send(tmp_path))
+    assert len(list(unsent_folder(tmp_path).iterdir())) == 1
 
 
 # Of one address only the first silence is told.
