@@ -40,8 +40,12 @@ def main() -> None:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     screen = console()
     found: dict[str, list[Figure]] = {}
-    for name in names:
-        with screen.status(name), tempfile.TemporaryDirectory() as folder, worker_processes(1) as submit:
+    for number, name in enumerate(names, 1):
+        with (
+            screen.status(f"{name}, {number} of {len(names)}"),
+            tempfile.TemporaryDirectory() as folder,
+            worker_processes(1) as submit,
+        ):
             options = Options(Path(folder), arguments.repeats, arguments.photos, tuple(arguments.sizes))
             found[name] = submit(measure, name, options).result()
         screen.print(table(name, found[name]))
