@@ -15,7 +15,7 @@ from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.champions import memory_of_test
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.making import Making
-from dogs_vs_cats.tracking.notes import NOTE, model_note, version_note
+from dogs_vs_cats.tracking.notes import NOTE, model_note, run_note, version_note
 from dogs_vs_cats.tracking.tracked_runs import reopened_run, set_alias, show_compared
 from dogs_vs_cats.tracking.views import compared_view
 
@@ -62,7 +62,7 @@ def publish(
             card = model_card(comparison, description, by_mlflow(description), data)
             run.log_text(card, CARD, beside_model=True)
             note = described(compared, kind, making)
-            run.set_tags({NOTE: note})
+            run.set_tags({NOTE: run_note(note)})
             size, positive = compared.images.shape[1], comparison.classes[1]
             right = correct(labels, compared.candidates[kind].probabilities)
             tested = memory_of_test(compared.digest, comparison.split, compared.reported.files, right)

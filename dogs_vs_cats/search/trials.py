@@ -141,7 +141,7 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
     import_backend()
     from dogs_vs_cats.data.arrays import read_dataset
     from dogs_vs_cats.reports import figures as pictures
-    from dogs_vs_cats.tracking.notes import NOTE, code
+    from dogs_vs_cats.tracking.notes import NOTE, code, run_note
     from dogs_vs_cats.tracking.provenance import SEPARATOR
     from dogs_vs_cats.tracking.tracked_runs import tracked_run
     from dogs_vs_cats.training.recording import by_epoch, data_tags, reached, results
@@ -181,7 +181,7 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
         if not plan.candidates:
             _keep(plan, study, trial, values, model, description)
         found = reached(training, len(parts.validation.labels))
-        run.set_tags({"state": "COMPLETE", NOTE: f"{about}\n- {found}\n"})
+        run.set_tags({"state": "COMPLETE", NOTE: run_note(f"{about}\n- {found}\n")})
     return [values[objective] for objective in plan.objectives]
 
 

@@ -31,6 +31,14 @@ def model_note(name: str, photos: str, classes: Sequence[str], results: Sequence
     return "\n".join([*lines, f"- {by}", ""])
 
 
+def run_note(note: str) -> str:
+    """Add to a description what a training's metrics are, which MLflow sorts into groups by their names."""
+    return (
+        f"{note}\nMetrics under {code('train/')}, {code('val/')} and {code('test/')} are what the kept weights reach; "
+        f"those under {code('epoch/')} are the curves that led there.\n"
+    )
+
+
 def version_note(note: str, registered_model: str, size: int, positive: str) -> str:
     """Add to a model's description how the version that takes decoded photos is loaded.
 

@@ -19,7 +19,7 @@ from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import Settings, TrainingSettings, TrainVgg16Settings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
 from dogs_vs_cats.tracking.making import made_from
-from dogs_vs_cats.tracking.notes import NOTE, model_note, version_note
+from dogs_vs_cats.tracking.notes import NOTE, model_note, run_note, version_note
 from dogs_vs_cats.tracking.provenance import run_name
 from dogs_vs_cats.tracking.tracked_runs import Run, coming_run, end_abandoned, tracked_run
 from dogs_vs_cats.training.checkpoints import Checkpoint, identity_of, run_of
@@ -95,7 +95,7 @@ def train_and_record(
             settings.tracking,
             root,
             params={"photos": dataset.counts["train"], **main_params(description, section)},
-            tags={**data_tags(dataset), "kind": description.kind, NOTE: note("in training")},
+            tags={**data_tags(dataset), "kind": description.kind, NOTE: run_note(note("in training"))},
             dataset=(dataset.source, dataset.digest),
             resume=checkpoint.run,
         ) as run:
@@ -104,7 +104,7 @@ def train_and_record(
             _write(model, description, result, parts, outputs)
             log_results(run, result, model, len(parts.training.labels))
             described = note(reached(result, len(parts.validation.labels)), "test: not compared yet")
-            run.set_tags({NOTE: described})
+            run.set_tags({NOTE: run_note(described)})
             name = settings.tracking.registered_model
             run.log_model(
                 exported(description.open(model, prepared.backbone), description),

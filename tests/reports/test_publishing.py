@@ -80,7 +80,8 @@ def test_scores_and_champion_are_in_mlflow(tmp_path: Path, report: Path, capsys:
         assert {file.path for file in mlflow.list_artifacts(runs[kind])} == {"comparison.html", *FIGURES}
         note = mlflow.get_run(runs[kind]).data.tags["mlflow.note.content"]
         version = max(mlflow.search_model_versions(f"run_id = '{runs[kind]}'"), key=lambda found: int(found.version))
-        assert str(version.description).startswith(note)
+        assert "Metrics under `train/`, `val/` and `test/` are what the kept weights reach" in note
+        assert str(version.description).startswith(note.partition("\nMetrics under")[0])
         assert f'load_model("models:/m/{version.version}")' in str(version.description)
         reached = "100.0 % (95 % interval 72.2 % to 100.0 %)" if accuracy == 1 else "50.0 % (95 % interval 23.7 % to"
         assert f"- test: accuracy {reached}" in note

@@ -97,7 +97,8 @@ def test_a_run_says_what_it_is_what_it_reached_and_how_it_was_made(folder: Path,
         assert "- test: not compared yet" in note
         assert "- made by `dvc repro`" in note
         (version,) = mlflow.search_model_versions(f"run_id = '{run.info.run_id}'")
-        assert str(version.description).startswith(note)
+        assert "those under `epoch/` are the curves that led there." in note
+        assert str(version.description).startswith(note.partition("\nMetrics under")[0])
         assert f'load_model("models:/dogs-vs-cats/{version.version}")' in str(version.description)
         assert f"--model models:/dogs-vs-cats/{version.version}`" in str(version.description)
 
