@@ -63,7 +63,7 @@ def in_training(examples: Examples, settings: TrainScratchSettings, size: int) -
     """Seconds of the epochs but the first, and those of them in which the training waited for a batch."""
     waits = [0.0]
 
-    class Timed(batches._Reader):  # noqa: SLF001 - what Keras itself asks
+    class Timed(batches.Reader):  # what Keras itself asks
         def __getitem__(self, index: int) -> tuple[Any, ...]:
             began = time.perf_counter()
             try:
@@ -71,7 +71,7 @@ def in_training(examples: Examples, settings: TrainScratchSettings, size: int) -
             finally:
                 waits[-1] += time.perf_counter() - began
 
-    batches._Reader = Timed  # type: ignore[misc]  # noqa: SLF001
+    batches.Reader = Timed  # type: ignore[misc]
     ends: list[float] = []
 
     def ended(*_: object) -> None:

@@ -106,6 +106,26 @@ def gpu_names() -> list[str]:
     return []
 
 
+def free_gpu_memory() -> int:
+    """Return how many bytes of the first GPU's memory are free for the backend; 0 where it sees no GPU."""
+    if not gpu_names():
+        return 0
+    if backend() == "torch":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    if backend() == "jax":
+        import jax
+
+        told = jax.devices()[0].memory_stats() or {"bytes_limit": 0, "bytes_in_use": 0}
+        return int(told["bytes_limit"] - told["bytes_in_use"])
+    import tensorflow as tf
+    from tensorflow.python.client.device_lib import list_local_devices
+
+    limit = next(device.memory_limit for device in list_local_devices() if device.device_type == "GPU")
+    return int(limit - tf.config.experimental.get_memory_info("GPU:0")["current"])
+
+
 def hide_gpus() -> None:
     """Import the backend so that it computes on the CPU alone, in a process that has not imported it yet."""
     os.environ |= {"JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu"}

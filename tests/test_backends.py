@@ -107,6 +107,10 @@ for options in ({"callbacks": [Threads()]}, {"checkpoint": Path("kept"), "log": 
         histories.append(None)
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.runtime import enough_memory
+from dogs_vs_cats.training import batches
+batches.free_gpu_memory = lambda: 1 << 30
+prepare(section.seed)
+histories.append(train(described.build(), parts, section, show_progress=False).history.values.tolist())
 told = []
 try:
     with enough_memory("batch", 7):
@@ -175,13 +179,14 @@ def test_training_comparison_prediction_grad_cam_and_search_need_no_tensorflow(
     commands += [[*predict, "tensorflow"], [*predict, "ncnn"], explain]
     printed = run(project, "-c", RUNNING + LOOKING + RESUMING, json.dumps(commands))
     *_, by_backend, by_ncnn, _, looked, resumed = printed.split("ran:\n")
-    undisturbed, killed, gone_on, waits, told = json.loads(resumed)
+    undisturbed, killed, gone_on, on_gpu, waits, told = json.loads(resumed)
     assert [line.partition(";")[0] for line in told] == [
         "batch is 7: too much for the memory of this machine",
         "the loss was not a number in epoch 1",
     ]
     assert killed is None
     assert gone_on == undisturbed
+    assert on_gpu == undisturbed  # with the arrays where a GPU's memory would be
     assert not waits  # for each batch's metrics, before it gives the device the next one
     comparison = json.loads((project.folder / "reports/comparison.json").read_text())
     for kind in ("scratch", "vgg16"):

@@ -18,7 +18,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.runtime import enough_memory
 from dogs_vs_cats.settings.params import TrainingSettings
 from dogs_vs_cats.training.augmentation import build_augmentation
-from dogs_vs_cats.training.batches import Batches
+from dogs_vs_cats.training.batches import AHEAD, Batches, Reader
 from dogs_vs_cats.training.checkpoints import Progress
 from dogs_vs_cats.training.losses import build_loss
 from dogs_vs_cats.training.normalisations import estimate_normalisations
@@ -164,7 +164,7 @@ def train(
         changes=settings.changes,
         class_weights=class_weights(settings, parts),
     )
-    judged = Batches(validation, settings.batch, output).as_dataset()
+    learned, judged = batches.as_dataset(), Batches(validation, settings.batch, output).as_dataset()
     # Its own lock is a semaphore of the system, which a killed worker would leave behind.
     tqdm.set_lock(threading.RLock())
     hidden = None if show_progress else True
@@ -181,14 +181,19 @@ def train(
             if progress.stopped or len(progress.rows) >= last:
                 progress.restore(fitted, counting)  # Keras writes the optimizer's state with the weights
                 continue
-            with enough_memory("batch", settings.batch), _numbers(progress, settings):
+            told = [order, _StopAtNaN(), *counting, *swapped, end, *callbacks]
+            with (
+                enough_memory("batch", settings.batch),
+                _numbers(progress, settings),
+                _taken(fitted, learned, judged, told) as (taken, judging, listed),
+            ):
                 fitted.fit(
-                    batches.as_dataset(),
-                    validation_data=judged,
+                    taken,
+                    validation_data=judging,
                     shuffle=False,
                     epochs=last,
                     initial_epoch=len(progress.rows),
-                    callbacks=[order, _StopAtNaN(), *counting, *swapped, end, *callbacks],
+                    callbacks=listed,
                     verbose=0,
                 )
             if fitted.stop_training:
@@ -205,9 +210,25 @@ def train(
     estimated = averaged and estimate_normalisations(model, training.inputs, settings.batch, settings.seed)
     if estimated or len(progress.kept_epochs) > 1:  # no epoch was judged with these weights
         fitted.set_weights(model.get_weights())
-        kept |= {f"val_{name}": value for name, value in fitted.evaluate(judged, verbose=0, return_dict=True).items()}
+        with _taken(fitted, learned, judged, []) as (_, judging, _):
+            reached = fitted.evaluate(judging, verbose=0, return_dict=True)
+        kept |= {f"val_{name}": value for name, value in reached.items()}
     stopped_early = len(progress.rows) < settings.epochs
     return Training(history, kept, progress.seconds, stopped_early)
+
+
+@contextmanager
+def _taken(
+    model: keras.Model, learned: Any, judged: Any, callbacks: list[keras.callbacks.Callback]
+) -> Iterator[tuple[Any, Any, Any]]:
+    """What the model's ``fit`` takes for these: something else with TensorFlow on a GPU alone."""
+    if keras.backend.backend() != "tensorflow" or not isinstance(learned, Reader):
+        yield learned, judged, callbacks
+        return
+    from dogs_vs_cats.training.tensorflow_only import LateCallbacks, fed
+
+    with fed(model, learned, judged) as datasets:
+        yield *datasets, LateCallbacks(callbacks, add_history=True, model=model, behind=AHEAD)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """What is faster with TensorFlow, Keras's default backend; imported where that is the backend, and nowhere else."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -9,6 +11,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from dogs_vs_cats.runtime import gpu_names
+from dogs_vs_cats.training import gathering
 from dogs_vs_cats.training.affine import resample, rounded
 
 _LARGE = 1 << 16
@@ -35,6 +38,13 @@ def _compiled(images: Any, transforms: Any, dtype: str, rows: int, columns: int)
 
 def _gather(pixels: Any, places: Any) -> Any:
     return tf.gather(pixels, places, axis=1, batch_dims=1)
+
+
+# By XLA: whether TensorFlow's own kernels take bytes on a GPU has changed from version to version.
+@tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
+def gather(inputs: Any, mirrored: Any, where: Any, flipped: Any, mixture: Any, *, mirror: bool) -> Any:
+    """Do what ``gathering.gather`` does."""
+    return gathering.gather(inputs, mirrored, where, flipped, mixture, mirror=mirror)
 
 
 @keras.saving.register_keras_serializable("dogs_vs_cats")
@@ -92,3 +102,72 @@ def dataset(
         .prefetch(ahead)
         .with_options(options)
     )
+
+
+@contextmanager
+def fed(
+    model: keras.Model, learned: keras.utils.PyDataset, judged: keras.utils.PyDataset
+) -> Iterator[tuple[tf.data.Dataset, tf.data.Dataset]]:
+    """Give a compiled model steps that take tensors from where a thread brings them, and wait for no result.
+
+    Keras's own steps are given bytes in host memory. They put their metrics into an Optional, which TensorFlow keeps
+    in host memory too, so that each step waits for the device.
+
+    Args:
+        model: has these steps within the block.
+        learned: batches to train on.
+        judged: batches to evaluate on.
+
+    Yields:
+        What ``fit`` and ``evaluate`` take in place of both.
+    """
+
+    def steps(step: Callable[[Any], Any], batches: keras.utils.PyDataset) -> Callable[[Iterator[Any]], Any]:
+        # Of any length, as Keras has it: else the last batch is compiled anew, and others are rounded in other places.
+        specs = tuple(tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in batches[0])
+        compiled = tf.function(step, input_signature=[specs])
+        return lambda places: compiled(batches[int(next(places))])
+
+    model.train_function, model.test_function = steps(model.train_step, learned), steps(model.test_step, judged)
+    try:
+        yield tf.data.Dataset.range(len(learned)), tf.data.Dataset.range(len(judged))
+    finally:
+        model.train_function = model.test_function = None
+
+
+class LateCallbacks(keras.callbacks.CallbackList):  # type: ignore[misc]
+    """Keras's list, but told of a batch after the device has been given some more: reading metrics waits for it.
+
+    Args:
+        behind: so many batches later. Before anything else is told, all of them are.
+        arguments: Keras's.
+    """
+
+    def __init__(self, *arguments: Any, behind: int, **others: Any) -> None:
+        super().__init__(*arguments, **others)
+        self._behind = behind
+        self._late: deque[tuple[Callable[..., None], int, Any]] = deque()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Tell of an earlier batch."""
+        self._tell(self._behind, (super().on_train_batch_end, batch, logs))
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Tell of an earlier batch."""
+        self._tell(self._behind, (super().on_test_batch_end, batch, logs))
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Tell of all batches of the training's epoch before."""
+        self._tell(0)
+        super().on_test_begin(logs)
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Tell of all batches before."""
+        self._tell(0)
+        super().on_test_end(logs)
+
+    def _tell(self, left: int, *coming: tuple[Callable[..., None], int, Any]) -> None:
+        self._late.extend(coming)
+        while len(self._late) > left:
+            tell, batch, logs = self._late.popleft()
+            tell(batch, logs)

@@ -5,7 +5,8 @@ import pytest
 
 from dogs_vs_cats.data.examples import Examples
 from dogs_vs_cats.settings.params import AugmentationSettings
-from dogs_vs_cats.training.batches import Batches, Buffers, _Reader, encode
+from dogs_vs_cats.training import batches as batches_module
+from dogs_vs_cats.training.batches import Batches, Buffers, Reader, encode
 
 INPUTS = np.arange(10, dtype=np.float32)[:, None]
 LABELS = (np.arange(10) % 2).astype(np.uint8)
@@ -67,7 +68,7 @@ class _Told(Batches):
 
 def test_other_backends_get_each_epochs_batches_though_they_are_read_ahead() -> None:
     batches = _Told()
-    reader = _Reader(batches)
+    reader = Reader(batches)
     assert np.array_equal(reader[0][0], INPUTS[:4])  # as Keras looks at one before the first epoch
     for epoch in (0, 1, 5):
         batches.begin_epoch(epoch)
@@ -82,7 +83,7 @@ def test_other_backends_get_each_epochs_batches_though_they_are_read_ahead() -> 
 
 def test_the_next_batches_are_read_while_the_model_trains_on_one() -> None:
     batches = _Told()
-    reader = _Reader(batches)
+    reader = Reader(batches)
     reader[0]
     reader._thread.submit(len, ()).result()  # what its thread was given before is done
     assert batches.asked == [0, 1, 2]
@@ -199,3 +200,48 @@ def test_batches_have_a_weight_for_each_image_where_classes_have() -> None:
         assert np.array_equal(weights, 1 + 2 * targets[:, 0])
         assert np.array_equal(targets[:, 0], inputs[:, 0] % 2)
     assert [len(inputs) for inputs, _, _ in seen] == [4, 4, 2]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"flip": "alternating"},
+        {"mixup": 1.0},
+        {"cutmix": 1.0},
+        {"flip": "alternating", "mixup": 0.4, "cutmix": 1.0},
+    ],
+)
+@pytest.mark.parametrize("shuffle_seed", [None, 3])
+def test_inputs_in_a_gpus_memory_give_the_same_batches(
+    changes: dict[str, Any], shuffle_seed: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = Examples(IMAGES, (np.arange(40) % 2).astype(np.uint8))
+    options: dict[str, Any] = {"shuffle_seed": shuffle_seed, "changes": _changes(**changes)}
+    here = Batches(examples, 16, "softmax", **options, class_weights=np.array([0.5, 4.0]))
+    monkeypatch.setattr(batches_module, "free_gpu_memory", lambda: 4 * IMAGES.nbytes)
+    there = Batches(examples, 16, "softmax", **options, class_weights=np.array([0.5, 4.0]))
+    reader = there.as_dataset()
+    assert there._on_gpu is not None
+    for epoch in (0, 1, 5):
+        here.begin_epoch(epoch)
+        there.begin_epoch(epoch)
+        for index in range(len(here)):
+            for found, expected in zip(reader[index], here.read(index), strict=True):
+                assert found.dtype == expected.dtype
+                assert np.array_equal(found, expected)
+
+
+def test_features_of_mirrored_photos_lie_in_a_gpus_memory_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = np.random.default_rng(1).random((40, 3, 3, 2)).astype(np.float16)
+    examples = Examples(photos, (np.arange(40) % 2).astype(np.uint8), mirrored=photos + 1)
+    here, there, elsewhere = (Batches(examples, 16, "sigmoid", shuffle_seed=3) for _ in range(3))
+    monkeypatch.setattr(batches_module, "free_gpu_memory", lambda: 8 * photos.nbytes)
+    reader = there.as_dataset()
+    monkeypatch.setattr(batches_module, "free_gpu_memory", lambda: 8 * photos.nbytes - 1)
+    assert isinstance(elsewhere.as_dataset(), Reader)
+    assert (there._on_gpu is not None, elsewhere._on_gpu) == (True, None)
+    for epoch in range(2):
+        here.begin_epoch(epoch)
+        there.begin_epoch(epoch)
+        assert all(np.array_equal(reader[index][0], here.read(index)[0]) for index in range(3))

@@ -19,6 +19,7 @@ from dogs_vs_cats.models.networks.building import build_cnn
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import predict
 from dogs_vs_cats.settings.params import Settings, TrainScratchSettings
+from dogs_vs_cats.training import batches
 from dogs_vs_cats.training.fitting import Training, compile_for, train
 from tests.conftest import no_file_larger_than
 
@@ -322,7 +323,7 @@ def _growing(settings: Settings, **changes: Any) -> TrainScratchSettings:
 
 
 def test_a_training_on_growing_images_is_one_training_whenever_it_is_cut_off(
-    settings: Settings, photos: Photos, tmp_path: Path
+    settings: Settings, photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = _growing(settings)
     whole, expected, model = train_small(photos, chosen)
@@ -340,7 +341,8 @@ def test_a_training_on_growing_images_is_one_training_whenever_it_is_cut_off(
             raise _Killed
 
     cuts = {1, 2, 3}
-    for _ in range(3):
+    for memory in (0, 0, 1 << 30):  # and ends as on a GPU
+        monkeypatch.setattr(batches, "free_gpu_memory", lambda memory=memory: memory)
         with pytest.raises(_Killed):
             train_small(photos, chosen, checkpoint=tmp_path / "checkpoint", log=cut_off)
     result, probabilities, _ = train_small(photos, chosen, checkpoint=tmp_path / "checkpoint", log=cut_off)
@@ -358,9 +360,11 @@ def test_a_moving_average_lags_behind_the_weights(settings: Settings, photos: Ph
     assert np.abs(averaged - last).mean() < np.abs(first - last).mean()
 
 
+@pytest.mark.parametrize("memory", [0, 1 << 30], ids=["CPU", "as on a GPU"])
 def test_a_loss_that_is_not_a_number_is_an_error_that_names_the_rate(
-    settings: Settings, photos: Photos, tmp_path: Path
+    memory: int, settings: Settings, photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batches, "free_gpu_memory", lambda: memory)
     chosen = small(settings, optimizer={"name": "sgd", "learning_rate": 1e39})
     with pytest.raises(WorkflowError, match=r"not a number in epoch 1; try a lower learning rate than 1e\+39"):
         train_small(photos, chosen, checkpoint=tmp_path / "checkpoint")
@@ -466,3 +470,50 @@ def test_a_weight_of_a_class_that_the_photos_do_not_have_is_refused(settings: Se
         WorkflowError, match=r"train_scratch\.class_weight names 'cows', .* photos: they are cats and dogs"
     ):
         train(build_cnn(chosen.network, 32), _uneven(photos), chosen, show_progress=False)
+
+
+class _Told(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps how many batches of an epoch had been given to the device when it was told of one, or of validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given = self.judging = 0
+        self.told: list[tuple[int, int]] = []
+        self.judged: list[tuple[int, int]] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.given = 0
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.given += 1
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        assert np.isfinite(logs["loss"])
+        self.told.append((batch, self.given))
+
+    def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        self.judging = 0
+        self.told.append((-1, self.given))
+
+    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.judging += 1
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self.judged.append((batch, self.judging))
+
+
+@pytest.mark.parametrize("memory", [1, 1 << 30], ids=["arrays elsewhere", "arrays on the GPU"])
+def test_what_is_done_on_a_gpu_gives_the_same_training_and_waits_for_no_batch(
+    memory: int, settings: Settings, photos: Photos, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "free_gpu_memory", lambda: memory)
+    told = _Told()
+    result, probabilities, model = train_small(photos, small(settings, epochs=4), callbacks=[told])
+    history, expected = undisturbed(4)
+    pd.testing.assert_frame_equal(result.history, history, check_exact=True)
+    assert np.array_equal(probabilities, expected)
+    # Each of five batches two later, and all of them before the validation's three begin.
+    assert told.told == [(0, 3), (1, 4), (2, 5), (3, 5), (4, 5), (-1, 5)] * 4
+    assert told.judged == [(0, 3), (1, 3), (2, 3)] * 4
+    assert model.train_function is None
+    assert model.test_function is None
