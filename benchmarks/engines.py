@@ -74,7 +74,7 @@ _MOST = 1e-2
 def _exported(model: Any, file: Path) -> str:
     import keras
 
-    from dogs_vs_cats.serving.exporting import portable
+    from dogs_vs_cats.models.portable import portable
 
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # where it cannot simplify, it leaves the network as it is
     photos = keras.InputSpec(shape=(None, SIZE, SIZE, 3), dtype="float32", name="photos")

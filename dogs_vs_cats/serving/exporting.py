@@ -4,14 +4,13 @@ import logging
 import re
 import warnings
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy as np
 import onnx
-from keras import layers, ops
+from keras import ops
 
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.models.portable import portable
 from dogs_vs_cats.models.probabilities import CLIP
 from dogs_vs_cats.reports.model_card import CARD, Loading, card_of_project, decoding
 from dogs_vs_cats.serving.formats import FORMATS
@@ -70,32 +69,3 @@ def calibrated(model: keras.Model, temperature: float) -> keras.Model:
     clipped = ops.clip(model.output, CLIP, 1 - CLIP)
     second = ops.sigmoid((ops.log(clipped) - ops.log(1 - clipped)) / temperature)
     return keras.Model(model.input, ops.stack([1 - second, second], axis=1), name=model.name)
-
-
-def portable(model: keras.Model) -> keras.Model:
-    """Rebuild a model of what every format has.
-
-    Only TensorFlow has the operation by which layers resize, so here a matrix for each axis does it. Its saved models
-    take no variable whose name begins with an underscore, as those of EfficientNet-Lite do.
-    """
-
-    def renamed(layer: Any) -> Any:
-        if not isinstance(layer, layers.Layer):
-            return layer  # an operation, which has no weights
-        return type(layer).from_config(layer.get_config() | {"name": layer.name.lstrip("_")})
-
-    def called(layer: Any, *inputs: Any, **options: Any) -> Any:
-        return _resize(layer, *inputs) if isinstance(layer, layers.Resizing) else layer(*inputs, **options)
-
-    rebuilt: keras.Model = keras.models.clone_model(model, clone_function=renamed, call_function=called, recursive=True)
-    rebuilt.set_weights(model.get_weights())
-    return rebuilt
-
-
-def _resize(layer: layers.Resizing, photos: Any) -> Any:
-    """Resize square photos (n, side, side, 3) as the layer does."""
-    side = photos.shape[1]
-    rows = layers.Resizing(layer.height, side, layer.interpolation, antialias=layer.antialias, dtype="float32")
-    matrix = np.asarray(rows(np.eye(side, dtype=np.float32)[None, :, :, None]))[0, :, :, 0]
-    channels_first = ops.transpose(photos, (0, 3, 1, 2))
-    return ops.transpose(ops.matmul(ops.matmul(matrix, channels_first), matrix.T), (0, 2, 3, 1))
