@@ -1,17 +1,16 @@
 """Every backbone's features on each engine that one might use, against TensorFlow's bare forward pass.
 
-ONNX Runtime and OpenVINO get what Keras exports of the same network, with their default settings in float32. The
-project's own way is ``bottleneck.engine: auto``, from arrays on disk to features on disk.
+ONNX Runtime and OpenVINO get what Keras exports of the same network, in float32. The project's own way is
+``bottleneck.engine: auto``, from arrays on disk to features on disk.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios, take_turns
+from dogs_vs_cats.models.engines import Forward, open_onnx
 from dogs_vs_cats.models.features import difference, open_engine
 from dogs_vs_cats.models.pretrained.backbones import build_extractor
 from dogs_vs_cats.runtime import import_backend
@@ -22,20 +21,21 @@ from tests.photo_project import write_backbone
 SIZE = 224
 COUNT = BATCH = 32
 
-Forward = Callable[[np.ndarray], np.ndarray]
-"""Photos (n, size, size, 3) float32 in, features (n, 1, 1, channels) out."""
-
 
 def figures(options: Options) -> Iterator[Figure]:
     """Each backbone on every engine, in the same turns."""
     import_backend()
     images = np.random.default_rng(1).integers(0, 256, (COUNT, SIZE, SIZE, 3), dtype=np.uint8)
     for name in BACKBONES:
+        if options.backbones and name not in options.backbones:
+            continue
         yield from _of_backbone(name, images, options)
 
 
 def _of_backbone(name: BackboneName, images: np.ndarray, options: Options) -> Iterator[Figure]:
     import tensorflow as tf
+
+    from dogs_vs_cats.models.portable import write_onnx
 
     weights, out = options.folder / f"{name}.weights.h5", options.folder / f"{name}.npy"
     write_backbone(name, SIZE, weights)
@@ -44,7 +44,8 @@ def _of_backbone(name: BackboneName, images: np.ndarray, options: Options) -> It
     run, batch = tf.function(lambda photos: model(photos, training=False)), images.astype(np.float32)
     expected = np.asarray(run(tf.constant(batch)))
     others: dict[str, Forward] = {}
-    exported = _exported(model, options.folder / f"{name}.onnx")
+    exported = options.folder / f"{name}.onnx"
+    write_onnx(model, exported)
     for engine, build in _ENGINES.items():
         try:
             forward = build(exported)
@@ -62,7 +63,7 @@ def _of_backbone(name: BackboneName, images: np.ndarray, options: Options) -> It
             options.repeats, lambda: np.asarray(run(tf.constant(batch))), lambda: extract(images, out), *sides
         )
     rate = f"{COUNT / min(bare):.0f} photos a second by TensorFlow"
-    yield Figure(name, "ncnn" if settings.suits_ncnn else "TensorFlow, as the stage", ratios(bare, ours), note=rate)
+    yield Figure(name, f"the stage: {extract.engine}", ratios(bare, ours), note=rate)
     for engine, taken in zip(others, seconds, strict=True):
         yield Figure(name, engine, ratios(bare, taken))
 
@@ -71,29 +72,11 @@ _MOST = 1e-2
 """Share of the features' range: random weights magnify rounding more than trained ones."""
 
 
-def _exported(model: Any, file: Path) -> str:
-    import keras
-
-    from dogs_vs_cats.models.portable import portable
-
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # where it cannot simplify, it leaves the network as it is
-    photos = keras.InputSpec(shape=(None, SIZE, SIZE, 3), dtype="float32", name="photos")
-    portable(model).export(str(file), format="onnx", verbose=False, input_signature=[photos])
-    return str(file)
-
-
-def _onnx_runtime(file: str) -> Forward:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
-    return lambda photos: np.asarray(session.run(None, {"photos": photos})[0])
-
-
-def _openvino(file: str) -> Forward:
+def _openvino(file: Path) -> Forward:
     import openvino
 
     compiled = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda photos: np.asarray(compiled([photos])[0])
 
 
-_ENGINES: dict[str, Callable[[str], Forward]] = {"ONNX Runtime": _onnx_runtime, "OpenVINO": _openvino}
+_ENGINES: dict[str, Callable[[Path], Forward]] = {"ONNX Runtime": open_onnx, "OpenVINO": _openvino}

@@ -25,12 +25,14 @@ class Options:
         repeats: how many turns each side takes.
         photos: a folder of JPEGs to measure on; None: drawn ones.
         sizes: how many photos the workflow grows to.
+        backbones: those whose engines are compared; none: all.
     """
 
     folder: Path
     repeats: int
     photos: Path | None
     sizes: tuple[int, ...]
+    backbones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

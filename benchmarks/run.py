@@ -18,6 +18,7 @@ from rich.table import Table
 
 from benchmarks.measuring import Figure, Options
 from dogs_vs_cats.processes import worker_processes
+from dogs_vs_cats.settings.catalogue import BACKBONES
 from dogs_vs_cats.tables import console
 
 BENCHMARKS = ("starting", "decoding", "features", "head", "heads", "feeding", "tracking", "growth", "engines")
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="turns (%(default)s)")
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs to decode, in place of drawn ones")
     parser.add_argument("--sizes", type=int, nargs="+", default=[2000, 20_000], help="photos, for growth (%(default)s)")
+    parser.add_argument("--backbones", nargs="+", default=[], choices=BACKBONES, help="for engines (default: all)")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     arguments = parser.parse_args()
     names = arguments.benchmarks or [name for name in BENCHMARKS if name not in _LONG]
@@ -46,7 +48,8 @@ def main() -> None:
             tempfile.TemporaryDirectory() as folder,
             worker_processes(1) as submit,
         ):
-            options = Options(Path(folder), arguments.repeats, arguments.photos, tuple(arguments.sizes))
+            several = tuple(arguments.sizes), tuple(arguments.backbones)
+            options = Options(Path(folder), arguments.repeats, arguments.photos, *several)
             found[name] = submit(measure, name, options).result()
         screen.print(table(name, found[name]))
         if arguments.json:

@@ -21,8 +21,14 @@ BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 _INSTALLING = {"tensorflow": "make setup", "jax": "pip install jax", "torch": "pip install torch"}
 _NOISE = ("absl::InitializeLog()", "oneDNN custom operations are on", "optimized to use available CPU instructions")
 
-_FULL = ("RESOURCE_EXHAUSTED", "OOM when allocating", "out of memory", "can't allocate memory")
-"""What JAX, TensorFlow, and PyTorch on a GPU and on a CPU say where memory does not do."""
+_FULL = (
+    "RESOURCE_EXHAUSTED",
+    "OOM when allocating",
+    "out of memory",
+    "can't allocate memory",
+    "Failed to allocate memory",
+)
+"""What JAX, TensorFlow, PyTorch on a GPU and on a CPU, and ONNX Runtime say where memory does not do."""
 
 
 def backend() -> str:

@@ -1,11 +1,12 @@
 """Bottleneck features: every photo through the frozen backbone once, kept on disk."""
 
-import importlib.util
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,12 @@ from tqdm import tqdm
 from dogs_vs_cats.data.arrays import create_array, release
 from dogs_vs_cats.data.examples import Examples, open_images
 from dogs_vs_cats.errors import WorkflowError
+from dogs_vs_cats.files import temporary_folder
+from dogs_vs_cats.models.engines import TITLES, Forward, in_batches, obstacle, open_onnx
 from dogs_vs_cats.models.ncnn.engine import NcnnPool, PooledParts, count_workers
-from dogs_vs_cats.models.ncnn.networks import PARTS, Network, StackedNetwork, lite_network, vgg16_for_many
+from dogs_vs_cats.models.ncnn.networks import PARTS, StackedNetwork, vgg16_for_many
 from dogs_vs_cats.models.pretrained.backbones import build_extractor, scaling_values
-from dogs_vs_cats.models.pretrained.efficientnet_lite import LiteName
-from dogs_vs_cats.models.pretrained.weights import read_tensors
+from dogs_vs_cats.models.pretrained.weights import Tensor, read_tensors
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.runtime import BACKENDS, backend, enough_memory, gpu_names, hide_gpus, import_backend
 from dogs_vs_cats.settings.catalogue import BACKBONES, check_size
@@ -26,9 +28,10 @@ from dogs_vs_cats.settings.params import BottleneckSettings
 
 Photos: TypeAlias = NDArray[np.uint8]
 Features: TypeAlias = NDArray[np.float32]
-Extract: TypeAlias = Callable[[Photos, Path], None]
+Batches: TypeAlias = Callable[[Photos], Iterator[tuple[int, Features]]]
+"""From photos to the position of a first one and the features of it and those after it, in any order."""
 
-_SAMPLE = 4  # photos on which ncnn must agree with TensorFlow
+_SAMPLE = 4  # photos on which another engine must agree with TensorFlow
 TOLERANCE = 1e-4
 """Share of the features' range by which an engine may differ from TensorFlow."""
 _RELEASE_EVERY = 256  # photos, 17 MB of them at 150 pixels a side
@@ -37,24 +40,56 @@ _RELEASE_EVERY = 256  # photos, 17 MB of them at 150 pixels a side
 # ---------------------------------------------------------------- the engines
 
 
-def _reference(sample: Photos, weights: Path, settings: BottleneckSettings, *, without_gpu: bool) -> Features | None:
+@dataclass(frozen=True)
+class Extractor:
+    """What writes the features of photos.
+
+    Attributes:
+        engine: the name of what computes them.
+        batches: computes them.
+        shape: height, width and channels of one photo's features.
+    """
+
+    engine: str
+    batches: Batches
+    shape: tuple[int, int, int]
+
+    def __call__(self, photos: Photos, out: Path) -> None:
+        """Write the features of photos (n, size, size, 3), (n, *shape) float32 in the photos' order, to a file."""
+        pending = 0
+        with (
+            create_array(out, (len(photos), *self.shape), np.float32) as features,
+            tqdm(total=len(photos), desc=out.stem, unit="photo", disable=None) as bar,
+        ):
+            for start, found in self.batches(photos):
+                features[start : start + len(found)] = found
+                bar.update(len(found))
+                pending += len(found)
+                if pending >= _RELEASE_EVERY:
+                    release(photos)
+                    pending = 0
+
+
+def _reference(sample: Photos, weights: Path, settings: BottleneckSettings, onnx: Path | None) -> Features | None:
     """In a process of its own: Keras's features of the sample, by the CPU; None: it sees a GPU, and may use it."""
-    if without_gpu:
+    if settings.engine != "auto":
         hide_gpus()
     import_backend()
-    if not without_gpu and gpu_names():
+    if settings.engine == "auto" and gpu_names():
         return None
     model = build_extractor(sample.shape[1], weights, settings)
+    if onnx is not None:
+        from dogs_vs_cats.models.portable import write_onnx
+
+        write_onnx(model, onnx)
     return np.asarray(model.predict_on_batch(sample.astype(np.float32)))
 
 
-def _ask_tensorflow(
-    sample: Photos, weights: Path, settings: BottleneckSettings, *, without_gpu: bool
-) -> Features | None:
+def _ask_tensorflow(sample: Photos, weights: Path, settings: BottleneckSettings, onnx: Path | None) -> Features | None:
     """``_reference``, after which its hundreds of megabytes are free again."""
     try:
         with worker_processes(1) as submit:
-            return submit(_reference, sample, weights, settings, without_gpu=without_gpu).result()
+            return submit(_reference, sample, weights, settings, onnx).result()
     except BrokenProcessPool:
         raise WorkflowError(
             f"{BACKENDS[backend()]}'s process died while computing features, most likely for want of memory; free some"
@@ -79,12 +114,13 @@ def difference(found: Features, reference: Features) -> float:
     return float(np.max(np.abs(found - reference))) / span
 
 
-def compare(found: Features, reference: Features) -> None:
+def compare(found: Features, reference: Features, engine: str = "ncnn") -> None:
     """Refuse an engine whose features are not TensorFlow's.
 
     Args:
         found: an engine's features of some photos.
         reference: TensorFlow's of the same.
+        engine: its name.
 
     Raises:
         WorkflowError: if they differ by more than 1e-4 of the reference's range.
@@ -94,96 +130,72 @@ def compare(found: Features, reference: Features) -> None:
     # Written so that a NaN, which compares false, is refused.
     if not share <= TOLERANCE:
         raise WorkflowError(
-            f"bottleneck.engine: ncnn's features differ from {BACKENDS[backend()]}'s by {share:.1e} of their range "
-            f"(allowed: {TOLERANCE:.0e}) on this machine; set bottleneck.engine: tensorflow"
+            f"bottleneck.engine: {TITLES[engine]}'s features differ from {BACKENDS[backend()]}'s by {share:.1e} of "
+            f"their range (allowed: {TOLERANCE:.0e}) on this machine; set bottleneck.engine: tensorflow"
         )
 
 
-def _with_tensorflow(weights: Path, settings: BottleneckSettings, size: int) -> Extract:
-    import_backend()
-    model = build_extractor(size, weights, settings)
-
-    def extract_all(photos: Photos, out: Path) -> None:
-        def batches() -> Iterator[tuple[int, Features]]:
-            for start in range(0, len(photos), settings.batch):
-                inputs = np.asarray(photos[start : start + settings.batch], dtype=np.float32)
-                with enough_memory("bottleneck.batch", settings.batch):
-                    found = np.asarray(model.predict_on_batch(inputs))
-                yield start, found
-
-        _write(photos, batches(), out, settings.features(size))
-
-    return extract_all
-
-
-def _write(photos: Photos, batches: Iterable[tuple[int, Features]], out: Path, shape: tuple[int, int, int]) -> None:
-    """Write batches of features, which come in any order, at their places."""
-    pending = 0
-    with (
-        create_array(out, (len(photos), *shape), np.float32) as features,
-        tqdm(total=len(photos), desc=out.stem, unit="photo", disable=None) as bar,
-    ):
-        for start, found in batches:
-            features[start : start + len(found)] = found
-            bar.update(len(found))
-            pending += len(found)
-            if pending >= _RELEASE_EVERY:
-                release(photos)
-                pending = 0
-
-
 @contextmanager
-def open_engine(
-    settings: BottleneckSettings, weights: Path, photos: Photos, workers: int | None = None
-) -> Iterator[Extract]:
+def open_engine(settings: BottleneckSettings, weights: Path, photos: Photos) -> Iterator[Extractor]:
     """Start what computes features, and check it.
 
     Args:
         settings: whose features, of photos scaled how, pooled how, by which engine. ``tensorflow``; ``ncnn``: a
-            single-threaded process a core; ``auto``: ncnn where it can, unless TensorFlow sees a GPU or ncnn is
-            missing, else TensorFlow.
+            single-threaded process a core; ``onnx``: ONNX Runtime, of what Keras exports; ``auto``: the fastest of the
+            three for the backbone, or TensorFlow where it sees a GPU or the fastest is not installed.
         weights: the backbone's ``.weights.h5``.
-        photos: (n, size, size, 3) uint8 RGB; on a few of these ncnn's features must be TensorFlow's.
-        workers: processes of ncnn; ``None``: one a core. Features do not depend on it.
+        photos: (n, size, size, 3) uint8 RGB; on a few of these an engine's features must be TensorFlow's.
 
     Yields:
-        A function of photos (n, size, size, 3) uint8 and of a file, which writes the photos' features
-        (n, *settings.features(size)) float32 there, in the photos' order.
+        What writes photos' features.
 
     Raises:
-        WorkflowError: if the photos are too small, the weights are missing or damaged, ncnn is asked for and missing,
-            or its features are not TensorFlow's.
+        WorkflowError: if the photos are too small, the weights are missing or damaged, an engine is asked for and
+            missing, or its features are not TensorFlow's.
     """
-    size, engine = photos.shape[1], settings.engine
+    size, asked = photos.shape[1], settings.engine
     check_size(settings.backbone, size)
-    has_ncnn = importlib.util.find_spec("ncnn") is not None
-    if engine == "ncnn" and not has_ncnn:
-        raise WorkflowError("bottleneck.engine: ncnn is not installed on this platform; set it to tensorflow")
-    if engine == "tensorflow" or not has_ncnn or not settings.suits_ncnn:
-        yield _with_tensorflow(weights, settings, size)
-        return
-    network = _ncnn_network(weights, settings, size)
-    sample = pick_sample(photos)
-    reference = _ask_tensorflow(sample, weights, settings, without_gpu=engine == "ncnn")
-    if reference is None:
-        yield _with_tensorflow(weights, settings, size)
-        return
+    engine = settings.fastest if asked == "auto" else asked
+    hindered = obstacle(engine)
+    if hindered and asked != "auto":
+        raise WorkflowError(f"bottleneck.engine: {engine}: {hindered}, or set it to tensorflow")
+    with ExitStack() as opened:
+        if engine != "tensorflow" and not hindered:
+            sample, folder = pick_sample(photos), opened.enter_context(temporary_folder())
+            onnx = folder / "backbone.onnx" if engine == "onnx" else None
+            tensors = read_tensors(weights) if engine == "ncnn" else []  # damaged ones are told before anything starts
+            reference = _ask_tensorflow(sample, weights, settings, onnx)
+            if reference is not None:
+                if onnx is not None:
+                    batches = by_batch(open_onnx(onnx), settings.batch)
+                else:
+                    batches = _with_ncnn(tensors, settings, size, opened)
+                compare(np.concatenate([found for _, found in sorted(batches(sample))]), reference, engine)
+                yield Extractor(engine, batches, settings.features(size))
+                return
+        import_backend()
+        if hindered and not gpu_names():
+            slower = f"{TITLES[engine]} is faster than {BACKENDS[backend()]} at {BACKBONES[settings.backbone].title}"
+            print(f"bottleneck.engine: auto: {slower}, but {hindered}", flush=True)
+        model = build_extractor(size, weights, settings)
+        yield Extractor(backend(), by_batch(model.predict_on_batch, settings.batch), settings.features(size))
+
+
+def by_batch(forward: Forward, batch: int) -> Batches:
+    """Run a network on a batch of photos at a time; one too large for the memory is told as ``bottleneck.batch``."""
+
+    def guarded(photos: NDArray[np.float32]) -> Features:
+        with enough_memory("bottleneck.batch", batch):
+            return np.asarray(forward(photos))
+
+    return partial(in_batches, guarded, batch=batch)
+
+
+def _with_ncnn(tensors: Sequence[Tensor], settings: BottleneckSettings, size: int, opened: ExitStack) -> Batches:
+    network = vgg16_for_many(tensors, size, stacked=settings.pooling is not None)
+    workers = count_workers(size, stacked=isinstance(network, StackedNetwork))
     scaling = scaling_values(settings.scaling, settings.backbone)
-    workers = workers or count_workers(size, stacked=isinstance(network, StackedNetwork))
-    with NcnnPool(network, scaling, workers, _pooled_parts(settings)) as pool:
-        del network
-        compare(np.concatenate([found for _, found in sorted(pool.compute(sample))]), reference)
-        yield lambda photos, out: _write(photos, pool.compute(photos), out, settings.features(size))
-
-
-def _ncnn_network(weights: Path, settings: BottleneckSettings, size: int) -> Network | StackedNetwork:
-    if settings.backbone == "vgg16":
-        return vgg16_for_many(read_tensors(weights), size, stacked=settings.pooling is not None)
-    try:
-        return lite_network(cast("LiteName", settings.backbone), weights)
-    except (OSError, ValueError) as error:
-        title = BACKBONES[settings.backbone].title
-        raise WorkflowError(f"{weights}: not {title}'s weights ({error}); run: dvc repro weights") from None
+    return opened.enter_context(NcnnPool(network, scaling, workers, _pooled_parts(settings))).compute
 
 
 def _pooled_parts(settings: BottleneckSettings) -> PooledParts | None:

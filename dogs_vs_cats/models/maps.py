@@ -1,11 +1,11 @@
 """The maps that fine-tuning starts from: every photo through the backbone's frozen layers once, kept on disk."""
 
-import importlib.util
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,15 +17,16 @@ from tqdm import tqdm
 from dogs_vs_cats.data.arrays import create_array, read_dataset, release
 from dogs_vs_cats.data.scaling import digest, open_scaled
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.files import digest_of
-from dogs_vs_cats.models.features import TOLERANCE, difference, mirrored, pick_sample
+from dogs_vs_cats.files import digest_of, temporary_folder
+from dogs_vs_cats.models.engines import TITLES, in_batches, obstacle, open_onnx
+from dogs_vs_cats.models.features import TOLERANCE, Batches, difference, mirrored, pick_sample
 from dogs_vs_cats.models.ncnn.engine import NcnnPool, count_workers
 from dogs_vs_cats.models.ncnn.networks import vgg16_network
 from dogs_vs_cats.models.pretrained.backbones import Scaling, build_backbone, scale_layers, scaling_values
 from dogs_vs_cats.models.pretrained.weights import read_tensors
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.runtime import BACKENDS, backend, gpu_names
-from dogs_vs_cats.settings.catalogue import BackboneName
+from dogs_vs_cats.settings.catalogue import FASTEST, BackboneName
 
 if TYPE_CHECKING:
     import keras
@@ -154,25 +155,31 @@ def _compute(prepared: Prepared, cut: Cut, view: View, network: "keras.Model", f
 def _run(
     photos: NDArray[np.uint8], weights: Path, cut: Cut, network: "keras.Model", opened: ExitStack
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the position of a first photo, and the maps of it and those after it: by ncnn where that can."""
+    """Yield the position of a first photo, and the maps of it and those after it: by the fastest engine there is."""
     import keras
 
     inputs = keras.Input((cut.side, cut.side, 3), name="photos")
     whole = keras.Model(inputs, network(scale_layers(inputs, cut.scaling, cut.backbone)))
-    has_ncnn = importlib.util.find_spec("ncnn") is not None
-    if cut.backbone == "vgg16" and has_ncnn and not gpu_names():
-        blocks = int(cut.layer.removeprefix("block").removesuffix("_pool"))
-        by_ncnn = vgg16_network(read_tensors(weights), blocks)
-        workers = count_workers(cut.side, stacked=False)
-        pool = opened.enter_context(NcnnPool(by_ncnn, scaling_values(cut.scaling, cut.backbone), workers))
-        sample = pick_sample(photos)
+    engine = FASTEST.get(cut.backbone, "onnx")
+    if engine != "tensorflow" and not obstacle(engine) and not gpu_names():
+        faster, sample = _faster(weights, cut, whole, opened), pick_sample(photos)
         reference = np.asarray(whole.predict_on_batch(sample.astype(np.float32)))
-        ((_, found),) = pool.compute(sample)
+        ((_, found),) = faster(sample)
         if difference(found, reference) <= TOLERANCE:
-            yield from pool.compute(photos)
+            yield from faster(photos)
             return
         title = BACKENDS[backend()]
-        print(f"ncnn's maps differ from {title}'s on this machine: {title} computes these", flush=True)
-    for start in range(0, len(photos), _BATCH):
-        few = np.asarray(photos[start : start + _BATCH], np.float32)
-        yield start, np.asarray(whole.predict_on_batch(few))
+        print(f"{TITLES[engine]}'s maps differ from {title}'s on this machine: {title} computes these", flush=True)
+    yield from in_batches(whole.predict_on_batch, photos, _BATCH)
+
+
+def _faster(weights: Path, cut: Cut, whole: "keras.Model", opened: ExitStack) -> Batches:
+    if cut.backbone == "vgg16":
+        blocks = int(cut.layer.removeprefix("block").removesuffix("_pool"))
+        network, scaling = vgg16_network(read_tensors(weights), blocks), scaling_values(cut.scaling, cut.backbone)
+        return opened.enter_context(NcnnPool(network, scaling, count_workers(cut.side, stacked=False))).compute
+    from dogs_vs_cats.models.portable import write_onnx
+
+    file = opened.enter_context(temporary_folder()) / "frozen.onnx"
+    write_onnx(whole, file)
+    return partial(in_batches, open_onnx(file), batch=_BATCH)

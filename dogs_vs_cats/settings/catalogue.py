@@ -147,8 +147,12 @@ BACKBONES: dict[BackboneName, Backbone] = {
 }
 """The networks whose features the transfer model takes."""
 
-NCNN_LITES: frozenset[BackboneName] = frozenset({"efficientnet_lite0", "efficientnet_lite2"})
-"""The networks beside VGG16 that ncnn computes."""
+FASTEST: dict[BackboneName, Literal["ncnn", "tensorflow"]] = {
+    "vgg16": "ncnn",
+    "vgg19": "tensorflow",
+    "convnext_tiny": "tensorflow",  # to export it takes half a minute and gigabytes of memory
+}
+"""Backbones that ONNX Runtime is not the fastest for on a CPU, and what is (``benchmarks/engines.py``)."""
 
 EARLIER_LAYERS: dict[BackboneName, dict[str, int]] = {
     "vgg16": {"block3_pool": 256, "block4_pool": 512},

@@ -13,7 +13,7 @@ from dogs_vs_cats.settings.catalogue import (
     BACKBONES,
     BLOCKS,
     EARLIER_LAYERS,
-    NCNN_LITES,
+    FASTEST,
     SCRATCH,
     BackboneName,
     ScratchName,
@@ -142,13 +142,13 @@ class BottleneckSettings(Section):
     pooling: Annotated[list[Pooling], Field(min_length=1)] | None = None
     layers: Annotated[list[str], Field(min_length=1)] | None = None
     mirrored: bool = False
-    engine: Literal["auto", "tensorflow", "ncnn"] = "auto"
+    engine: Literal["auto", "tensorflow", "ncnn", "onnx"] = "auto"
     batch: Count = 32
 
     @property
-    def suits_ncnn(self) -> bool:
-        """Whether ncnn can compute the features."""
-        return self.backbone == "vgg16" or (self.backbone in NCNN_LITES and not self.layers)
+    def fastest(self) -> Literal["tensorflow", "ncnn", "onnx"]:
+        """What is the fastest for the backbone on a CPU."""
+        return FASTEST.get(self.backbone, "onnx")
 
     def features(self, size: int) -> tuple[int, int, int]:
         """Height, width and channels of the features of one photo of ``size`` pixels a side."""
@@ -184,11 +184,10 @@ class BottleneckSettings(Section):
 
     @model_validator(mode="after")
     def _engine_knows_the_backbone(self) -> Self:
-        if self.engine == "ncnn" and not self.suits_ncnn:
+        if self.engine == "ncnn" and self.backbone != "vgg16":
             title = BACKBONES[self.backbone].title
             raise ValueError(
-                f"engine ncnn computes VGG16, and EfficientNet-Lite's last maps; {title} needs bottleneck.engine: "
-                "tensorflow or auto here"
+                f"engine ncnn computes VGG16 alone; {title} needs bottleneck.engine: onnx, tensorflow or auto"
             )
         return self
 

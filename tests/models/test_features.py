@@ -5,18 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import psutil
 import pytest
 from numpy.typing import NDArray
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.features import compare, open_engine, open_features
+from dogs_vs_cats.models.engines import open_onnx
+from dogs_vs_cats.models.features import by_batch, compare, open_engine, open_features
 from dogs_vs_cats.models.ncnn.engine import NcnnPool, count_workers
 from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork, vgg16_for_many, vgg16_network
 from dogs_vs_cats.models.ncnn.stacking import LARGEST_STACKED
-from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values, untrained_backbone
+from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values
 from dogs_vs_cats.models.pretrained.weights import LAYERS, Tensor, write_weights
+from dogs_vs_cats.settings.catalogue import BackboneName
 from dogs_vs_cats.settings.params import BottleneckSettings
+from tests.photo_project import write_backbone
 from tests.vgg16 import random_photos, random_tensors
 
 
@@ -116,10 +120,10 @@ def test_an_error_while_computing_ends_the_processes(tensors: list[Tensor]) -> N
     assert _workers() == []
 
 
-def extract(photos: NDArray[np.uint8], weights: Path, out: Path, **settings: Any) -> None:
-    """Write the features of VGG16 by the settings of ``bottleneck``."""
-    with open_engine(BottleneckSettings.model_validate(settings), weights, photos) as extract_all:
-        extract_all(photos, out)
+def extract_by(photos: NDArray[np.uint8], weights: Path, out: Path, **settings: Any) -> None:
+    """Write features by the settings of ``bottleneck``."""
+    with open_engine(BottleneckSettings.model_validate(settings), weights, photos) as extract:
+        extract(photos, out)
 
 
 def test_both_engines_write_the_same_features_and_auto_is_ncnn_on_a_cpu(
@@ -127,8 +131,8 @@ def test_both_engines_write_the_same_features_and_auto_is_ncnn_on_a_cpu(
 ) -> None:
     photos = random_photos(10, 70)
     # 10 photos by 4: the last batch is a partial one.
-    extract(photos, weights, tmp_path / "tensorflow.npy", engine="tensorflow", batch=4)
-    extract(photos, weights, tmp_path / "ncnn.npy", engine="ncnn" if _gpus() else "auto", batch=4)
+    extract_by(photos, weights, tmp_path / "tensorflow.npy", engine="tensorflow", batch=4)
+    extract_by(photos, weights, tmp_path / "ncnn.npy", engine="ncnn" if _gpus() else "auto", batch=4)
     by_tensorflow, by_ncnn = open_features(tmp_path, "tensorflow", 10), open_features(tmp_path, "ncnn", 10)
     assert by_ncnn.shape == (10, 2, 2, 512)
     assert np.array_equal(by_ncnn, _compute(tensors, photos))
@@ -136,7 +140,7 @@ def test_both_engines_write_the_same_features_and_auto_is_ncnn_on_a_cpu(
     # Different photos have different features, so an engine that mixed them up would not pass.
     distances = np.abs(by_ncnn[:, None] - by_tensorflow[None]).max(axis=(2, 3, 4))
     assert (distances.argmin(axis=0) == np.arange(10)).all()
-    extract(photos, weights, tmp_path / "again.npy", engine="tensorflow", batch=4)
+    extract_by(photos, weights, tmp_path / "again.npy", engine="tensorflow", batch=4)
     assert (tmp_path / "again.npy").read_bytes() == (tmp_path / "tensorflow.npy").read_bytes()
 
 
@@ -145,11 +149,11 @@ def test_without_ncnn_auto_is_tensorflow_and_asking_for_it_is_an_error(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ncnn", None)  # what Python does for a package that can't be imported
     photos = random_photos(3, 32)
-    extract(photos, weights, tmp_path / "auto.npy", engine="auto", batch=2)
-    extract(photos, weights, tmp_path / "tensorflow.npy", engine="tensorflow", batch=2)
+    extract_by(photos, weights, tmp_path / "auto.npy", engine="auto", batch=2)
+    extract_by(photos, weights, tmp_path / "tensorflow.npy", engine="tensorflow", batch=2)
     assert (tmp_path / "auto.npy").read_bytes() == (tmp_path / "tensorflow.npy").read_bytes()
     with pytest.raises(WorkflowError, match="ncnn is not installed"):
-        extract(photos, weights, tmp_path / "ncnn.npy", engine="ncnn", batch=2)
+        extract_by(photos, weights, tmp_path / "ncnn.npy", engine="ncnn", batch=2)
 
 
 @pytest.mark.parametrize("scaling", ["imagenet", "article"])
@@ -198,16 +202,16 @@ def test_an_engine_that_disagrees_is_found_out_at_its_start(
     factor, *others = scaling_values("imagenet")
     monkeypatch.setattr("dogs_vs_cats.models.features.scaling_values", lambda *_: (1.001 * np.asarray(factor), *others))
     with pytest.raises(WorkflowError, match=r"differ from TensorFlow's.*set bottleneck\.engine: tensorflow"):
-        extract(random_photos(5, 32), weights, tmp_path / "out.npy", engine="ncnn", batch=4)
+        extract_by(random_photos(5, 32), weights, tmp_path / "out.npy", engine="ncnn", batch=4)
     assert list(tmp_path.iterdir()) == []
     assert _workers() == []
 
 
 def test_nothing_is_left_when_the_photos_are_too_small_or_the_weights_missing(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkflowError, match=r"decode\.size is 24"):
-        extract(random_photos(2, 24), weights, tmp_path / "out.npy", engine="auto", batch=32)
+        extract_by(random_photos(2, 24), weights, tmp_path / "out.npy", engine="auto", batch=32)
     with pytest.raises(WorkflowError, match=r"nowhere\.weights\.h5: no such file"):
-        extract(random_photos(2, 32), tmp_path / "nowhere.weights.h5", tmp_path / "out.npy", engine="auto", batch=32)
+        extract_by(random_photos(2, 32), tmp_path / "nowhere.weights.h5", tmp_path / "out.npy", engine="auto", batch=32)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -256,8 +260,8 @@ def test_pooled_features_are_means_and_maxima_of_the_maps(
     tensors: list[Tensor], weights: Path, tmp_path: Path, engine: str
 ) -> None:
     photos = random_photos(11, 70)
-    extract(photos, weights, tmp_path / "few.npy", engine=engine, pooling=["average"])
-    extract(photos, weights, tmp_path / "all.npy", engine=engine, pooling=["max", "average"], layers=["block4_pool"])
+    extract_by(photos, weights, tmp_path / "few.npy", engine=engine, pooling=["average"])
+    extract_by(photos, weights, tmp_path / "all.npy", engine=engine, pooling=["max", "average"], layers=["block4_pool"])
     fourth, fifth = _first_blocks(4, tensors, photos), _in_order(vgg16_network(tensors), photos, workers=1)
     expected = [values for maps in (fourth, fifth) for values in (maps.max(axis=(1, 2)), maps.mean(axis=(1, 2)))]
     pooled = open_features(tmp_path, "all", 11)
@@ -268,52 +272,89 @@ def test_pooled_features_are_means_and_maxima_of_the_maps(
 
 def test_large_photos_are_pooled_as_small_ones(tensors: list[Tensor], weights: Path, tmp_path: Path) -> None:
     photos = random_photos(2, LARGEST_STACKED + 1)
-    extract(photos, weights, tmp_path / "large.npy", engine="ncnn", pooling=["average"])
+    extract_by(photos, weights, tmp_path / "large.npy", engine="ncnn", pooling=["average"])
     maps = _in_order(vgg16_network(tensors), photos, workers=1)
     compare(open_features(tmp_path, "large", 2)[:, 0, 0], maps.mean(axis=(1, 2)))
 
 
 @pytest.fixture(scope="module")
 def lite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """EfficientNet-Lite2 with random weights whose features neither vanish nor explode."""
-    random = np.random.default_rng(6)
-    model = untrained_backbone("efficientnet_lite2", 32)
-    for layer in model.layers:
-        values = layer.get_weights()
-        if len(values) == 1:
-            seen = np.prod(values[0].shape[:2]) * (1 if values[0].shape[3] == 1 else values[0].shape[2])
-            layer.set_weights([random.normal(0, np.sqrt(1 / seen), values[0].shape)])
-        elif values:
-            spread = [random.uniform(0.5, 1.5, value.shape) for value in values]
-            layer.set_weights([spread[0], spread[1] - 1, spread[2] - 1, spread[3]])
     path = tmp_path_factory.mktemp("lite") / "backbone.weights.h5"
-    model.save_weights(path)
+    write_backbone("efficientnet_lite2", 64, path)
     return path
 
 
-# Even and odd sides, at which padding is uneven or even.
-@pytest.mark.parametrize(("size", "pooling"), [(64, None), (75, None), (94, ["max", "average"])])
-def test_ncnn_computes_efficientnet_lite(lite: Path, tmp_path: Path, size: int, pooling: list[str] | None) -> None:
-    photos = random_photos(9, size)
-    for engine in ("tensorflow", "ncnn"):
-        settings = {"backbone": "efficientnet_lite2", "pooling": pooling, "engine": engine}
-        extract(photos, lite, tmp_path / f"{engine}.npy", **settings)
-    found, expected = (open_features(tmp_path, engine, 9) for engine in ("ncnn", "tensorflow"))
-    assert found.shape[1:] == BottleneckSettings.model_validate(settings).features(size)
-    compare(found, expected)
+# Even and odd sides, at which padding is uneven or even; and a network that normalises its photos itself.
+@pytest.mark.parametrize(
+    ("backbone", "size", "settings"),
+    [
+        ("efficientnet_lite2", 75, {}),
+        ("efficientnet_lite2", 94, {"pooling": ["max", "average"], "layers": ["_blocks.7._bn0_relu"]}),
+        ("efficientnet_b0", 64, {"pooling": ["average"]}),
+    ],
+)
+def test_onnx_runtime_computes_what_tensorflow_computes_and_is_what_auto_takes(
+    lite: Path, tmp_path: Path, backbone: BackboneName, size: int, settings: dict[str, Any]
+) -> None:
+    photos, weights = random_photos(9, size), lite
+    if backbone != "efficientnet_lite2":
+        weights = tmp_path / "backbone.weights.h5"
+        write_backbone(backbone, size, weights)
+    for name, engine in (("tensorflow", "tensorflow"), ("onnx", "onnx" if _gpus() else "auto")):
+        chosen = BottleneckSettings.model_validate(settings | {"backbone": backbone, "engine": engine, "batch": 4})
+        with open_engine(chosen, weights, photos) as extract:
+            extract(photos, tmp_path / f"{name}.npy")
+        assert extract.engine == name
+    found, expected = (open_features(tmp_path, engine, 9) for engine in ("onnx", "tensorflow"))
+    assert found.shape[1:] == chosen.features(size)
+    compare(found, expected, "onnx")
     distances = np.abs(found[:, None] - expected[None]).max(axis=(2, 3, 4))
     assert (distances.argmin(axis=0) == np.arange(9)).all()
 
 
+def test_without_onnx_runtime_auto_is_tensorflow_and_says_so_and_asking_for_it_is_an_error(
+    lite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("onnxruntime", "tf2onnx"):
+        monkeypatch.setitem(sys.modules, package, None)
+    told = "onnxruntime and tf2onnx are not installed; run pip install onnxruntime tf2onnx"
+    photos, settings = random_photos(3, 32), {"backbone": "efficientnet_lite2"}
+    with open_engine(BottleneckSettings.model_validate(settings), lite, photos) as extract:
+        assert extract.engine == "tensorflow"
+    title = "bottleneck.engine: auto: ONNX Runtime is faster than TensorFlow at EfficientNet-Lite2"
+    assert capsys.readouterr().out == ("" if _gpus() else f"{title}, but {told}\n")
+    with pytest.raises(WorkflowError, match=rf"bottleneck\.engine: onnx: {told}, or set it to tensorflow$"):
+        extract_by(photos, lite, tmp_path / "out.npy", engine="onnx", **settings)
+
+
+def test_onnx_runtime_is_not_asked_of_other_backends(
+    lite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    told = r"onnx: Keras on JAX writes no ONNX; set KERAS_BACKEND=tensorflow, or set it to tensorflow$"
+    with pytest.raises(WorkflowError, match=told):
+        extract_by(random_photos(3, 32), lite, tmp_path / "out.npy", engine="onnx", backbone="efficientnet_lite2")
+
+
 @pytest.mark.parametrize("fault", ["missing", "no HDF5", "another variant"])
-def test_weights_that_are_not_efficientnet_lites_are_refused(lite: Path, tmp_path: Path, fault: str) -> None:
+def test_weights_that_are_not_the_backbones_are_refused(lite: Path, tmp_path: Path, fault: str) -> None:
     given, backbone = tmp_path / "backbone.weights.h5", "efficientnet_lite2"
     if fault == "no HDF5":
         given.write_text("no weights")
     elif fault == "another variant":
         given, backbone = lite, "efficientnet_lite0"
-    with pytest.raises(
-        WorkflowError, match=r"backbone\.weights\.h5: not EfficientNet-Lite\d's weights.*dvc repro weights"
-    ):
-        extract(random_photos(2, 64), given, tmp_path / "out.npy", backbone=backbone, engine="ncnn")
+    told = r"backbone\.weights\.h5: (no such file; it should hold|not) EfficientNet-Lite\d's weights.*dvc repro weights"
+    with pytest.raises(WorkflowError, match=told):
+        extract_by(random_photos(2, 64), given, tmp_path / "out.npy", backbone=backbone, engine="onnx")
     assert not (tmp_path / "out.npy").exists()
+
+
+def test_a_batch_too_large_for_onnx_runtime_names_the_setting(tmp_path: Path) -> None:
+    shape = onnx.helper.make_node("Constant", [], ["shape"], value_ints=[2**44])
+    nodes = [shape, onnx.helper.make_node("Expand", ["photos", "shape"], ["large"])]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("photos", "large")]
+    graph = onnx.helper.make_graph(nodes, "large", ends[:1], ends[1:])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]), tmp_path / "large.onnx")
+    run = open_onnx(tmp_path / "large.onnx")
+    with pytest.raises(WorkflowError, match=r"bottleneck\.batch is 64: too much for the memory of .*; make it smaller"):
+        list(by_batch(run, 64)(np.zeros((1, 1, 1, 1), np.uint8)))

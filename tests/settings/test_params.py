@@ -176,11 +176,16 @@ def test_the_committed_settings_are_the_articles(settings: Settings) -> None:
             ["augmentation.mixup mixes two labels", "loss.name hinge"],
         ),
         (
+            # Both EfficientNet-Lite were computed by ncnn once.
+            {"bottleneck.backbone": "efficientnet_lite2", "bottleneck.engine": "ncnn"},
+            ["ncnn computes VGG16 alone", "EfficientNet-Lite2 needs bottleneck.engine: onnx, tensorflow or auto"],
+        ),
+        (
             {"bottleneck.backbone": "resnet50", "bottleneck.engine": "ncnn"},
             [
                 "bottleneck",
-                "ncnn computes VGG16, and EfficientNet-Lite's",
-                "ResNet50 needs bottleneck.engine: tensorflow or auto",
+                "ncnn computes VGG16 alone",
+                "ResNet50 needs bottleneck.engine: onnx, tensorflow or auto",
             ],
         ),
     ],

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dogs_vs_cats.models.ncnn.stacking import FIRST_STACKED, LARGEST_STACKED, inside
-from dogs_vs_cats.models.pretrained.efficientnet_lite import HEAD, STEM, LiteName, lite_blocks
 from dogs_vs_cats.models.pretrained.weights import LAYERS, Tensor
 from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
 
@@ -25,7 +24,6 @@ PARTS = ("block3_pool", "block4_pool", "block5_pool")
 """The layers that VGG16's parts end in, where it is a stacked network."""
 
 _MASK = "mask"  # no layer of ncnn's: two of them
-_SPLIT, _SUM = "split", "sum"
 
 _EPSILON = 1e-3  # of Keras's BatchNormalization, which networks.py leaves as it is
 
@@ -45,32 +43,17 @@ class Network:
         """Whether it has no layers yet."""
         return not self._layers
 
-    def convolve(
-        self, kernel: Tensor, bias: Tensor, activation: Literal["none", "relu", "relu6"] = "relu", strides: int = 1
-    ) -> None:
-        """Add a convolution, padded as TensorFlow does for "same", and its activation.
+    def convolve(self, kernel: Tensor, bias: Tensor) -> None:
+        """Add a convolution, padded as TensorFlow does for "same", and ReLU.
 
         Args:
-            kernel: (side, side, in, out); depthwise where that is (side, side, channels, 1).
-            bias: (out,), or (channels,).
-            activation: after it.
-            strides: in both directions.
+            kernel: (side, side, in, out).
+            bias: (out,).
         """
-        depthwise = kernel.shape[3] == 1 < len(bias)
-        # filters, side, strides, padded as TensorFlow does, with a bias, so many weights
-        settings = f"0={len(bias)} 1={kernel.shape[0]} 3={strides} 4=-233 5=1 6={kernel.size}"
-        settings += f" 7={len(bias)}" if depthwise else ""
-        settings += {"none": "", "relu": " 9=1", "relu6": " 9=3 -23310=2,0.0,6.0"}[activation]
-        self._layers.append(("ConvolutionDepthWise" if depthwise else "Convolution", settings))
-        self._weights += [kernel.transpose(2, 3, 0, 1) if depthwise else kernel.transpose(3, 2, 0, 1), bias]
-
-    def remember(self) -> None:
-        """Keep what has come out so far, for ``add_remembered``."""
-        self._layers.append((_SPLIT, ""))
-
-    def add_remembered(self) -> None:
-        """Add what was kept."""
-        self._layers.append((_SUM, ""))
+        # filters, side, padded as TensorFlow does, with a bias, so many weights, ReLU
+        settings = f"0={len(bias)} 1={kernel.shape[0]} 4=-233 5=1 6={kernel.size} 9=1"
+        self._layers.append(("Convolution", settings))
+        self._weights += [kernel.transpose(3, 2, 0, 1), bias]
 
     def pool(self) -> None:
         """Add 2x2 max-pooling; an odd last row or column is dropped."""
@@ -100,23 +83,16 @@ class Network:
 
     def write(self, folder: Path) -> None:
         """Write ``network.param`` and ``network.bin`` to a folder."""
-        lines, before, remembered = ["Input photo 0 1 photo"], "photo", ""
+        lines, before = ["Input photo 0 1 photo"], "photo"
         for number, (kind, settings) in enumerate(self._layers, start=1):
             name = OUTPUT if number == len(self._layers) else f"layer{number}"
             if kind == _MASK:
                 lines.append(f"MemoryData values{number} 0 1 values{number} {settings}")
                 lines.append(f"BinaryOp {name} 2 1 {before} values{number} {name} 0=2")
-            elif kind == _SPLIT:
-                remembered = f"remembered{number}"
-                lines.append(f"Split {name} 1 2 {before} {name} {remembered}")
-            elif kind == _SUM:
-                lines.append(f"BinaryOp {name} 2 1 {before} {remembered} {name} 0=0")
             else:
                 lines.append(f"{kind} {name} 1 1 {before} {name} {settings}".rstrip())
             before = name
-        # A line a layer, each of which gives one blob, and two where it splits.
-        splits = sum(kind == _SPLIT for kind, _ in self._layers)
-        header = ["7767517", f"{len(lines)} {len(lines) + splits}"]
+        header = ["7767517", f"{len(lines)} {len(lines)}"]  # a line a layer, each of which gives one blob
         (folder / TEXT).write_text("\n".join([*header, *lines]) + "\n", encoding="ascii")
         with (folder / BINARY).open("wb") as binary:
             for values in self._weights:
@@ -209,48 +185,6 @@ def vgg16_for_many(tensors: Sequence[Tensor], size: int, *, stacked: bool = Fals
         part.pool()
         parts.append(part)
     return StackedNetwork(parts)
-
-
-def lite_network(name: LiteName, weights: Path) -> Network:
-    """EfficientNet-Lite without its top, each normalisation a part of the convolution before it.
-
-    Args:
-        name: the variant.
-        weights: its ``.weights.h5``.
-
-    Returns:
-        A network from a scaled photo to its bottleneck features.
-
-    Raises:
-        ValueError: if the weights are not the variant's.
-        OSError: if they are missing, or no HDF5 file.
-    """
-    kernels = {"conv": _read(weights, "conv2d"), "depthwise": _read(weights, "depthwise_conv2d")}
-    normalizations, network = _read(weights, "batch_normalization"), Network()
-
-    def convolve(kind: str, shape: tuple[int, ...], strides: int = 1, *, active: bool = True) -> None:
-        (kernel,) = _next(kernels[kind], shape)
-        channels = shape[2] if kind == "depthwise" else shape[3]
-        gamma, beta, mean, variance = _next(normalizations, (channels,))
-        factor = gamma / np.sqrt(variance + _EPSILON)
-        scaled = kernel * (factor[:, None] if kind == "depthwise" else factor)
-        network.convolve(scaled, beta - mean * factor, "relu6" if active else "none", strides)
-
-    channels = STEM
-    convolve("conv", (3, 3, 3, channels), 2)
-    for side, strides, filters, expansion in lite_blocks(name):
-        remembers, wide = strides == 1 and channels == filters, channels * expansion
-        if remembers:
-            network.remember()
-        if expansion > 1:
-            convolve("conv", (1, 1, channels, wide))
-        convolve("depthwise", (side, side, wide, 1), strides)
-        convolve("conv", (1, 1, wide, filters), active=False)
-        if remembers:
-            network.add_remembered()
-        channels = filters
-    convolve("conv", (1, 1, channels, HEAD))
-    return network
 
 
 def _blocks(tensors: Sequence[Tensor]) -> list[list[tuple[Tensor, Tensor]]]:
