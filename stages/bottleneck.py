@@ -4,7 +4,7 @@ from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.data.arrays import has_split
 from dogs_vs_cats.data.scaling import open_scaled
 from dogs_vs_cats.files import whole_folder
-from dogs_vs_cats.models.features import mirrored, open_engine
+from dogs_vs_cats.models.features import mirrored, open_engine, write_engine
 
 SPLITS = ("train", "validation", "test", "unlabelled")
 
@@ -28,6 +28,7 @@ def main() -> None:
             extract(photos, folder / f"{name}.npy")
             if settings.mirrored:
                 extract(photos[:, :, ::-1], folder / f"{mirrored(name)}.npy")
+        write_engine(extract.engine, folder)
 
 
 if __name__ == "__main__":

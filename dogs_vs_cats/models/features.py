@@ -234,6 +234,22 @@ def open_features(features: Path, split: str, n: int | None = None) -> NDArray[n
     return found
 
 
+_ENGINE = "engine.txt"
+
+
+def write_engine(engine: str, features: Path) -> None:
+    """Leave the name of what computed the features in their folder."""
+    (features / _ENGINE).write_text(f"{engine}\n", encoding="utf-8")
+
+
+def read_engine(features: Path) -> str:
+    """Return the name of what computed a folder's features; older versions left none."""
+    try:
+        return (features / _ENGINE).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return "unknown"
+
+
 def mirrored(split: str) -> str:
     """Return what the features of a split's mirrored photos are called."""
     return f"{split}_mirrored"

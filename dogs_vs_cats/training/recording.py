@@ -11,6 +11,7 @@ from dogs_vs_cats.data.arrays import Dataset, read_dataset
 from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.files import digest_of, whole_file
 from dogs_vs_cats.models.exporting import exported
+from dogs_vs_cats.models.features import read_engine
 from dogs_vs_cats.models.kinds import Description
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import write_model
@@ -83,6 +84,9 @@ def train_and_record(
             print(f"{folder}: holds an unfinished training of other settings or data, and is left as it is", flush=True)
         dataset = read_dataset(prepared.arrays)
         photos = f"{dataset.counts['train']} {dataset.source} photos"
+        parameters = {"photos": dataset.counts["train"], **main_params(description, section)}
+        if kind.needs == "bottleneck":
+            parameters["settings.features_by"] = read_engine(prepared.features)
         making = made_from(params, dataset.counts)
 
         def note(*results: str) -> str:
@@ -94,7 +98,7 @@ def train_and_record(
             run_name(description.label, photos),
             settings.tracking,
             root,
-            params={"photos": dataset.counts["train"], **main_params(description, section)},
+            params=parameters,
             tags={**data_tags(dataset), "kind": description.kind, NOTE: run_note(note("in training"))},
             dataset=(dataset.source, dataset.digest),
             resume=checkpoint.run,

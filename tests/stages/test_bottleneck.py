@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dogs_vs_cats.data.arrays import create_array, open_split, write_files
-from dogs_vs_cats.models.features import open_features
+from dogs_vs_cats.models.features import open_features, read_engine
 from dogs_vs_cats.models.ncnn.engine import NcnnPool
 from dogs_vs_cats.models.ncnn.networks import vgg16_network
 from dogs_vs_cats.models.pretrained.backbones import scaling_values
@@ -49,7 +49,8 @@ def test_every_split_gets_its_features_and_old_ones_are_gone(
     (tmp_path / "features/test.npy").touch()
     done = _run(values, tmp_path, weights)
     assert done.returncode == 0, done.stderr
-    assert sorted(file.stem for file in (tmp_path / "features").iterdir()) == sorted(counts)
+    assert sorted(file.stem for file in (tmp_path / "features").glob("*.npy")) == sorted(counts)
+    assert read_engine(tmp_path / "features") == "ncnn"
     with NcnnPool(vgg16_network(read_tensors(weights)), scaling_values("imagenet"), 1) as pool:
         for name, count in counts.items():
             features = open_features(tmp_path / "features", name, count)

@@ -9,6 +9,7 @@ import pytest
 from mlflow.entities import Run
 from numpy.typing import NDArray
 
+from dogs_vs_cats.models.features import write_engine
 from dogs_vs_cats.models.kinds import KINDS
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.numerals import percent
@@ -42,6 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, photos: tuple[NDArray[np.ui
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("DVC_EXP_NAME", "wavy-newt")
+        write_engine("onnx", Prepared.of(folder).features)
         for kind in ("scratch", "vgg16"):
             outputs = Outputs(folder / "models" / f"{kind}.weights.h5", folder / "reports" / kind)
             train_and_record(KINDS[kind], Prepared.of(folder), settings, outputs, folder)
@@ -111,6 +113,8 @@ def test_the_parameters_that_matter_come_before_all_others(runs: dict[str, Run])
         assert all(name.startswith("settings.") for name in names[len(few) :])
     assert runs["vgg16"].data.params["model"] == "transfer vgg16"
     assert runs["vgg16"].data.params["settings.network.dense"] == "[]"
+    assert runs["vgg16"].data.params["settings.features_by"] == "onnx"
+    assert "settings.features_by" not in runs["scratch"].data.params
 
 
 def test_a_training_cut_off_before_its_run_was_noted_goes_on_in_the_same_run(
