@@ -21,7 +21,7 @@ import yaml
 
 from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.files import whole_file
-from dogs_vs_cats.models.kinds import ScratchModel
+from dogs_vs_cats.models.kinds.scratch import ScratchModel
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import Settings, parse_settings

@@ -44,7 +44,7 @@ def main() -> None:
 def trained(arrays: Path, size: int, epochs: int, seed: int) -> tuple[float, float]:
     """Train with the settings of params.yaml; return validation accuracy and log-loss."""
     from dogs_vs_cats.data.examples import Parts
-    from dogs_vs_cats.models.kinds import ScratchModel
+    from dogs_vs_cats.models.kinds.scratch import ScratchModel
     from dogs_vs_cats.models.reproducibility import prepare
     from dogs_vs_cats.paths import Prepared
     from dogs_vs_cats.settings.params import load_settings

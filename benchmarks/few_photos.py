@@ -17,7 +17,7 @@ import pandas as pd
 from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.evaluation.metrics import correct, losses
 from dogs_vs_cats.files import whole_file
-from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.params import Settings, TrainScratchSettings, load_settings

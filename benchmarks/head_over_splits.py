@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dogs_vs_cats.data.examples import Examples, Parts, open_images
 from dogs_vs_cats.evaluation.metrics import correct, losses
 from dogs_vs_cats.evaluation.submission import calibrate
-from dogs_vs_cats.models.kinds import TransferModel
+from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.models.probabilities import average_log_odds
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.runtime import import_backend

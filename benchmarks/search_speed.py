@@ -81,7 +81,7 @@ def plain(arguments: argparse.Namespace) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from dogs_vs_cats.models.kinds import ScratchModel
+    from dogs_vs_cats.models.kinds.scratch import ScratchModel
     from dogs_vs_cats.paths import Prepared
     from dogs_vs_cats.search.arguments import build_plan, parse_arguments
     from dogs_vs_cats.search.examples import open_parts

@@ -1,7 +1,7 @@
 """Train the backbone's last blocks further, together with the trained head; or say that the settings leave it out."""
 
 from dogs_vs_cats.cli import parse_arguments, run
-from dogs_vs_cats.models.kinds import FineTunedModel
+from dogs_vs_cats.models.kinds.fine_tuned import FineTunedModel
 from dogs_vs_cats.paths import Prepared, project_root
 from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.training.left_out import leave_out

@@ -1,7 +1,7 @@
 """Train the CNN from scratch on the decoded training photos."""
 
 from dogs_vs_cats.cli import parse_arguments, run
-from dogs_vs_cats.models.kinds import ScratchModel
+from dogs_vs_cats.models.kinds.scratch import ScratchModel
 from dogs_vs_cats.paths import Prepared, project_root
 from dogs_vs_cats.runtime import import_backend
 

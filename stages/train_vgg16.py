@@ -1,7 +1,7 @@
 """Train the head on the backbone's features of the training photos."""
 
 from dogs_vs_cats.cli import parse_arguments, run
-from dogs_vs_cats.models.kinds import TransferModel
+from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.paths import Prepared, project_root
 from dogs_vs_cats.runtime import import_backend
 

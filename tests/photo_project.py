@@ -9,7 +9,8 @@ from PIL import Image
 
 from dogs_vs_cats.evaluation.comparing import Reported, compare
 from dogs_vs_cats.files import digest_of
-from dogs_vs_cats.models.kinds import KINDS, Description
+from dogs_vs_cats.models.kinds.description import Description
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.models.pretrained.backbones import untrained_backbone
 from dogs_vs_cats.models.pretrained.weights import Tensor, write_weights
 from dogs_vs_cats.models.saved import write_model

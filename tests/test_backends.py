@@ -76,7 +76,7 @@ RESUMING = """
 import threading
 import keras
 from dogs_vs_cats.data.examples import Parts
-from dogs_vs_cats.models.kinds import ScratchModel
+from dogs_vs_cats.models.kinds.scratch import ScratchModel
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import load_settings

@@ -9,7 +9,7 @@ import click
 from dogs_vs_cats.commands.options import PATH, settings_option
 from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, decode, load
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.models.saved import trained_kinds
 from dogs_vs_cats.paths import MODELS
 from dogs_vs_cats.runtime import import_backend

@@ -7,7 +7,7 @@ import click
 from dogs_vs_cats.commands.options import PATH
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_folder
-from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.runtime import backend, import_backend
 from dogs_vs_cats.serving.formats import FORMATS, check_format
 

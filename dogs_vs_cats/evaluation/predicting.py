@@ -13,7 +13,7 @@ from dogs_vs_cats.evaluation.comparing import Candidate
 from dogs_vs_cats.evaluation.metrics import photos_per_second
 from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.models.exporting import exported
-from dogs_vs_cats.models.kinds import check_fit
+from dogs_vs_cats.models.kinds.registry import check_fit
 from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.models.saved import Predictor, describing, load_predictor, trained_kinds
 from dogs_vs_cats.paths import Prepared

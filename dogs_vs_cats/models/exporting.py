@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from dogs_vs_cats.models.kinds import Description
+from dogs_vs_cats.models.kinds.description import Description
 from dogs_vs_cats.models.networks.building import second_class
 from dogs_vs_cats.models.networks.views import average
 from dogs_vs_cats.models.opened import OpenNetwork

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from dogs_vs_cats.data.arrays import release
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_file
-from dogs_vs_cats.models.kinds import KINDS, Description, parse_description
+from dogs_vs_cats.models.kinds.description import Description
+from dogs_vs_cats.models.kinds.registry import KINDS, parse_description
 from dogs_vs_cats.models.pretrained.weights import save_network
 from dogs_vs_cats.models.probabilities import average_log_odds, class_probabilities
 from dogs_vs_cats.paths import Prepared

@@ -20,7 +20,7 @@ from dogs_vs_cats.evaluation.comparison import Comparison, ModelResult
 from dogs_vs_cats.evaluation.metrics import reliability_curve
 from dogs_vs_cats.explanation.grad_cam import first_filters, grad_cam, telling_photos
 from dogs_vs_cats.files import whole_file, whole_folder
-from dogs_vs_cats.models.kinds import Description
+from dogs_vs_cats.models.kinds.description import Description
 from dogs_vs_cats.models.networks.building import describe_layers
 from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.models.probabilities import apply_temperature

@@ -12,7 +12,7 @@ from dogs_vs_cats.data.decoding.photos import squash
 from dogs_vs_cats.explanation.feature_maps import feature_maps
 from dogs_vs_cats.explanation.grad_cam import first_filters, grad_cam
 from dogs_vs_cats.explanation.kernels import article_pictures, brightness
-from dogs_vs_cats.models.kinds import Description
+from dogs_vs_cats.models.kinds.description import Description
 from dogs_vs_cats.models.opened import OpenNetwork
 from dogs_vs_cats.models.saved import load_predictor
 from dogs_vs_cats.paths import BACKBONE_WEIGHTS

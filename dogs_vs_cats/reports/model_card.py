@@ -9,7 +9,8 @@ import yaml
 from dogs_vs_cats.data.arrays import read_dataset
 from dogs_vs_cats.evaluation.comparison import Comparison
 from dogs_vs_cats.evaluation.wording import photos
-from dogs_vs_cats.models.kinds import BackboneModel, Description
+from dogs_vs_cats.models.kinds.description import Description
+from dogs_vs_cats.models.kinds.transfer import BackboneModel
 from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.paths import ARRAYS, COMPARISON
 from dogs_vs_cats.reports.pages import environment

@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.search.examples import open_parts
 from dogs_vs_cats.search.plan import DIRECTIONS, Fidelity, Kind, Plan

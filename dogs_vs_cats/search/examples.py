@@ -15,7 +15,8 @@ from dogs_vs_cats.data.scaling import digest, keep_rows, scale
 from dogs_vs_cats.data.splits.splitting import assign_splits, group_duplicates
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import digest_of
-from dogs_vs_cats.models.kinds import KINDS, Description
+from dogs_vs_cats.models.kinds.description import Description
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.paths import ARRAYS, IMAGES, Prepared
 from dogs_vs_cats.search.plan import Fidelity, Kind
 from dogs_vs_cats.settings.params import Settings, SplitSettings

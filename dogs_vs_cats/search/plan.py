@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.settings.params import BottleneckSettings, Settings, TrainScratchSettings, TrainVgg16Settings
 from dogs_vs_cats.settings.spaces import ScratchSearch, Vgg16Search
 

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 
 from dogs_vs_cats.data.arrays import read_dataset
 from dogs_vs_cats.files import whole_file
-from dogs_vs_cats.models.kinds import Description
+from dogs_vs_cats.models.kinds.description import Description
 from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.paths import ARRAYS
 from dogs_vs_cats.reports.model_card import Data, Figures, by_mlflow, card

@@ -8,7 +8,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from dogs_vs_cats.data.examples import Examples, Parts
-from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.paths import ARRAYS, Prepared
 from dogs_vs_cats.search.examples import open_parts
 from dogs_vs_cats.search.owners import owner_of
@@ -33,7 +33,7 @@ from dogs_vs_cats.settings.addresses import without_secrets
 if TYPE_CHECKING:
     import keras
 
-    from dogs_vs_cats.models.kinds import Description
+    from dogs_vs_cats.models.kinds.description import Description
     from dogs_vs_cats.training.fitting import Training
 
 

@@ -18,7 +18,8 @@ from dogs_vs_cats.data.scaling import scale
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation.comparison import Comparison
 from dogs_vs_cats.files import digest_of, temporary_folder
-from dogs_vs_cats.models.kinds import KINDS, Description, check_fit
+from dogs_vs_cats.models.kinds.description import Description
+from dogs_vs_cats.models.kinds.registry import KINDS, check_fit
 from dogs_vs_cats.models.ncnn.engine import NcnnPool, compute, count_workers
 from dogs_vs_cats.models.ncnn.networks import Network, StackedNetwork
 from dogs_vs_cats.models.saved import describing, load_predictor, loading, read_description, trained_kinds

@@ -12,7 +12,7 @@ from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.files import digest_of, whole_file
 from dogs_vs_cats.models.exporting import exported
 from dogs_vs_cats.models.features import read_engine
-from dogs_vs_cats.models.kinds import Description
+from dogs_vs_cats.models.kinds.description import Description
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.numerals import percent

@@ -13,7 +13,8 @@ from dogs_vs_cats.commands.tour import FROM_THE_COMPARISON
 from dogs_vs_cats.data.arrays import Dataset, write_dataset, write_files
 from dogs_vs_cats.data.decoding.photos import decode
 from dogs_vs_cats.data.drawn.drawing import ANIMALS, draw
-from dogs_vs_cats.models.kinds import ScratchModel, TransferModel
+from dogs_vs_cats.models.kinds.scratch import ScratchModel
+from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.settings.params import HeadSettings, parse_settings

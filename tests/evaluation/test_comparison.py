@@ -13,7 +13,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation import statistics
 from dogs_vs_cats.evaluation.comparing import Candidate, Reported, against_article, better_model, compare
 from dogs_vs_cats.evaluation.comparison import Comparison, as_json
-from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.numerals import points
 from dogs_vs_cats.settings.params import CompareSettings
 from tests.conftest import both_classes, candidate

@@ -9,7 +9,8 @@ import pytest
 from dogs_vs_cats.data.arrays import Dataset, write_files
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.evaluation.predicting import load_predictors
-from dogs_vs_cats.models.kinds import ScratchModel, TransferModel
+from dogs_vs_cats.models.kinds.scratch import ScratchModel
+from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import CnnSettings, HeadSettings

@@ -16,7 +16,8 @@ from dogs_vs_cats.explanation.grad_cam import (
     telling_photos,
 )
 from dogs_vs_cats.models.exporting import exported
-from dogs_vs_cats.models.kinds import ScratchModel, TransferModel
+from dogs_vs_cats.models.kinds.scratch import ScratchModel
+from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.models.opened import OpenNetwork, open_backbone
 from dogs_vs_cats.models.pretrained.backbones import pooled, untrained_backbone
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName

@@ -11,7 +11,9 @@ from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.models.exporting import exported
-from dogs_vs_cats.models.kinds import Description, ScratchModel, TransferModel
+from dogs_vs_cats.models.kinds.description import Description
+from dogs_vs_cats.models.kinds.scratch import ScratchModel
+from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.models.opened import OpenNetwork, open_backbone
 from dogs_vs_cats.models.saved import load_predictor, predict, read_description, write_model
 from dogs_vs_cats.serving.registered_models import compiled_by_version_0_1

@@ -14,7 +14,7 @@ from dogs_vs_cats.data.decoding.index import INDEX, read_index, write_index
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import digest_of
 from dogs_vs_cats.models.features import mirrored
-from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.paths import ARRAYS, FEATURES, IMAGES, Prepared
 from dogs_vs_cats.search.examples import Rows, chosen, open_parts
 from dogs_vs_cats.search.plan import Fidelity

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dogs_vs_cats.data.examples import Examples, Parts
-from dogs_vs_cats.models.kinds import ScratchModel
+from dogs_vs_cats.models.kinds.scratch import ScratchModel
 from dogs_vs_cats.settings.params import Settings, TrackingSettings
 from dogs_vs_cats.tracking.operations import IDENTITY
 from dogs_vs_cats.tracking.tracked_runs import client, end_abandoned

@@ -18,7 +18,8 @@ from PIL import Image
 
 from dogs_vs_cats.data.arrays import open_split, read_dataset, write_dataset
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.models.kinds import KINDS, FineTunedModel
+from dogs_vs_cats.models.kinds.fine_tuned import FineTunedModel
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.models.maps import Cut, View, bottom, open_maps
 from dogs_vs_cats.models.pretrained.backbones import build_backbone, scale_layers
 from dogs_vs_cats.models.pretrained.weights import write_weights

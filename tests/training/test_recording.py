@@ -10,7 +10,7 @@ from mlflow.entities import Run
 from numpy.typing import NDArray
 
 from dogs_vs_cats.models.features import write_engine
-from dogs_vs_cats.models.kinds import KINDS
+from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.paths import Prepared

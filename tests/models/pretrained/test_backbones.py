@@ -159,7 +159,7 @@ def test_a_backbone_goes_from_its_local_file_to_a_model_that_takes_photos(
 
     from dogs_vs_cats.data.examples import Parts
     from dogs_vs_cats.models.exporting import exported
-    from dogs_vs_cats.models.kinds import TransferModel
+    from dogs_vs_cats.models.kinds.transfer import TransferModel
     from dogs_vs_cats.models.reproducibility import prepare
     from dogs_vs_cats.models.saved import load_predictor, predict, write_model
     from dogs_vs_cats.settings.params import parse_settings
