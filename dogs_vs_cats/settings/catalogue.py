@@ -150,6 +150,7 @@ BACKBONES: dict[BackboneName, Backbone] = {
 FASTEST: dict[BackboneName, Literal["ncnn", "tensorflow"]] = {
     "vgg16": "ncnn",
     "vgg19": "tensorflow",
+    "efficientnet_v2_b0": "tensorflow",
     "convnext_tiny": "tensorflow",  # to export it takes half a minute and gigabytes of memory
 }
 """Backbones that ONNX Runtime is not the fastest for on a CPU, and what is (``benchmarks/engines.py``)."""
