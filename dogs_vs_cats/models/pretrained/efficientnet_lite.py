@@ -90,17 +90,18 @@ def build_lite(name: LiteName, size: int) -> "keras.Model":
 
     Returns:
         A model from (n, size, size, 3), scaled by (x - 127) / 128, to (n, side, side, 1280). Its layers are named as
-        the tensors of its weights.
+        the tensors of its weights, but with hyphens for the dots where they have weights: PyTorch takes no dots there.
     """
     import keras
     from keras import layers
 
     def normalised(x: Any, name: str, *, active: bool = True) -> Any:
-        x = layers.BatchNormalization(epsilon=_EPSILON, name=name)(x)
+        x = layers.BatchNormalization(epsilon=_EPSILON, name=name.replace(".", "-"))(x)
         return layers.ReLU(6.0, name=f"{name}_relu")(x) if active else x
 
     def convolution(x: Any, filters: int, name: str, kernel: int = 1, strides: int = 1) -> Any:
-        return layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False, name=name)(x)
+        undotted = name.replace(".", "-")
+        return layers.Conv2D(filters, kernel, strides, padding="same", use_bias=False, name=undotted)(x)
 
     photos = keras.Input((size, size, 3), name="photos")
     x = normalised(convolution(photos, STEM, "_conv_stem", 3, 2), "_bn0")
@@ -108,7 +109,8 @@ def build_lite(name: LiteName, size: int) -> "keras.Model":
         before, prefix, channels = x, f"_blocks.{number}", x.shape[-1]
         if expansion > 1:
             x = normalised(convolution(x, channels * expansion, f"{prefix}._expand_conv"), f"{prefix}._bn0")
-        x = layers.DepthwiseConv2D(kernel, strides, padding="same", use_bias=False, name=f"{prefix}._depthwise_conv")(x)
+        depthwise = f"_blocks-{number}-_depthwise_conv"
+        x = layers.DepthwiseConv2D(kernel, strides, padding="same", use_bias=False, name=depthwise)(x)
         x = normalised(x, f"{prefix}._bn1")
         x = normalised(convolution(x, filters, f"{prefix}._project_conv"), f"{prefix}._bn2", active=False)
         if strides == 1 and channels == filters:
@@ -174,15 +176,14 @@ def set_tensors(model: "keras.Model", tensors: Mapping[str, NDArray[Any]]) -> No
     for layer in model.layers:
         if not layer.weights:
             continue
-        if layer.name.endswith("conv") or layer.name in ("_conv_stem", "_conv_head"):
-            kernel = tensors[
-                f"{layer.name}.weight"
-            ]  # (out, in, rows, columns); depthwise: (channels, 1, rows, columns)
-            depthwise = layer.name.endswith("_depthwise_conv")
+        name = layer.name.replace("-", ".")
+        if name.endswith("conv") or name in ("_conv_stem", "_conv_head"):
+            kernel = tensors[f"{name}.weight"]  # (out, in, rows, columns); depthwise: (channels, 1, rows, columns)
+            depthwise = name.endswith("_depthwise_conv")
             layer.set_weights([kernel.transpose(2, 3, 0, 1) if depthwise else kernel.transpose(2, 3, 1, 0)])
         else:
             names = ("weight", "bias", "running_mean", "running_var")
-            layer.set_weights([tensors[f"{layer.name}.{part}"] for part in names])
+            layer.set_weights([tensors[f"{name}.{part}"] for part in names])
 
 
 def tensors_digest(model: "keras.Model") -> str:

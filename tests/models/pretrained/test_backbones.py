@@ -71,6 +71,7 @@ def test_a_backbone_is_the_published_one_and_gives_the_features_that_are_listed(
         with without_weights():
             model = untrained_backbone(name, size)
             assert model.count_params() == PARAMETERS[name]
+            assert not [weight.path for weight in model.weights if "." in weight.path]  # PyTorch takes no dots
             assert model.output_shape == (None, *backbone.features(size)), size
             assert backbone.features(size)[0] >= 1
 

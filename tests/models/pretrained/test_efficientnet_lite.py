@@ -78,13 +78,13 @@ def _weights(model: keras.Model) -> dict[str, NDArray[np.float32]]:
     """Tensors of a network as PyTorch has them."""
     tensors = {}
     for layer in model.layers:
-        values = layer.get_weights()
+        values, name = layer.get_weights(), layer.name.replace("-", ".")
         if len(values) == 1:
             order = (2, 3, 0, 1) if isinstance(layer, keras.layers.DepthwiseConv2D) else (3, 2, 0, 1)
-            tensors[f"{layer.name}.weight"] = np.ascontiguousarray(values[0].transpose(order))
+            tensors[f"{name}.weight"] = np.ascontiguousarray(values[0].transpose(order))
         elif values:
             parts = zip(("weight", "bias", "running_mean", "running_var"), values, strict=True)
-            tensors |= {f"{layer.name}.{part}": value for part, value in parts}
+            tensors |= {f"{name}.{part}": value for part, value in parts}
     return tensors
 
 
