@@ -15,11 +15,12 @@ from dogs_vs_cats.settings.params import TrackingSettings
 from dogs_vs_cats.tracking.champions import memory_of_test
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG
 from dogs_vs_cats.tracking.making import Making
-from dogs_vs_cats.tracking.notes import NOTE, model_note, run_note, version_note
+from dogs_vs_cats.tracking.notes import NOTE, code, model_note, run_note, version_note
 from dogs_vs_cats.tracking.tracked_runs import reopened_run, set_alias, show_compared
 from dogs_vs_cats.tracking.views import compared_view
 
 CHAMPION = "champion"
+_WHERE_CARD = f"Its model card, {code(CARD)}, is among the artifacts of the model that the source run logged."
 _LATEST = {"scratch": "latest-scratch", "vgg16": "latest-transfer", "fine_tuned": "latest-fine-tuned"}
 
 
@@ -66,7 +67,8 @@ def publish(
             size, positive = compared.images.shape[1], comparison.classes[1]
             right = correct(labels, compared.candidates[kind].probabilities)
             tested = memory_of_test(compared.digest, comparison.split, compared.reported.files, right)
-            run.describe_version(version_note(note, settings.registered_model, size, positive), tested)
+            told = version_note(note, settings.registered_model, size, positive)
+            run.describe_version(f"{told}\n{_WHERE_CARD}\n", tested)
     show_compared(
         settings, root, compared_view(group), [{DIGEST_TAG: model.weights} for model in comparison.models.values()]
     )

@@ -83,6 +83,7 @@ def test_scores_and_champion_are_in_mlflow(tmp_path: Path, report: Path, capsys:
         assert "Metrics under `train/`, `val/` and `test/` are what the kept weights reach" in note
         assert str(version.description).startswith(note.partition("\nMetrics under")[0])
         assert f'load_model("models:/m/{version.version}")' in str(version.description)
+        assert "Its model card, `README.md`, is among the artifacts of the model" in str(version.description)
         reached = "100.0 % (95 % interval 72.2 % to 100.0 %)" if accuracy == 1 else "50.0 % (95 % interval 23.7 % to"
         assert f"- test: accuracy {reached}" in note
         assert "trained on 1 zip photos of `cats`, `dogs`" in note
