@@ -9,11 +9,10 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.stats import binomtest
 from sklearn import metrics
 
 from dogs_vs_cats.evaluation.comparison import ReliabilityBin, Scores
-from dogs_vs_cats.models.probabilities import CLIP, apply_temperature, predicted
+from dogs_vs_cats.models.probabilities import CLIP, apply_temperature, predicted, wilson_interval
 
 _TEMPERATURES = (0.05, 20.0)
 
@@ -48,29 +47,6 @@ def losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     labels, probabilities = _check(labels, probabilities)
     result: np.ndarray = -np.log(np.clip(probabilities[np.arange(len(labels)), labels], CLIP, 1 - CLIP))
     return result
-
-
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval for a proportion that holds near 0 and 1, where the normal one does not.
-
-    Args:
-        correct: images classified correctly, 0 to ``total``.
-        total: images classified, at least 1.
-        confidence: coverage, between 0 and 1.
-
-    Returns:
-        Lower and upper bound, each a fraction between 0 and 1.
-
-    Raises:
-        ValueError: if ``correct`` is not within 0 and ``total``, or ``total`` is less than 1.
-
-    Source: Wilson, "Probable inference", JASA 22 (1927), as scipy computes it.
-    """
-    if total < 1 or not 0 <= correct <= total:
-        raise ValueError(f"{correct} of {total} images cannot be right; an interval needs at least one image")
-    interval = binomtest(correct, total).proportion_ci(confidence_level=confidence, method="wilson")
-    # Rounding leaves the bound at 0 or 1 a last digit off.
-    return max(float(interval.low), 0.0), min(float(interval.high), 1.0)
 
 
 def confusion_matrix(labels: np.ndarray, probabilities: np.ndarray) -> list[list[int]]:

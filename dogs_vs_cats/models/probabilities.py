@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, softmax
+from scipy.stats import binomtest
 
 # Keras clips at the same distance from 0 and 1, so a logarithm stays finite and losses agree with the history's.
 CLIP = 1e-7
@@ -54,3 +55,26 @@ def apply_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarr
         scaled: np.ndarray = softmax(np.log(clipped) / temperature, axis=1)
         return scaled
     return class_probabilities(expit(logit(clipped[:, 1:]) / temperature))
+
+
+def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval for a proportion that holds near 0 and 1, where the normal one does not.
+
+    Args:
+        correct: photos classified correctly, 0 to ``total``.
+        total: photos classified, at least 1.
+        confidence: coverage, between 0 and 1.
+
+    Returns:
+        Lower and upper bound, each a fraction between 0 and 1.
+
+    Raises:
+        ValueError: if ``correct`` is not within 0 and ``total``, or ``total`` is less than 1.
+
+    Source: Wilson, "Probable inference", JASA 22 (1927), as scipy computes it.
+    """
+    if total < 1 or not 0 <= correct <= total:
+        raise ValueError(f"{correct} of {total} photos cannot be right; an interval needs at least one photo")
+    interval = binomtest(correct, total).proportion_ci(confidence_level=confidence, method="wilson")
+    # Rounding leaves the bound at 0 or 1 a last digit off.
+    return max(float(interval.low), 0.0), min(float(interval.high), 1.0)

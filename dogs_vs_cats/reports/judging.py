@@ -9,9 +9,10 @@ from dogs_vs_cats.data.arrays import has_split
 from dogs_vs_cats.data.examples import open_images
 from dogs_vs_cats.evaluation.ensemble import NAME as ENSEMBLE
 from dogs_vs_cats.evaluation.ensemble import fit_ensemble
-from dogs_vs_cats.evaluation.metrics import correct, losses, wilson_interval
+from dogs_vs_cats.evaluation.metrics import correct, losses
 from dogs_vs_cats.evaluation.predicting import Member
 from dogs_vs_cats.evaluation.submission import calibrate, expected_log_loss
+from dogs_vs_cats.models.probabilities import wilson_interval
 from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.tables import console
 

@@ -181,7 +181,9 @@ def _recorded(plan: Plan, study: Study, trial: Trial, settings: Trained, parts: 
         if not plan.candidates:
             _keep(plan, study, trial, values, model, description)
         found = reached(training, len(parts.validation.labels))
-        run.set_tags({"state": "COMPLETE", NOTE: run_note(f"{about}\n- {found}\n")})
+        command = code(f"python search/optuna_{plan.kind}.py --study {plan.study}")
+        made = f"made by {command}, with the options that the study's run names"
+        run.set_tags({"state": "COMPLETE", NOTE: run_note(f"{about}\n- {found}\n- {made}\n")})
     return [values[objective] for objective in plan.objectives]
 
 

@@ -13,6 +13,7 @@ from dogs_vs_cats.files import digest_of, whole_file
 from dogs_vs_cats.models.exporting import exported
 from dogs_vs_cats.models.features import read_engine
 from dogs_vs_cats.models.kinds.description import Description
+from dogs_vs_cats.models.probabilities import wilson_interval
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.numerals import percent
@@ -229,7 +230,9 @@ def main_params(description: Description, settings: TrainingSettings) -> dict[st
 def reached(training: Training, images: int) -> str:
     """Say what a training reached on so many validation photos."""
     accuracy, log_loss = training.kept["val_accuracy"], training.kept["val_log_loss"]
-    return f"validation: accuracy {percent(accuracy)} on {images:,} photos, log-loss {log_loss:.3f}"
+    low, high = map(percent, wilson_interval(round(accuracy * images), images))
+    interval = f"95 % interval {low} to {high}"
+    return f"validation: accuracy {percent(accuracy)} ({interval}) on {images:,} photos, log-loss {log_loss:.3f}"
 
 
 def log_results(run: Run, training: Training, model: keras.Model, images: int) -> None:

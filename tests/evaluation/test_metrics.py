@@ -12,31 +12,6 @@ from dogs_vs_cats.models.probabilities import apply_temperature, predicted
 from tests.conftest import both_classes
 
 
-def test_wilson_interval_agrees_with_published_examples() -> None:
-    # Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
-    published = {
-        (81, 263): (0.2553, 0.3662),
-        (15, 148): (0.0624, 0.1605),
-        (0, 20): (0.0, 0.1611),
-        (1, 29): (0.0061, 0.1718),
-    }
-    for (right, total), bounds in published.items():
-        assert evaluation.wilson_interval(right, total) == pytest.approx(bounds, abs=5e-5)
-
-
-def test_wilson_interval_stays_within_0_and_1_at_the_ends() -> None:
-    low, high = evaluation.wilson_interval(1, 1)
-    assert 0 < low < 1
-    assert high == 1
-    assert evaluation.wilson_interval(0, 7)[0] == 0
-
-
-@pytest.mark.parametrize(("right", "total"), [(5, 4), (-1, 4), (0, 0)])
-def test_wilson_interval_refuses_impossible_counts(right: int, total: int) -> None:
-    with pytest.raises(ValueError):
-        evaluation.wilson_interval(right, total)
-
-
 def test_scores_by_hand() -> None:
     labels, given = np.array([0, 0, 1, 1], dtype=np.uint8), both_classes([0.1, 0.6, 0.8, 0.4])
     scores = evaluation.score(labels, given, bins=10)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dogs_vs_cats.models.features import write_engine
 from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.models.pretrained.weights import write_weights
+from dogs_vs_cats.models.probabilities import wilson_interval
 from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.params import load_settings
@@ -95,7 +96,9 @@ def test_a_run_says_what_it_is_what_it_reached_and_how_it_was_made(folder: Path,
         note = run.data.tags["mlflow.note.content"]
         reached = run.data.metrics
         assert note.startswith(f"**{called[kind]}**, trained on 80 drawn photos of `cats`, `dogs`.\n")
-        assert f"- validation: accuracy {percent(reached['val/accuracy'])} on 40 photos, log-loss" in note
+        low, high = map(percent, wilson_interval(round(40 * reached["val/accuracy"]), 40))
+        accuracy = f"accuracy {percent(reached['val/accuracy'])} (95 % interval {low} to {high})"
+        assert f"- validation: {accuracy} on 40 photos, log-loss" in note
         assert "- test: not compared yet" in note
         assert "- made by `dvc repro`" in note
         (version,) = mlflow.search_model_versions(f"run_id = '{run.info.run_id}'")
