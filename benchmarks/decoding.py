@@ -21,7 +21,7 @@ from dogs_vs_cats.data.decoding.many import in_threads
 from dogs_vs_cats.data.decoding.photos import inspect
 from dogs_vs_cats.data.drawn.drawing import ANIMALS
 from dogs_vs_cats.processes import Submit, worker_processes
-from dogs_vs_cats.settings.params import DecodeSettings
+from dogs_vs_cats.settings.photo_settings import DecodeSettings
 from stages import decode, split
 
 SIZE = 150

@@ -16,7 +16,7 @@ from dogs_vs_cats.models.features import TOLERANCE, difference, open_engine
 from dogs_vs_cats.models.pretrained.backbones import build_extractor
 from dogs_vs_cats.runtime import import_backend
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName
-from dogs_vs_cats.settings.params import BottleneckSettings
+from dogs_vs_cats.settings.photo_settings import BottleneckSettings
 from tests.photo_project import write_backbone
 
 SIZE = 224

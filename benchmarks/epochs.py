@@ -8,7 +8,7 @@ import keras
 from numpy.typing import NDArray
 
 from dogs_vs_cats.data.examples import Examples, Parts
-from dogs_vs_cats.settings.params import TrainingSettings
+from dogs_vs_cats.settings.training_settings import TrainingSettings
 from dogs_vs_cats.training.fitting import train
 
 

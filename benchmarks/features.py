@@ -16,7 +16,7 @@ from dogs_vs_cats.models.pretrained.backbones import build_extractor, scaling_va
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.processes import Submit, worker_processes
 from dogs_vs_cats.runtime import import_backend
-from dogs_vs_cats.settings.params import BottleneckSettings
+from dogs_vs_cats.settings.photo_settings import BottleneckSettings
 from tests.vgg16 import random_tensors
 
 SIZE = 150

@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.measuring import Figure, Options, ratios, take_turns
 from dogs_vs_cats.data.examples import Examples
 from dogs_vs_cats.runtime import import_backend
-from dogs_vs_cats.settings.params import AugmentationSettings, TrainScratchSettings, load_settings
+from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.settings.training_settings import AugmentationSettings, TrainScratchSettings
 
 SIZE = 150
 BATCHES = 40

@@ -20,7 +20,8 @@ from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.runtime import import_backend
-from dogs_vs_cats.settings.params import Settings, TrainScratchSettings, load_settings
+from dogs_vs_cats.settings.params import Settings, load_settings
+from dogs_vs_cats.settings.training_settings import TrainScratchSettings
 
 PREPARED = Prepared(Path("data/arrays"), Path("data/features"), Path("data/weights/backbone.weights.h5"))
 

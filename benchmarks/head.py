@@ -8,7 +8,8 @@ import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios
 from dogs_vs_cats.runtime import import_backend
-from dogs_vs_cats.settings.params import HeadSettings, load_settings
+from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.settings.training_settings import HeadSettings
 
 FEATURES = (4, 4, 512)
 COUNT = 3200

@@ -23,7 +23,8 @@ from dogs_vs_cats.models.features import open_bottleneck  # noqa: E402
 from dogs_vs_cats.models.networks.building import build_head  # noqa: E402
 from dogs_vs_cats.models.reproducibility import prepare  # noqa: E402
 from dogs_vs_cats.models.saved import predict  # noqa: E402
-from dogs_vs_cats.settings.params import TrainVgg16Settings, load_settings  # noqa: E402
+from dogs_vs_cats.settings.params import load_settings  # noqa: E402
+from dogs_vs_cats.settings.training_settings import TrainVgg16Settings  # noqa: E402
 from dogs_vs_cats.training import fitting  # noqa: E402
 from dogs_vs_cats.training.tensorflow_only import CompiledRMSprop  # noqa: E402
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.measuring import Figure, Options, ratios
 from dogs_vs_cats.processes import worker_processes
-from dogs_vs_cats.settings.params import HeadSettings
+from dogs_vs_cats.settings.training_settings import HeadSettings
 
 FEATURES = (4, 4, 512)
 COUNT, BATCH = 3200, 32

@@ -19,7 +19,8 @@ sys.path.insert(0, str(ROOT))
 from dogs_vs_cats.files import whole_file  # noqa: E402
 from dogs_vs_cats.numerals import percent  # noqa: E402
 from dogs_vs_cats.settings.catalogue import SCRATCH, ScratchName  # noqa: E402
-from dogs_vs_cats.settings.params import OptimizerSettings, load_settings  # noqa: E402
+from dogs_vs_cats.settings.params import load_settings  # noqa: E402
+from dogs_vs_cats.settings.training_settings import OptimizerSettings  # noqa: E402
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def plain(arguments: argparse.Namespace) -> None:
     from dogs_vs_cats.search.arguments import build_plan, parse_arguments
     from dogs_vs_cats.search.examples import open_parts
     from dogs_vs_cats.search.sampling import article_parameters, suggest
-    from dogs_vs_cats.settings.params import TrainScratchSettings
+    from dogs_vs_cats.settings.training_settings import TrainScratchSettings
     from dogs_vs_cats.training.losses import build_loss
     from dogs_vs_cats.training.optimizers import build_optimizer
 

@@ -17,7 +17,8 @@ from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.models.networks.building import build_cnn
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.numerals import percent
-from dogs_vs_cats.settings.params import TrainScratchSettings, load_settings
+from dogs_vs_cats.settings.params import load_settings
+from dogs_vs_cats.settings.training_settings import TrainScratchSettings
 from dogs_vs_cats.training import batches
 from dogs_vs_cats.training.fitting import train
 

@@ -11,7 +11,7 @@ from dogs_vs_cats.data.decoding.into_arrays import BYTES_A_PROCESS, decode_files
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import digest_of, whole_folder
 from dogs_vs_cats.processes import fitting_processes, worker_processes
-from dogs_vs_cats.settings.params import DecodeSettings
+from dogs_vs_cats.settings.photo_settings import DecodeSettings
 
 
 def main() -> None:

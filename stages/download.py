@@ -3,7 +3,7 @@
 from dogs_vs_cats.cli import parse_arguments, run
 from dogs_vs_cats.data.sources.fetching import fetch
 from dogs_vs_cats.paths import project_root
-from dogs_vs_cats.settings.params import DownloadSettings
+from dogs_vs_cats.settings.photo_settings import DownloadSettings
 
 
 def _from_project_root(settings: DownloadSettings) -> DownloadSettings:

@@ -24,7 +24,7 @@ from dogs_vs_cats.models.pretrained.weights import Tensor, read_tensors
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.runtime import BACKENDS, backend, enough_memory, gpu_names, hide_gpus, import_backend
 from dogs_vs_cats.settings.catalogue import BACKBONES, check_size
-from dogs_vs_cats.settings.params import BottleneckSettings
+from dogs_vs_cats.settings.photo_settings import BottleneckSettings
 
 Photos: TypeAlias = NDArray[np.uint8]
 Features: TypeAlias = NDArray[np.float32]

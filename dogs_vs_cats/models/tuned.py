@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from dogs_vs_cats.models.networks.building import build_head, head_on
 from dogs_vs_cats.models.pretrained.backbones import pooled
 from dogs_vs_cats.settings.catalogue import BLOCKS, BackboneName
-from dogs_vs_cats.settings.params import HeadSettings
 from dogs_vs_cats.settings.sections import Pooling
+from dogs_vs_cats.settings.training_settings import HeadSettings
 
 _STANDARDISED = "standardised"
 

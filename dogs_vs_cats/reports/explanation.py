@@ -18,7 +18,7 @@ from dogs_vs_cats.models.saved import load_predictor
 from dogs_vs_cats.paths import BACKBONE_WEIGHTS
 from dogs_vs_cats.reports import explanation_figures
 from dogs_vs_cats.reports.figures import save_png
-from dogs_vs_cats.settings.params import DecodeSettings
+from dogs_vs_cats.settings.photo_settings import DecodeSettings
 
 # Pixels of the longer side of a photo in a figure, for which Matplotlib takes many times a photo's memory.
 _SHOWN = 2048

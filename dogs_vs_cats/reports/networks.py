@@ -11,7 +11,7 @@ from dogs_vs_cats.models.networks.building import build_cnn, describe_stages
 from dogs_vs_cats.models.pretrained.backbones import untrained_backbone
 from dogs_vs_cats.reports import figures
 from dogs_vs_cats.settings.catalogue import BACKBONES, NETWORKS, SCRATCH
-from dogs_vs_cats.settings.params import CnnSettings
+from dogs_vs_cats.settings.training_settings import CnnSettings
 from dogs_vs_cats.tables import console
 
 _MILLION = 1_000_000

@@ -21,7 +21,7 @@ from dogs_vs_cats.models.networks.building import describe_layers
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.paths import ARRAYS, BACKBONE_WEIGHTS, IMAGES, MODELS, Prepared
 from dogs_vs_cats.reports import explanation_figures, figures
-from dogs_vs_cats.settings.params import TrainScratchSettings
+from dogs_vs_cats.settings.training_settings import TrainScratchSettings
 from dogs_vs_cats.training.augmentation import build_augmentation
 
 _WIDEST, _COLOURS = 900, 256

@@ -19,7 +19,8 @@ from dogs_vs_cats.models.kinds.description import Description
 from dogs_vs_cats.models.kinds.registry import KINDS
 from dogs_vs_cats.paths import ARRAYS, IMAGES, Prepared
 from dogs_vs_cats.search.plan import Fidelity, Kind
-from dogs_vs_cats.settings.params import Settings, SplitSettings
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.photo_settings import SplitSettings
 from dogs_vs_cats.settings.sections import Resampling
 from dogs_vs_cats.training.weighting import class_weights
 

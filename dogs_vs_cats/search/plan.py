@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dogs_vs_cats.models.kinds.registry import KINDS
-from dogs_vs_cats.settings.params import BottleneckSettings, Settings, TrainScratchSettings, TrainVgg16Settings
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.photo_settings import BottleneckSettings
 from dogs_vs_cats.settings.spaces import ScratchSearch, Vgg16Search
+from dogs_vs_cats.settings.training_settings import TrainScratchSettings, TrainVgg16Settings
 
 Kind = Literal["scratch", "vgg16"]
 Trained = TrainScratchSettings | TrainVgg16Settings

@@ -30,8 +30,8 @@ from dogs_vs_cats.search.studies import (
     rung_of,
     why_failed,
 )
-from dogs_vs_cats.settings.params import TrainVgg16Settings
 from dogs_vs_cats.settings.spaces import HeadRung
+from dogs_vs_cats.settings.training_settings import TrainVgg16Settings
 
 PARENT = "parent"
 """User attribute of a trial that went on: the number of the trial in the rung before."""

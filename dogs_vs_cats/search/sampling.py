@@ -11,12 +11,6 @@ from optuna.trial import BaseTrial, FrozenTrial, TrialState
 
 from dogs_vs_cats.search.plan import Kind, Plan, Trained
 from dogs_vs_cats.settings.catalogue import SCRATCH
-from dogs_vs_cats.settings.params import (
-    EarlyStoppingSettings,
-    TrainScratchSettings,
-    TrainVgg16Settings,
-    ViewsSettings,
-)
 from dogs_vs_cats.settings.spaces import (
     ARTICLE_PATIENCE,
     ARTICLE_SCRATCH,
@@ -26,6 +20,12 @@ from dogs_vs_cats.settings.spaces import (
     ScratchSpace,
     TrainingSpace,
     Vgg16Space,
+)
+from dogs_vs_cats.settings.training_settings import (
+    EarlyStoppingSettings,
+    TrainScratchSettings,
+    TrainVgg16Settings,
+    ViewsSettings,
 )
 
 CANDIDATE, SEED = "candidate", "seed"

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from dogs_vs_cats.settings.params import AugmentationSettings
+from dogs_vs_cats.settings.training_settings import AugmentationSettings
 
 if keras.backend.backend() == "tensorflow":
     from dogs_vs_cats.training.tensorflow_only import affine_transform

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dogs_vs_cats.data.arrays import release
 from dogs_vs_cats.data.examples import Examples
 from dogs_vs_cats.runtime import free_gpu_memory
-from dogs_vs_cats.settings.params import AugmentationSettings
+from dogs_vs_cats.settings.training_settings import AugmentationSettings
 
 if keras.backend.backend() == "tensorflow":
     from dogs_vs_cats.training.tensorflow_only import dataset, gather

@@ -18,8 +18,8 @@ from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.files import whole_file
 from dogs_vs_cats.models.kinds.description import Description
 from dogs_vs_cats.runtime import backend, backend_version, random_states, set_random_states
-from dogs_vs_cats.settings.params import TrainingSettings
 from dogs_vs_cats.settings.sections import Keep
+from dogs_vs_cats.settings.training_settings import TrainingSettings
 from dogs_vs_cats.tracking.devices import device_tags
 
 _RUN, _FINISHED = "mlflow-run-id", "finished.json"

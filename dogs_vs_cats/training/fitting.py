@@ -16,7 +16,7 @@ from tqdm import tqdm
 from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.runtime import enough_memory
-from dogs_vs_cats.settings.params import TrainingSettings
+from dogs_vs_cats.settings.training_settings import TrainingSettings
 from dogs_vs_cats.training.augmentation import build_augmentation
 from dogs_vs_cats.training.batches import AHEAD, Batches, Reader
 from dogs_vs_cats.training.checkpoints import Progress

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.probabilities import class_probabilities, predicted
-from dogs_vs_cats.settings.params import TrainVgg16Settings
+from dogs_vs_cats.settings.training_settings import TrainVgg16Settings
 from dogs_vs_cats.training.fitting import Log, Training
 from dogs_vs_cats.training.weighting import class_weights
 

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dogs_vs_cats.settings.params import LossSettings
+from dogs_vs_cats.settings.training_settings import LossSettings
 
 SMALLEST_PROBABILITY = 1e-7
 """Probabilities are kept this far from 0 and 1 before a logarithm, as Keras does."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from dogs_vs_cats.settings.params import OptimizerSettings
+from dogs_vs_cats.settings.training_settings import OptimizerSettings
 from dogs_vs_cats.training.muon import Muon
 from dogs_vs_cats.training.schedules import build_schedule
 

@@ -18,7 +18,8 @@ from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.numerals import percent
 from dogs_vs_cats.paths import Prepared
-from dogs_vs_cats.settings.params import Settings, TrainingSettings, TrainVgg16Settings
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.training_settings import TrainingSettings, TrainVgg16Settings
 from dogs_vs_cats.tracking.logged_models import DIGEST_TAG, as_tag
 from dogs_vs_cats.tracking.making import made_from
 from dogs_vs_cats.tracking.notes import NOTE, model_note, run_note, version_note

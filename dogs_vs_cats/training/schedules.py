@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 from keras.optimizers.schedules import CosineDecay, InverseTimeDecay, LearningRateSchedule, PolynomialDecay
 
-from dogs_vs_cats.settings.params import OptimizerSettings
+from dogs_vs_cats.settings.training_settings import OptimizerSettings
 
 ONE_CYCLE_RISE = 0.3
 """Share of the updates in which the rate of one cycle rises, unless ``warmup_epochs`` says otherwise."""

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.data.examples import Parts
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings.params import TrainingSettings, TrainVgg16Settings
 from dogs_vs_cats.settings.reading import shortened
+from dogs_vs_cats.settings.training_settings import TrainingSettings, TrainVgg16Settings
 
 
 def class_weights(settings: TrainingSettings, parts: Parts) -> NDArray[np.float64] | None:

@@ -17,7 +17,8 @@ from dogs_vs_cats.models.kinds.scratch import ScratchModel
 from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.models.pretrained.weights import write_weights
 from dogs_vs_cats.models.saved import write_model
-from dogs_vs_cats.settings.params import HeadSettings, parse_settings
+from dogs_vs_cats.settings.params import parse_settings
+from dogs_vs_cats.settings.training_settings import HeadSettings
 from tests.conftest import ROOT, changed
 from tests.vgg16 import random_tensors
 

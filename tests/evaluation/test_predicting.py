@@ -13,7 +13,7 @@ from dogs_vs_cats.models.kinds.scratch import ScratchModel
 from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.models.saved import write_model
 from dogs_vs_cats.paths import Prepared
-from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
+from dogs_vs_cats.settings.training_settings import CnnSettings, HeadSettings
 
 # Keras 3.15 copies TensorFlow's variables in a way that NumPy 2 calls outdated.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

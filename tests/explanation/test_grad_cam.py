@@ -21,7 +21,7 @@ from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.models.opened import OpenNetwork, open_backbone
 from dogs_vs_cats.models.pretrained.backbones import pooled, untrained_backbone
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName
-from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
+from dogs_vs_cats.settings.training_settings import CnnSettings, HeadSettings
 from tests.conftest import both_classes
 from tests.vgg16 import random_photos, random_tensors
 

@@ -19,7 +19,7 @@ from dogs_vs_cats.models.ncnn.stacking import LARGEST_STACKED
 from dogs_vs_cats.models.pretrained.backbones import Scaling, scale_layers, scaling_values
 from dogs_vs_cats.models.pretrained.weights import LAYERS, Tensor, write_weights
 from dogs_vs_cats.settings.catalogue import BackboneName
-from dogs_vs_cats.settings.params import BottleneckSettings
+from dogs_vs_cats.settings.photo_settings import BottleneckSettings
 from tests.photo_project import write_backbone
 from tests.vgg16 import random_photos, random_tensors
 

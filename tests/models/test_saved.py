@@ -17,7 +17,8 @@ from dogs_vs_cats.models.kinds.transfer import TransferModel
 from dogs_vs_cats.models.opened import OpenNetwork, open_backbone
 from dogs_vs_cats.models.saved import load_predictor, predict, read_description, write_model
 from dogs_vs_cats.serving.registered_models import compiled_by_version_0_1
-from dogs_vs_cats.settings.params import CnnSettings, HeadSettings, LossSettings, OptimizerSettings, Settings
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.training_settings import CnnSettings, HeadSettings, LossSettings, OptimizerSettings
 from dogs_vs_cats.tracking.logged_models import save_model
 from dogs_vs_cats.training.fitting import train
 from tests.conftest import answers_elsewhere, no_file_larger_than

@@ -11,8 +11,8 @@ from dogs_vs_cats.models.networks.building import build_head
 from dogs_vs_cats.models.pretrained.backbones import pooled, untrained_backbone
 from dogs_vs_cats.models.tuned import build_tuned, find_cut, finish, start, top
 from dogs_vs_cats.settings.catalogue import BLOCKS, BackboneName
-from dogs_vs_cats.settings.params import HeadSettings
 from dogs_vs_cats.settings.sections import Pooling
+from dogs_vs_cats.settings.training_settings import HeadSettings
 
 HEAD = HeadSettings(pooling="flatten", dense=[3], dropout=[0.5], output="sigmoid")
 SIDE = 64

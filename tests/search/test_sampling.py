@@ -14,8 +14,9 @@ from dogs_vs_cats.search.sampling import (
     suggest,
     trial_settings,
 )
-from dogs_vs_cats.settings.params import Settings, TrainScratchSettings
+from dogs_vs_cats.settings.params import Settings
 from dogs_vs_cats.settings.spaces import ScratchSpace
+from dogs_vs_cats.settings.training_settings import TrainScratchSettings
 from tests.conftest import ROOT
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from dogs_vs_cats.models.features import open_engine
 from dogs_vs_cats.models.pretrained.weights import DIGEST, digest, read_tensors
-from dogs_vs_cats.settings.params import BottleneckSettings
+from dogs_vs_cats.settings.photo_settings import BottleneckSettings
 from tests.conftest import ROOT
 from tests.vgg16 import random_photos, random_tensors, write_release
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from dogs_vs_cats.settings.params import AugmentationSettings
+from dogs_vs_cats.settings.training_settings import AugmentationSettings
 from dogs_vs_cats.training.augmentation import RandomAffine, RandomColour, build_augmentation
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dogs_vs_cats.data.examples import Examples
-from dogs_vs_cats.settings.params import AugmentationSettings
+from dogs_vs_cats.settings.training_settings import AugmentationSettings
 from dogs_vs_cats.training import batches as batches_module
 from dogs_vs_cats.training.batches import Batches, Buffers, Reader, encode
 

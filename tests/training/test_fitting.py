@@ -18,7 +18,8 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.networks.building import build_cnn
 from dogs_vs_cats.models.reproducibility import prepare
 from dogs_vs_cats.models.saved import predict
-from dogs_vs_cats.settings.params import Settings, TrainScratchSettings
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.training_settings import TrainScratchSettings
 from dogs_vs_cats.training import batches
 from dogs_vs_cats.training.fitting import Training, compile_for, train
 from tests.conftest import no_file_larger_than

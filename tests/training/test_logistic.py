@@ -9,7 +9,8 @@ from dogs_vs_cats.data.examples import Examples, Parts
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.networks.building import build_head
 from dogs_vs_cats.models.saved import predict
-from dogs_vs_cats.settings.params import HeadSettings, Settings, TrainVgg16Settings
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.training_settings import HeadSettings, TrainVgg16Settings
 from dogs_vs_cats.training.logistic import STRENGTHS, solve
 
 HEAD = HeadSettings(pooling="flatten", dense=[], dropout=[], output="sigmoid")

@@ -3,8 +3,8 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from dogs_vs_cats.settings.params import LossSettings
 from dogs_vs_cats.settings.sections import LossName
+from dogs_vs_cats.settings.training_settings import LossSettings
 from dogs_vs_cats.training.batches import encode
 from dogs_vs_cats.training.losses import build_loss
 

@@ -2,8 +2,9 @@ import keras
 import numpy as np
 import pytest
 
-from dogs_vs_cats.settings.params import OptimizerSettings, Settings
+from dogs_vs_cats.settings.params import Settings
 from dogs_vs_cats.settings.sections import OptimizerName
+from dogs_vs_cats.settings.training_settings import OptimizerSettings
 from dogs_vs_cats.training.optimizers import build_optimizer
 
 

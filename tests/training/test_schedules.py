@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dogs_vs_cats.settings.params import OptimizerSettings
+from dogs_vs_cats.settings.training_settings import OptimizerSettings
 from dogs_vs_cats.training.schedules import build_schedule
 
 

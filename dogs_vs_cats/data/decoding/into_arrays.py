@@ -18,7 +18,7 @@ from dogs_vs_cats.data.decoding.memory import MEMORY_LIMIT
 from dogs_vs_cats.data.decoding.photos import RefusedPhotoError, decode
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.processes import Submit
-from dogs_vs_cats.settings.params import DecodeSettings
+from dogs_vs_cats.settings.photo_settings import DecodeSettings
 
 # Photos that a process is handed at once, at most: a tenth of a second of work, of small ones.
 AT_ONCE = 64

@@ -22,7 +22,7 @@ from dogs_vs_cats.data.raw.raw_photos import SourceFacts, Store, folder_store, w
 from dogs_vs_cats.data.sources.kaggle import WITHOUT_NETWORK, download_competition
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.files import whole_folder
-from dogs_vs_cats.settings.params import DownloadSettings
+from dogs_vs_cats.settings.photo_settings import DownloadSettings
 from dogs_vs_cats.settings.sections import Layout
 
 _TEST_ZIP = re.compile(r"test\d*\.zip", re.IGNORECASE)

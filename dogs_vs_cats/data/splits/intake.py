@@ -20,7 +20,7 @@ from dogs_vs_cats.data.splits.dictionary_encoding import DictionaryEncoded
 from dogs_vs_cats.data.splits.splitting import assign_splits, group_duplicates, keep_splits
 from dogs_vs_cats.data.spool import Spool
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings.params import SplitSettings
+from dogs_vs_cats.settings.photo_settings import SplitSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dogs_vs_cats.data.splits.dictionary_encoding import DictionaryEncoded
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings.params import SplitSettings
+from dogs_vs_cats.settings.photo_settings import SplitSettings
 
 HASH_BITS = 64
 # Pairs found but not yet merged into groups: 16 MB, however many photos look alike.

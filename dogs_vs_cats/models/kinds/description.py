@@ -16,14 +16,10 @@ from dogs_vs_cats.models.ncnn.networks import (
     StackedNetwork,
 )
 from dogs_vs_cats.paths import Prepared
-from dogs_vs_cats.settings.params import (
-    FineTuneSettings,
-    Settings,
-    TrainScratchSettings,
-    TrainVgg16Settings,
-)
+from dogs_vs_cats.settings.params import Settings
 from dogs_vs_cats.settings.sections import Resampling
 from dogs_vs_cats.settings.spaces import ScratchSearch, Vgg16Search
+from dogs_vs_cats.settings.training_settings import FineTuneSettings, TrainScratchSettings, TrainVgg16Settings
 
 if TYPE_CHECKING:
     import keras

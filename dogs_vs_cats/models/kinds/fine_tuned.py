@@ -24,11 +24,9 @@ from dogs_vs_cats.models.pretrained.backbones import (
 from dogs_vs_cats.models.pretrained.weights import Tensor, read_tensors
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.catalogue import BACKBONES, BLOCKS
-from dogs_vs_cats.settings.params import (
-    FineTuneSettings,
-    Settings,
-)
+from dogs_vs_cats.settings.params import Settings
 from dogs_vs_cats.settings.spaces import Vgg16Search
+from dogs_vs_cats.settings.training_settings import FineTuneSettings
 
 if TYPE_CHECKING:
     import keras

@@ -18,13 +18,9 @@ from dogs_vs_cats.models.ncnn.networks import (
 )
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.catalogue import SCRATCH
-from dogs_vs_cats.settings.params import (
-    CnnSettings,
-    Settings,
-    TrainScratchSettings,
-    ViewsSettings,
-)
+from dogs_vs_cats.settings.params import Settings
 from dogs_vs_cats.settings.spaces import ScratchSearch
+from dogs_vs_cats.settings.training_settings import CnnSettings, TrainScratchSettings, ViewsSettings
 
 if TYPE_CHECKING:
     import keras

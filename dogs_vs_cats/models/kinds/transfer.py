@@ -28,13 +28,10 @@ from dogs_vs_cats.models.pretrained.backbones import (
 from dogs_vs_cats.models.pretrained.weights import Tensor, read_tensors
 from dogs_vs_cats.paths import Prepared
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName
-from dogs_vs_cats.settings.params import (
-    HeadSettings,
-    Settings,
-    TrainVgg16Settings,
-)
+from dogs_vs_cats.settings.params import Settings
 from dogs_vs_cats.settings.sections import Pooling
 from dogs_vs_cats.settings.spaces import Vgg16Search
+from dogs_vs_cats.settings.training_settings import HeadSettings, TrainVgg16Settings
 
 if TYPE_CHECKING:
     import keras

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dogs_vs_cats.models.ncnn.stacking import FIRST_STACKED, LARGEST_STACKED, inside
 from dogs_vs_cats.models.pretrained.weights import LAYERS, Tensor
-from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
+from dogs_vs_cats.settings.training_settings import CnnSettings, HeadSettings
 
 TEXT, BINARY = "network.param", "network.bin"
 """The files of a network: its layers, and their weights."""

@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from dogs_vs_cats.models.networks import architectures
-from dogs_vs_cats.settings.params import CnnSettings, HeadSettings
+from dogs_vs_cats.settings.training_settings import CnnSettings, HeadSettings
 
 
 def _classify(x: Any, output: Literal["softmax", "sigmoid"]) -> Any:

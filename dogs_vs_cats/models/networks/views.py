@@ -7,7 +7,7 @@ import keras
 from keras import layers, ops
 
 from dogs_vs_cats.models.probabilities import CLIP
-from dogs_vs_cats.settings.params import ViewsSettings
+from dogs_vs_cats.settings.training_settings import ViewsSettings
 
 
 def average_views(network: keras.Model, side: int, views: ViewsSettings) -> keras.Model:

@@ -10,7 +10,7 @@ from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.models.pretrained.efficientnet_lite import LITES, build_lite, load_lite
 from dogs_vs_cats.models.pretrained.weights import build_vgg16, fetch_vgg16, save_network
 from dogs_vs_cats.settings.catalogue import BACKBONES, BackboneName, Preprocessing, check_size
-from dogs_vs_cats.settings.params import BottleneckSettings
+from dogs_vs_cats.settings.photo_settings import BottleneckSettings
 from dogs_vs_cats.settings.sections import Pooling
 
 if TYPE_CHECKING:

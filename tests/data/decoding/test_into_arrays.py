@@ -16,7 +16,7 @@ from PIL import Image
 from dogs_vs_cats.data.decoding.into_arrays import decode_files
 from dogs_vs_cats.errors import WorkflowError
 from dogs_vs_cats.processes import Submit, worker_processes
-from dogs_vs_cats.settings.params import DecodeSettings
+from dogs_vs_cats.settings.photo_settings import DecodeSettings
 
 SETTINGS = DecodeSettings(size=16, resampling="lanczos")
 COUNT = 300

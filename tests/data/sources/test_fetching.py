@@ -18,7 +18,8 @@ from dogs_vs_cats.data.raw.left_out import PHOTO_EXTENSIONS
 from dogs_vs_cats.data.raw.raw_photos import labelled, read_facts, read_source, unlabelled
 from dogs_vs_cats.data.sources.fetching import fetch
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings.params import DownloadSettings, Settings
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.photo_settings import DownloadSettings
 
 KAGGLE = ["train/cat.0.jpg", "train/cat.1.jpg", "train/dog.0.jpg", "train/dog.10.jpg", "train/dog.2.jpg"]
 MICROSOFT = ["PetImages/Cat/0.jpg", "PetImages/Cat/1.JPG", "PetImages/Dog/0.jpg"]

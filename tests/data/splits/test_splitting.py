@@ -9,7 +9,7 @@ import pytest
 from dogs_vs_cats.data.splits import splitting
 from dogs_vs_cats.data.splits.splitting import assign_splits, group_duplicates
 from dogs_vs_cats.errors import WorkflowError
-from dogs_vs_cats.settings.params import SplitSettings
+from dogs_vs_cats.settings.photo_settings import SplitSettings
 
 
 def settings(

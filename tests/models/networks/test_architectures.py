@@ -10,7 +10,8 @@ from dogs_vs_cats.models.networks.building import build_cnn, describe_layers, de
 from dogs_vs_cats.models.networks.views import average_views
 from dogs_vs_cats.models.networks.whitening import whiten
 from dogs_vs_cats.settings.catalogue import SCRATCH, ScratchName
-from dogs_vs_cats.settings.params import CnnSettings, Settings, ViewsSettings
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.training_settings import CnnSettings, ViewsSettings
 
 
 def _network(settings: Settings, name: ScratchName, output: str = "softmax") -> CnnSettings:

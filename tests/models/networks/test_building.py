@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from dogs_vs_cats.models.networks.building import build_cnn, build_head, describe_layers, second_class
-from dogs_vs_cats.settings.params import CnnSettings, Settings
+from dogs_vs_cats.settings.params import Settings
+from dogs_vs_cats.settings.training_settings import CnnSettings
 
 ARTICLE_LAYERS = [  # what ARTICLE's table says: output shape and parameters of each layer that has any
     ((None, 150, 150, 32), 896),

@@ -21,7 +21,7 @@ from dogs_vs_cats.models.pretrained.backbones import (
 )
 from dogs_vs_cats.models.pretrained.efficientnet_lite import LITES
 from dogs_vs_cats.settings.catalogue import BACKBONES, EARLIER_LAYERS, BackboneName
-from dogs_vs_cats.settings.params import BottleneckSettings
+from dogs_vs_cats.settings.photo_settings import BottleneckSettings
 from tests.conftest import ROOT, changed
 from tests.vgg16 import random_photos
 
