@@ -15,9 +15,9 @@ import numpy as np
 
 
 def main() -> None:
-    """Compare TensorFlow with the backends that are named."""
+    """Compare TensorFlow with the backends that are named, and its seeds with each other."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("others", nargs="*", default=["jax"], help="jax, torch (jax)")
+    parser.add_argument("others", nargs="*", help="jax, torch; none: TensorFlow alone")
     parser.add_argument("--arrays", type=Path, default=Path("data/arrays"), help="decoded photos (%(default)s)")
     parser.add_argument("--size", type=int, default=40, help="pixels a side (%(default)s)")
     parser.add_argument("--epochs", type=int, default=10, help="of each training (%(default)s)")
