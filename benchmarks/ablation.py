@@ -77,6 +77,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=48, help="of the network (%(default)s)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="one training each of every arm")
     arguments = parser.parse_args()
+    if arguments.epochs < len(growing(arguments.size, arguments.epochs)):
+        parser.error(f"--epochs {arguments.epochs}: images that grow need an epoch for each of their 3 sizes")
     before = pd.read_csv(arguments.results).to_dict("records") if arguments.results.exists() else []
     rows: list[dict[str, Any]] = [{str(name): value for name, value in row.items()} for row in before]
     scale = {"size": arguments.size, "epochs": arguments.epochs, "width": arguments.width}
