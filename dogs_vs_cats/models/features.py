@@ -5,6 +5,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
 
@@ -142,7 +143,7 @@ def open_engine(settings: BottleneckSettings, weights: Path, photos: Photos) -> 
     Args:
         settings: whose features, of photos scaled how, pooled how, by which engine. ``tensorflow``; ``ncnn``: a
             single-threaded process a core; ``onnx``: ONNX Runtime, of what Keras exports; ``auto``: the fastest of the
-            three for the backbone, or TensorFlow where it sees a GPU or the fastest is not installed.
+            three for the backbone, or TensorFlow where it sees a GPU, or the fastest is not installed or disagrees.
         weights: the backbone's ``.weights.h5``.
         photos: (n, size, size, 3) uint8 RGB; on a few of these an engine's features must be TensorFlow's.
 
@@ -150,7 +151,7 @@ def open_engine(settings: BottleneckSettings, weights: Path, photos: Photos) -> 
         What writes photos' features.
 
     Raises:
-        WorkflowError: if the photos are too small, the weights are missing or damaged, an engine is asked for and
+        WorkflowError: if the photos are too small, the weights are missing or damaged, or an engine is asked for and
             missing, or its features are not TensorFlow's.
     """
     size, asked = photos.shape[1], settings.engine
@@ -170,9 +171,14 @@ def open_engine(settings: BottleneckSettings, weights: Path, photos: Photos) -> 
                     batches = by_batch(open_onnx(onnx), settings.batch)
                 else:
                     batches = _with_ncnn(tensors, settings, size, opened)
-                compare(np.concatenate([found for _, found in sorted(batches(sample))]), reference, engine)
-                yield Extractor(engine, batches, settings.features(size))
-                return
+                found = np.concatenate([part for _, part in sorted(batches(sample), key=itemgetter(0))])
+                share = difference(found, reference)
+                if share <= TOLERANCE or asked != "auto":
+                    compare(found, reference, engine)
+                    yield Extractor(engine, batches, settings.features(size))
+                    return
+                opened.close()
+                hindered = f"its features differ by {share:.1e} of their range (allowed: {TOLERANCE:.0e})"
         import_backend()
         if hindered and not gpu_names():
             slower = f"{TITLES[engine]} is faster than {BACKENDS[backend()]} at {BACKBONES[settings.backbone].title}"

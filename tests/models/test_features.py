@@ -207,6 +207,23 @@ def test_an_engine_that_disagrees_is_found_out_at_its_start(
     assert _workers() == []
 
 
+def test_where_the_fastest_engine_disagrees_tensorflow_computes(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = random_photos(5, 32)
+    extract_by(photos, weights, tmp_path / "expected.npy", engine="tensorflow", batch=4)
+    factor, *others = scaling_values("imagenet")
+    monkeypatch.setattr("dogs_vs_cats.models.features.scaling_values", lambda *_: (1.001 * np.asarray(factor), *others))
+    extract_by(photos, weights, tmp_path / "found.npy", engine="auto", batch=4)
+    assert np.array_equal(np.load(tmp_path / "found.npy"), np.load(tmp_path / "expected.npy"))
+    said = capsys.readouterr().out
+    if not _gpus():
+        assert said.startswith(
+            "bottleneck.engine: auto: ncnn is faster than TensorFlow at VGG16, but its features differ"
+        )
+    assert _workers() == []
+
+
 def test_nothing_is_left_when_the_photos_are_too_small_or_the_weights_missing(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(WorkflowError, match=r"decode\.size is 24"):
         extract_by(random_photos(2, 24), weights, tmp_path / "out.npy", engine="auto", batch=32)
