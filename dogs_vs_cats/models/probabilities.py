@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, softmax
-from scipy.stats import binomtest
 
 # Keras clips at the same distance from 0 and 1, so a logarithm stays finite and losses agree with the history's.
 CLIP = 1e-7
@@ -73,6 +72,8 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
 
     Source: Wilson, "Probable inference", JASA 22 (1927), as scipy computes it.
     """
+    from scipy.stats import binomtest  # slow to import, and of no use to explain --help
+
     if total < 1 or not 0 <= correct <= total:
         raise ValueError(f"{correct} of {total} photos cannot be right; an interval needs at least one photo")
     interval = binomtest(correct, total).proportion_ci(confidence_level=confidence, method="wilson")
