@@ -71,7 +71,11 @@ def epoch(name: str, heads: int, times: int, threads: int, folder: Path) -> floa
     if (name, heads) not in _steps:
         inputs = keras.layers.Input(FEATURES)
         network = HeadSettings.model_validate(HEADS[name])
-        model = keras.Model(inputs, [head_on(inputs, network) for _ in range(heads)])
+        each = []
+        for number in range(heads):
+            own = keras.layers.Input(FEATURES)
+            each.append(keras.Model(own, head_on(own, network), name=f"head_{number}")(inputs))
+        model = keras.Model(inputs, each)
         model.compile(keras.optimizers.RMSprop(0.001), ["binary_crossentropy"] * heads)
         _steps[name, heads] = model
     model, features = _steps[name, heads], np.load(folder / "features.npy", mmap_mode="r")
