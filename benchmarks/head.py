@@ -24,11 +24,7 @@ def figures(options: Options) -> Iterator[Figure]:
     from dogs_vs_cats.models.networks.building import build_head
     from dogs_vs_cats.models.reproducibility import prepare
 
-    path = options.folder / "features.npy"
-    features = np.lib.format.open_memmap(path, "w+", np.float32, (COUNT, *FEATURES))
-    generator = np.random.default_rng(1)
-    for start in range(0, COUNT, 100):
-        features[start : start + 100] = np.maximum(generator.standard_normal((100, *FEATURES), np.float32), 0)
+    path = random_features(options.folder)
     examples = Examples(np.load(path, mmap_mode="r"), np.arange(COUNT, dtype=np.uint8) % 2)
     network = HeadSettings.model_validate(HEAD)
     default = load_settings(Path("params.yaml")).train_vgg16
@@ -42,6 +38,16 @@ def figures(options: Options) -> Iterator[Figure]:
         alone = [one + other for one, other in zip(multiplied, moved, strict=True)]
         what = f"epoch of the article's head, batches of {batch}"
         yield Figure(what, "its products and memory traffic", ratios(taken, alone), goal=1.5, at_most=True)
+
+
+def random_features(folder: Path) -> Path:
+    """Write features of ``COUNT`` photos, as sparse as a ReLU leaves them; return the file."""
+    path = folder / "features.npy"
+    features = np.lib.format.open_memmap(path, "w+", np.float32, (COUNT, *FEATURES))
+    generator = np.random.default_rng(1)
+    for start in range(0, COUNT, 100):
+        features[start : start + 100] = np.maximum(generator.standard_normal((100, *FEATURES), np.float32), 0)
+    return path
 
 
 def matrix_products(batch: int, steps: int) -> Callable[[], object]:

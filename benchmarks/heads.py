@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.head import COUNT, FEATURES, HEAD, random_features
 from benchmarks.measuring import Figure, Options, ratios
 from dogs_vs_cats.processes import worker_processes
 from dogs_vs_cats.settings.training_settings import HeadSettings
 
-FEATURES = (4, 4, 512)
-COUNT, BATCH = 3200, 32
+BATCH = 32
 HEADS = {
-    "the article's": {"pooling": "flatten", "dense": [512, 256], "dropout": [0.5, 0.2], "output": "sigmoid"},
+    "the article's": HEAD,
     "small": {"pooling": "global_average", "dense": [256], "dropout": [0.5], "output": "sigmoid"},
 }
 AT_A_TIME = 4
@@ -26,11 +26,7 @@ _steps: dict[tuple[str, int], Any] = {}
 
 def figures(options: Options) -> Iterator[Figure]:
     """Epochs of four heads, in turns: one after another, in one pass, and in two processes with half of the cores."""
-    features = np.lib.format.open_memmap(options.folder / "features.npy", "w+", np.float32, (COUNT, *FEATURES))
-    generator = np.random.default_rng(1)
-    for start in range(0, COUNT, 100):
-        features[start : start + 100] = np.maximum(generator.standard_normal((100, *FEATURES), np.float32), 0)
-    features.flush()
+    random_features(options.folder)
     cores = os.cpu_count() or 1
     with worker_processes(1) as whole, worker_processes(1) as first, worker_processes(1) as second:
         for name in HEADS:
